@@ -1,1 +1,47 @@
-//! The embedded host.
+//! The embedded host: runs this project's `spin.toml` without the `spin` command.
+//!
+//! It is for tests and laptops; production is Spin. It copies what Spin does, flaws included, so that tests see what
+//! users get, and it offers nothing that our manifest does not use. It knows no OpenStack: any component that needs no
+//! more than HTTP, a cron trigger, variables and key-value stores runs on it.
+//!
+//! ```no_run
+//! # use volume_snapshots_host::{Application, Clock, Options};
+//! # async fn example() -> anyhow::Result<()> {
+//! let application = Application::load("spin.toml")?; // Once: it compiles the component.
+//! let clock = Clock::manual_at_seconds(1_767_225_600);
+//! let app = application.instance_with(Options { clock: clock.clone(), ..Options::default() })?;
+//! let answer = app.handle(http::Request::get("/v3/").body(bytes::Bytes::new())?).await?;
+//! assert_eq!(answer.status(), 200);
+//! clock.advance(std::time::Duration::from_secs(2));
+//! app.tick(clock.now_in_seconds()).await?;
+//! assert_eq!(app.traps(), 0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A test needs a multi-thread runtime, `#[tokio::test(flavor = "multi_thread")]`, wherever it uses the SQLite store.
+
+mod app;
+mod application;
+mod bindings;
+mod clock;
+mod cron;
+pub mod key_value;
+mod manifest;
+mod outbound;
+mod output;
+mod server;
+mod variables;
+
+pub use app::{App, Options};
+pub use application::{Application, LARGEST_MEMORY};
+pub use clock::Clock;
+pub use cron::Schedule;
+pub use key_value::faults::{Call, CallKind, Fault, Faults, When};
+pub use key_value::memory::MemoryStore;
+pub use key_value::sqlite::SqliteStore;
+pub use key_value::{Store, StoreError, Swap};
+pub use manifest::Manifest;
+pub use outbound::AllowedHosts;
+pub use output::Output;
+pub use variables::{ENVIRONMENT_PREFIX, Variable};

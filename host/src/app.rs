@@ -1,0 +1,372 @@
+//! One running app: an application with a store, variables and a clock of its own, called in process or by the server.
+//!
+//! Every request and every scheduled event gets a fresh instance of the component, as in Spin. The app must not know
+//! what a request asks for; it knows how an invocation starts, and that however it ends the app goes on.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use bytes::Bytes;
+use http::uri::{Authority, Scheme};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::Body;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use wasmtime::StoreLimitsBuilder;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::WasiCtx;
+use wasmtime_wasi_http::p2::bindings::http::types::Scheme as WasiScheme;
+use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+use wasmtime_wasi_http::{Error as HttpError, WasiHttpCtx, WasiHttpView};
+
+use crate::application::{Application, Invocation, LARGEST_MEMORY};
+use crate::bindings::{Error as EventError, Metadata};
+use crate::clock::Clock;
+use crate::key_value::Store;
+use crate::key_value::host::KeyValue;
+use crate::key_value::memory::MemoryStore;
+use crate::manifest::ROUTE;
+use crate::outbound::{AllowedHosts, Outbound};
+use crate::output::Output;
+use crate::variables::{ComponentVariables, Values, from_environment};
+
+/// What makes one app different from another of the same application.
+pub struct Options {
+    /// Where the data lives; an empty store in memory by default.
+    pub store: Arc<dyn Store>,
+    /// Values of application variables; they win over the environment.
+    pub variables: HashMap<String, String>,
+    /// Whether `SPIN_VARIABLE_` environment variables set application variables; not by default, so that a developer's
+    /// environment does not change a test.
+    pub environment_variables: bool,
+    /// The wall clock a guest sees; the machine's by default.
+    pub clock: Clock,
+    /// Where a guest's standard output and error go; this program's standard error by default.
+    pub output: Output,
+    /// How long one invocation may take, waiting included, before it is ended; a minute by default.
+    pub deadline: Duration,
+    /// How large a guest's memory may grow, in bytes; [`LARGEST_MEMORY`] by default.
+    pub memory_limit: usize,
+    /// Whether [`App::serve`] fires the manifest's cron triggers; it does by default.
+    pub fires_schedule: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            store: Arc::new(MemoryStore::new()),
+            variables: HashMap::new(),
+            environment_variables: false,
+            clock: Clock::system(),
+            output: Output::standard_error(),
+            deadline: Duration::from_secs(60),
+            memory_limit: LARGEST_MEMORY,
+            fires_schedule: true,
+        }
+    }
+}
+
+impl Options {
+    /// Sets one application variable.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+}
+
+/// A running app. Clones are the same app.
+#[derive(Clone)]
+pub struct App {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    application: Application,
+    store: Arc<dyn Store>,
+    store_labels: Arc<BTreeSet<String>>,
+    variables: Arc<ComponentVariables>,
+    outbound: Outbound,
+    clock: Clock,
+    output: Output,
+    deadline: Duration,
+    memory_limit: usize,
+    fires_schedule: bool,
+    traps: AtomicU64,
+}
+
+/// What a guest answered, and the guest, which may go on after it has answered.
+pub(crate) struct Answer {
+    pub(crate) response: Response<HyperOutgoingBody>,
+    guest: Option<JoinHandle<()>>,
+}
+
+impl App {
+    pub(crate) fn new(application: Application, options: Options) -> Result<Self> {
+        ensure!(
+            options.memory_limit <= LARGEST_MEMORY,
+            "the memory limit {} is above {LARGEST_MEMORY}",
+            options.memory_limit
+        );
+        let manifest = application.manifest();
+        let environment =
+            |name: &str| if options.environment_variables { from_environment(name) } else { Ok(None) };
+        let values = Values::choose(&manifest.variables, &options.variables, environment)?;
+        let variables = ComponentVariables::resolve(&manifest.component, &manifest.component_variables, &values)?;
+        let hosts = manifest
+            .allowed_outbound_hosts
+            .iter()
+            .map(|template| template.resolve(&values))
+            .collect::<Result<Vec<_>>>()?;
+        let allowed = AllowedHosts::parse(hosts.iter().map(String::as_str))?;
+        let store_labels = Arc::new(manifest.key_value_stores.clone());
+        Ok(Self {
+            shared: Arc::new(Shared {
+                application,
+                store: options.store,
+                store_labels,
+                variables: Arc::new(variables),
+                outbound: Outbound::new(Arc::new(allowed)),
+                clock: options.clock,
+                output: options.output,
+                deadline: options.deadline,
+                memory_limit: options.memory_limit,
+                fires_schedule: options.fires_schedule,
+                traps: AtomicU64::new(0),
+            }),
+        })
+    }
+
+    /// The application that runs.
+    pub fn application(&self) -> &Application {
+        &self.shared.application
+    }
+
+    /// The wall clock the guest sees.
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    /// Where the guest prints.
+    pub fn output(&self) -> &Output {
+        &self.shared.output
+    }
+
+    /// How many invocations did not come to their own end: the guest trapped, ran out of time or memory, returned
+    /// without an answer, or was ended by the store. A test that expects none asserts zero.
+    pub fn traps(&self) -> u64 {
+        self.shared.traps.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn fires_schedule(&self) -> bool {
+        self.shared.fires_schedule
+    }
+
+    /// Lets the component handle one request, without a port. Waits for the guest to end, so that everything it does
+    /// after its answer is done too. A request without a host is sent to `localhost`.
+    ///
+    /// A guest that does not answer becomes an empty 500, as a client of Spin sees it; [`App::traps`] tells the
+    /// difference to a 500 that the component made.
+    ///
+    /// # Errors
+    ///
+    /// When the answer's body breaks off, or the request cannot be given to a guest at all.
+    pub async fn handle(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
+        let (mut parts, body) = request.into_parts();
+        if parts.uri.host().is_none() && !parts.headers.contains_key(header::HOST) {
+            parts.headers.insert(header::HOST, HeaderValue::from_static("localhost"));
+        }
+        if body.len() as u64 > 0 && !parts.headers.contains_key(header::CONTENT_LENGTH) {
+            // As every HTTP client does.
+            parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        }
+        let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let answer = self.respond(Request::from_parts(parts, Full::new(body)), client).await?;
+        let (parts, body) = answer.response.into_parts();
+        let body = body.collect().await;
+        if let Some(guest) = answer.guest {
+            guest.await.context("the host panicked while it ran the guest")?;
+        }
+        let body = body.context("the answer's body broke off")?.to_bytes();
+        Ok(Response::from_parts(parts, body))
+    }
+
+    /// Calls the component's scheduled export, as the cron trigger does at `timestamp`, in seconds since 1970. The
+    /// clock is not touched.
+    ///
+    /// # Errors
+    ///
+    /// With the guest's text when it returns an error, and when it does not come to its own end, which counts as a trap.
+    pub async fn tick(&self, timestamp: u64) -> Result<()> {
+        let _slot = self.shared.application.slot().await;
+        let mut store = self.shared.application.wasm_store(self.invocation());
+        let run = async {
+            let guest = self.shared.application.scheduled(&mut store).await?;
+            Ok(guest.call_handle_cron_event(&mut store, Metadata { timestamp }).await?)
+        };
+        match timeout(self.shared.deadline, run).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(EventError::Other(text)))) => Err(anyhow!(text)),
+            Ok(Err(error)) => {
+                self.count_trap();
+                Err(error)
+            }
+            Err(_) => {
+                self.count_trap();
+                bail!("the guest took longer than {:?}", self.shared.deadline)
+            }
+        }
+    }
+
+    /// Gives a request to a fresh instance and waits for the head of the answer.
+    ///
+    /// # Errors
+    ///
+    /// When there is no telling which host the request is for, or the component has no HTTP export. However the guest
+    /// ends, there is an answer.
+    pub(crate) async fn respond<B>(&self, mut request: Request<B>, client: SocketAddr) -> Result<Answer>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<HttpError>,
+    {
+        set_full_uri(&mut request)?;
+        let what = format!("{} {}", request.method(), request.uri().path());
+        match self.run(request, client).await {
+            Ok(answer) => Ok(answer),
+            Err(error) => {
+                eprintln!("{what} failed: {error:#}");
+                let empty = Empty::new().map_err(|never| match never {}).boxed_unsync();
+                let mut response = Response::new(empty);
+                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                Ok(Answer { response, guest: None })
+            }
+        }
+    }
+
+    async fn run<B>(&self, mut request: Request<B>, client: SocketAddr) -> Result<Answer>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<HttpError>,
+    {
+        add_spin_headers(&mut request, client)?;
+        let slot = self.shared.application.slot().await;
+        let mut store = self.shared.application.wasm_store(self.invocation());
+        let component = self.shared.application.http()?.clone();
+        let request = store.data_mut().http().new_incoming_request(WasiScheme::Http, request)?;
+        let (sender, receiver) = oneshot::channel();
+        let answer = store.data_mut().http().new_response_outparam(sender)?;
+
+        // The guest runs in a task of its own, since it may go on after it has answered, and writes its answer's body
+        // while the client reads it. As in Spin it also goes on when the client has left.
+        let app = self.clone();
+        let deadline = self.shared.deadline;
+        let guest = tokio::spawn(async move {
+            let run = async {
+                let guest = component.instantiate_async(&mut store).await?;
+                guest.wasi_http_incoming_handler().call_handle(&mut store, request, answer).await
+            };
+            let failed = match timeout(deadline, run).await {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(format!("{:#}", anyhow::Error::from(error))),
+                Err(_) => Some(format!("it took longer than {deadline:?}")),
+            };
+            if let Some(why) = failed {
+                app.count_trap();
+                eprintln!("the guest did not come to its own end: {why}");
+            }
+            drop(store);
+            drop(slot);
+        });
+        match receiver.await {
+            Ok(Ok(response)) => Ok(Answer { response, guest: Some(guest) }),
+            Ok(Err(error)) => {
+                guest.await.context("the host panicked while it ran the guest")?;
+                bail!("the guest failed to produce a response: {error:?}")
+            }
+            Err(_) => {
+                if let Err(panic) = guest.await {
+                    self.count_trap();
+                    bail!("the host panicked while it ran the guest: {panic}");
+                }
+                bail!("the guest ended before it answered")
+            }
+        }
+    }
+
+    fn invocation(&self) -> Invocation {
+        let shared = &self.shared;
+        let wasi = WasiCtx::builder()
+            .stdout(shared.output.clone())
+            .stderr(shared.output.clone())
+            .wall_clock(shared.clock.clone())
+            .build();
+        Invocation {
+            wasi,
+            http: WasiHttpCtx::new(),
+            table: ResourceTable::new(),
+            outbound: shared.outbound.clone(),
+            key_value: KeyValue::new(shared.store.clone(), shared.store_labels.clone()),
+            variables: shared.variables.clone(),
+            limits: StoreLimitsBuilder::new().memory_size(shared.memory_limit).build(),
+        }
+    }
+
+    fn count_trap(&self) {
+        self.shared.traps.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Writes scheme and authority into the request's URI, from its Host header, as Spin does.
+fn set_full_uri<B>(request: &mut Request<B>) -> Result<()> {
+    let named = match request.headers().get(header::HOST) {
+        Some(host) => {
+            let host = host.to_str().context("the Host header is not ASCII")?;
+            Some(host.parse::<Authority>().context("the Host header is no authority")?)
+        }
+        None => None,
+    };
+    let mut parts = request.uri().clone().into_parts();
+    let authority = match (named, parts.authority) {
+        (Some(named), Some(in_uri)) => {
+            ensure!(named == in_uri, "the Host header and the request's URI name different hosts");
+            named
+        }
+        (Some(authority), None) | (None, Some(authority)) => authority,
+        (None, None) => bail!("the request names no host"),
+    };
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(authority);
+    *request.uri_mut() = Uri::from_parts(parts).context("the request's target is no path")?;
+    Ok(())
+}
+
+/// Adds the headers that Spin adds for the route `/...`. A client's headers of these names stay, before them.
+///
+/// # Errors
+///
+/// When a header is not UTF-8, which Spin answers with an empty 500 before the guest is started.
+fn add_spin_headers<B>(request: &mut Request<B>, client: SocketAddr) -> Result<()> {
+    for (name, value) in request.headers() {
+        std::str::from_utf8(value.as_bytes()).with_context(|| format!("the header {name} is not UTF-8"))?;
+    }
+    let uri = request.uri();
+    let headers = [
+        ("spin-path-info", uri.path().to_owned()),
+        ("spin-full-url", uri.to_string()),
+        ("spin-matched-route", ROUTE.to_owned()),
+        ("spin-base-path", "/".to_owned()),
+        ("spin-raw-component-route", ROUTE.to_owned()),
+        ("spin-component-route", String::new()),
+        ("spin-client-addr", client.to_string()),
+    ];
+    for (name, value) in headers {
+        request.headers_mut().append(HeaderName::from_static(name), HeaderValue::try_from(value)?);
+    }
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! The application as it is loaded: the checked manifest and the compiled component, shared by every app that runs it.
+//!
+//! Compiling takes seconds, so it happens once. It must not know requests or stores; those belong to a running app.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store as WasmStore, StoreLimits,
+    UpdateDeadline,
+};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::app::{App, Options};
+use crate::bindings::fermyon::spin::{key_value as spin_key_value, variables};
+use crate::bindings::wasi::keyvalue::{atomics, batch, store};
+use crate::bindings::{Component as Scheduled, ComponentPre as ScheduledPre};
+use crate::key_value::host::KeyValue;
+use crate::manifest::Manifest;
+use crate::outbound::Outbound;
+use crate::variables::ComponentVariables;
+
+/// The largest memory a guest can be given; see [`Options::memory_limit`].
+pub const LARGEST_MEMORY: usize = 1 << 30;
+
+/// How many invocations run at once; more wait for their turn.
+const INVOCATIONS_AT_ONCE: u32 = 256;
+
+/// How much of a guest's memory, table and stack is kept for the next invocation instead of being given back. More
+/// than this costs more to clear than it saves.
+const KEPT_RESIDENT: usize = 64 << 10;
+
+/// How often a guest that computes lets other invocations have the thread.
+const TIME_SLICE: Duration = Duration::from_millis(10);
+
+/// A compiled application. Clones share it.
+#[derive(Clone)]
+pub struct Application {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    manifest: Manifest,
+    engine: Engine,
+    /// Present where the manifest has an HTTP trigger.
+    http: Option<ProxyPre<Invocation>>,
+    /// Present where the component has the scheduled export.
+    scheduled: Option<ScheduledPre<Invocation>>,
+    slots: Arc<Semaphore>,
+}
+
+impl Application {
+    /// Loads a manifest and compiles its component: seconds, and longer where this crate is built without optimization.
+    ///
+    /// # Errors
+    ///
+    /// As [`Manifest::load`]; and when the component does not compile, imports what this host does not offer, or lacks
+    /// the export that a trigger of the manifest calls.
+    pub fn load(manifest: impl AsRef<Path>) -> Result<Self> {
+        Self::compile(Manifest::load(manifest)?)
+    }
+
+    /// Compiles the component of a manifest.
+    ///
+    /// # Errors
+    ///
+    /// As [`Application::load`].
+    pub fn compile(manifest: Manifest) -> Result<Self> {
+        let engine = engine()?;
+        let source = manifest.source.display();
+        let component = Component::from_file(&engine, &manifest.source)
+            .map_err(anyhow::Error::from)
+            .with_context(|| format!("cannot compile {source}"))?;
+        let component = linker(&engine)?
+            .instantiate_pre(&component)
+            .map_err(anyhow::Error::from)
+            .with_context(|| format!("{source} imports what this host does not offer"))?;
+        let http = ProxyPre::new(component.clone()).ok();
+        ensure!(http.is_some() || !manifest.serves_http, "{source} has no export for the HTTP trigger");
+        let scheduled = ScheduledPre::new(component).ok();
+        ensure!(
+            scheduled.is_some() || manifest.schedules.is_empty(),
+            "{source} has no export `handle-cron-event` for the cron trigger"
+        );
+        keep_time(&engine);
+        let slots = Arc::new(Semaphore::new(INVOCATIONS_AT_ONCE as usize));
+        Ok(Self { shared: Arc::new(Shared { manifest, engine, http, scheduled, slots }) })
+    }
+
+    /// What the application was compiled from.
+    pub fn manifest(&self) -> &Manifest {
+        &self.shared.manifest
+    }
+
+    /// An app of its own with default options: an empty store in memory, every variable at its default.
+    ///
+    /// # Errors
+    ///
+    /// When a required variable has no default.
+    pub fn instance(&self) -> Result<App> {
+        self.instance_with(Options::default())
+    }
+
+    /// An app of its own: its store, variables and clock are those of `options` and of no other app.
+    ///
+    /// # Errors
+    ///
+    /// When a required variable has no value, an option names an unknown variable, an allowed outbound host is
+    /// malformed once its variables have values, or the memory limit is above [`LARGEST_MEMORY`].
+    pub fn instance_with(&self, options: Options) -> Result<App> {
+        App::new(self.clone(), options)
+    }
+
+    /// The names of environment variables that look as if they set a variable which the manifest does not define.
+    pub fn unknown_environment_variables(&self) -> Vec<String> {
+        let prefix = crate::variables::ENVIRONMENT_PREFIX;
+        let known: HashMap<String, ()> =
+            self.shared.manifest.variables.keys().map(|name| (name.to_ascii_uppercase(), ())).collect();
+        let unknown = |(key, _)| {
+            let key: String = std::ffi::OsString::into_string(key).ok()?;
+            (!known.contains_key(key.strip_prefix(prefix)?)).then_some(key)
+        };
+        let mut names: Vec<String> = std::env::vars_os().filter_map(unknown).collect();
+        names.sort();
+        names
+    }
+
+    /// Waits until another invocation may run.
+    pub(crate) async fn slot(&self) -> OwnedSemaphorePermit {
+        self.shared.slots.clone().acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    /// What a guest needs to run, in an engine's store of its own.
+    pub(crate) fn wasm_store(&self, invocation: Invocation) -> WasmStore<Invocation> {
+        let mut store = WasmStore::new(&self.shared.engine, invocation);
+        store.limiter(|invocation| &mut invocation.limits);
+        // At the end of each slice the guest yields, so that a timeout around it fires although it never waits.
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+        store
+    }
+
+    pub(crate) fn http(&self) -> Result<&ProxyPre<Invocation>> {
+        self.shared.http.as_ref().context("the component has no HTTP export")
+    }
+
+    pub(crate) async fn scheduled(&self, store: &mut WasmStore<Invocation>) -> Result<Scheduled> {
+        let Some(scheduled) = &self.shared.scheduled else {
+            bail!("the component has no export `handle-cron-event`");
+        };
+        Ok(scheduled.instantiate_async(store).await?)
+    }
+}
+
+/// What the host keeps for one invocation of the guest.
+pub(crate) struct Invocation {
+    pub(crate) wasi: WasiCtx,
+    pub(crate) http: WasiHttpCtx,
+    pub(crate) table: ResourceTable,
+    pub(crate) outbound: Outbound,
+    pub(crate) key_value: KeyValue,
+    pub(crate) variables: Arc<ComponentVariables>,
+    pub(crate) limits: StoreLimits,
+}
+
+impl WasiView for Invocation {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Invocation {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.outbound }
+    }
+}
+
+fn engine() -> Result<Engine> {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(INVOCATIONS_AT_ONCE)
+        .total_stacks(INVOCATIONS_AT_ONCE)
+        .total_memories(INVOCATIONS_AT_ONCE)
+        // A component has its own table and those of the small modules that tie it to its imports.
+        .total_core_instances(INVOCATIONS_AT_ONCE * 8)
+        .total_tables(INVOCATIONS_AT_ONCE * 4)
+        .max_memory_size(LARGEST_MEMORY)
+        .linear_memory_keep_resident(KEPT_RESIDENT)
+        .table_keep_resident(KEPT_RESIDENT)
+        .async_stack_keep_resident(KEPT_RESIDENT);
+    let mut config = Config::new();
+    config.epoch_interruption(true).allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Ok(Engine::new(&config)?)
+}
+
+fn linker(engine: &Engine) -> Result<Linker<Invocation>> {
+    fn key_value(invocation: &mut Invocation) -> &mut KeyValue {
+        &mut invocation.key_value
+    }
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    spin_key_value::add_to_linker::<_, HasSelf<KeyValue>>(&mut linker, key_value)?;
+    store::add_to_linker::<_, HasSelf<KeyValue>>(&mut linker, key_value)?;
+    atomics::add_to_linker::<_, HasSelf<KeyValue>>(&mut linker, key_value)?;
+    batch::add_to_linker::<_, HasSelf<KeyValue>>(&mut linker, key_value)?;
+    variables::add_to_linker::<_, HasSelf<Arc<ComponentVariables>>>(&mut linker, |invocation| {
+        &mut invocation.variables
+    })?;
+    Ok(linker)
+}
+
+/// Ends a time slice again and again for as long as the engine lives.
+fn keep_time(engine: &Engine) {
+    let engine = engine.weak();
+    std::thread::spawn(move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(TIME_SLICE);
+        }
+    });
+}

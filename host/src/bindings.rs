@@ -1,0 +1,23 @@
+//! What wasmtime generates from `wit/`: the interfaces of Spin and `wasi:keyvalue` that this host offers, and the
+//! scheduled export it calls.
+//!
+//! Generated code only; it knows nothing of how the interfaces are implemented. The resources of both key-value
+//! interfaces are mapped to the same Rust type, because in Spin too they share one table of open stores.
+
+wasmtime::component::bindgen!({
+    path: "wit",
+    world: "component",
+    imports: { default: trappable },
+    exports: { default: async },
+    with: {
+        "fermyon:spin/key-value.store": crate::key_value::host::OpenStore,
+        "wasi:keyvalue/store.bucket": crate::key_value::host::OpenStore,
+        "wasi:keyvalue/atomics.cas": crate::key_value::host::OpenSwap,
+    },
+    trappable_error_type: {
+        "fermyon:spin/key-value.error" => crate::key_value::StoreError,
+        "fermyon:spin/variables.error" => crate::variables::VariableError,
+        "wasi:keyvalue/store.error" => crate::key_value::StoreError,
+        "wasi:keyvalue/atomics.cas-error" => crate::key_value::host::SwapError,
+    },
+});

@@ -1,0 +1,406 @@
+//! Reads `spin.toml`, manifest version 2, as far as this project's manifest goes.
+//!
+//! A key or feature that this host does not know is an error and never skipped, so that what runs here runs the same on
+//! Spin. It must not know what the component does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::cron::Schedule;
+use crate::outbound::AllowedHosts;
+use crate::variables::{Template, Variable, check_name};
+
+/// The one route this host serves: everything.
+pub(crate) const ROUTE: &str = "/...";
+
+/// The one store label that Spin defines without a runtime configuration.
+const STORE_LABEL: &str = "default";
+
+/// A checked manifest.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// The application's name.
+    pub application: String,
+    /// The id of its one component.
+    pub component: String,
+    /// The component's wasm file.
+    pub source: PathBuf,
+    /// Whether there is an HTTP trigger.
+    pub serves_http: bool,
+    /// When the scheduled event fires: one entry for each cron trigger.
+    pub schedules: Vec<Schedule>,
+    /// The labels of the stores the component may open.
+    pub key_value_stores: BTreeSet<String>,
+    /// The application's variables.
+    pub variables: BTreeMap<String, Variable>,
+    /// The component's variables, as templates over those of the application.
+    pub(crate) component_variables: BTreeMap<String, Template>,
+    /// Whereto the component may send requests, as templates.
+    pub(crate) allowed_outbound_hosts: Vec<Template>,
+}
+
+impl Manifest {
+    /// Reads and checks a manifest, and that the wasm file it names exists.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, is no manifest, uses what this host does not offer, or the wasm file is missing.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read the manifest {}", path.display()))?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let manifest = Self::parse(&text, directory).with_context(|| format!("cannot run {}", path.display()))?;
+        ensure!(
+            manifest.source.is_file(),
+            "the component {} does not exist; run `make build`",
+            manifest.source.display()
+        );
+        Ok(manifest)
+    }
+
+    /// Checks a manifest's text. The wasm file is taken relative to `directory`; it is not looked for.
+    ///
+    /// # Errors
+    ///
+    /// When the text is no manifest or uses what this host does not offer.
+    pub fn parse(text: &str, directory: &Path) -> Result<Self> {
+        let file: File = toml::from_str(text)
+            .context("this host runs only what this project's spin.toml uses; run anything else on Spin")?;
+        ensure!(
+            file.spin_manifest_version == 2,
+            "spin_manifest_version is {}; this host reads version 2",
+            file.spin_manifest_version
+        );
+        let (id, component) = the_component(file.component)?;
+        let serves_http = check_http(&file.trigger.http, &id)?;
+        let schedules = schedules(&file.trigger.cron, &id)?;
+        ensure!(serves_http || !schedules.is_empty(), "there is no trigger; add [[trigger.http]] or [[trigger.cron]]");
+        for label in &component.key_value_stores {
+            ensure!(
+                label == STORE_LABEL,
+                "unknown key-value store {label:?} of component {id:?}; this host offers only {STORE_LABEL:?}"
+            );
+        }
+        let variables = variables(file.variables)?;
+        let manifest = Self {
+            application: file.application.name,
+            source: directory.join(&component.source),
+            serves_http,
+            schedules,
+            key_value_stores: component.key_value_stores.into_iter().collect(),
+            component_variables: component_variables(&id, component.variables, &variables)?,
+            allowed_outbound_hosts: allowed_outbound_hosts(component.allowed_outbound_hosts, &variables)?,
+            component: id,
+            variables,
+        };
+        Ok(manifest)
+    }
+}
+
+fn the_component(components: BTreeMap<String, ComponentSection>) -> Result<(String, ComponentSection)> {
+    let count = components.len();
+    let mut components = components.into_iter();
+    match (components.next(), components.next()) {
+        (Some(component), None) => Ok(component),
+        _ => bail!("there are {count} components; this host runs exactly one"),
+    }
+}
+
+fn check_http(triggers: &[HttpTrigger], component: &str) -> Result<bool> {
+    let [trigger] = triggers else {
+        ensure!(triggers.is_empty(), "there are {} HTTP triggers; this host serves one", triggers.len());
+        return Ok(false);
+    };
+    ensure!(trigger.route == ROUTE, "the HTTP route is {:?}; this host serves only {ROUTE:?}", trigger.route);
+    check_reference(&trigger.component, component)?;
+    Ok(true)
+}
+
+fn schedules(triggers: &[CronTrigger], component: &str) -> Result<Vec<Schedule>> {
+    triggers
+        .iter()
+        .map(|trigger| {
+            check_reference(&trigger.component, component)?;
+            Schedule::parse(&trigger.cron_expression)
+        })
+        .collect()
+}
+
+fn check_reference(named: &str, component: &str) -> Result<()> {
+    ensure!(named == component, "a trigger names the component {named:?}, but the only component is {component:?}");
+    Ok(())
+}
+
+fn variables(sections: BTreeMap<String, VariableSection>) -> Result<BTreeMap<String, Variable>> {
+    let variable = |(name, section): (String, VariableSection)| {
+        check_name(&name).map_err(anyhow::Error::msg).context("bad name in [variables]")?;
+        ensure!(
+            section.required != section.default.is_some(),
+            "variable {name:?} must have either a default or required = true"
+        );
+        Ok((name, Variable { default: section.default, secret: section.secret }))
+    };
+    sections.into_iter().map(variable).collect()
+}
+
+fn component_variables(
+    component: &str,
+    templates: BTreeMap<String, String>,
+    variables: &BTreeMap<String, Variable>,
+) -> Result<BTreeMap<String, Template>> {
+    let parse = |(name, template): (String, String)| {
+        let in_section = || format!("variable {name:?} of component {component:?}");
+        check_name(&name).map_err(anyhow::Error::msg).with_context(in_section)?;
+        let template = checked_template(&template, variables).with_context(in_section)?;
+        Ok((name, template))
+    };
+    templates.into_iter().map(parse).collect()
+}
+
+fn allowed_outbound_hosts(hosts: Vec<String>, variables: &BTreeMap<String, Variable>) -> Result<Vec<Template>> {
+    let parse = |host: String| {
+        let template = checked_template(&host, variables).with_context(|| format!("allowed outbound host {host:?}"))?;
+        if template.variables().next().is_none() {
+            // One with variables can be checked only when they have values.
+            AllowedHosts::parse([host.as_str()])?;
+        }
+        Ok(template)
+    };
+    hosts.into_iter().map(parse).collect()
+}
+
+fn checked_template(template: &str, variables: &BTreeMap<String, Variable>) -> Result<Template> {
+    let template = Template::parse(template)?;
+    if let Some(unknown) = template.variables().find(|name| !variables.contains_key(*name)) {
+        bail!("unknown variable {unknown:?}; [variables] does not define it");
+    }
+    Ok(template)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    spin_manifest_version: u32,
+    application: ApplicationSection,
+    #[serde(default)]
+    variables: BTreeMap<String, VariableSection>,
+    #[serde(default)]
+    trigger: Triggers,
+    #[serde(default)]
+    component: BTreeMap<String, ComponentSection>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ApplicationSection {
+    name: String,
+    #[serde(default, rename = "version")]
+    _version: IgnoredAny,
+    #[serde(default, rename = "description")]
+    _description: IgnoredAny,
+    #[serde(default, rename = "authors")]
+    _authors: IgnoredAny,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VariableSection {
+    default: Option<String>,
+    #[serde(default)]
+    required: bool,
+    #[serde(default)]
+    secret: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Triggers {
+    #[serde(default)]
+    http: Vec<HttpTrigger>,
+    #[serde(default)]
+    cron: Vec<CronTrigger>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HttpTrigger {
+    route: String,
+    component: String,
+    #[serde(default, rename = "id")]
+    _id: IgnoredAny,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CronTrigger {
+    component: String,
+    cron_expression: String,
+    #[serde(default, rename = "id")]
+    _id: IgnoredAny,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ComponentSection {
+    source: PathBuf,
+    #[serde(default, rename = "description")]
+    _description: IgnoredAny,
+    #[serde(default)]
+    key_value_stores: Vec<String>,
+    #[serde(default)]
+    allowed_outbound_hosts: Vec<String>,
+    #[serde(default)]
+    variables: BTreeMap<String, String>,
+    /// How `spin build` makes the component; it plays no part at run time.
+    #[serde(default, rename = "build")]
+    _build: Option<BuildSection>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BuildSection {
+    #[serde(rename = "command")]
+    _command: IgnoredAny,
+    #[serde(default, rename = "workdir")]
+    _workdir: IgnoredAny,
+    #[serde(default, rename = "watch")]
+    _watch: IgnoredAny,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &str = r#"
+spin_manifest_version = 2
+
+[application]
+name = "snapshots"
+version = "0.1.0"
+authors = ["somebody"]
+
+[variables]
+mode = { default = "noauth" }
+host = { default = "127.0.0.1", secret = true }
+password = { required = true }
+
+[[trigger.http]]
+route = "/..."
+component = "snapshots"
+
+[[trigger.cron]]
+component = "snapshots"
+cron_expression = "*/2 * * * * *"
+
+[component.snapshots]
+source = "target/snapshots.wasm"
+key_value_stores = ["default"]
+allowed_outbound_hosts = ["http://127.0.0.1:5000", "http://{{ host }}:80"]
+
+[component.snapshots.variables]
+mode = "{{ mode }}"
+url = "http://{{ host }}:5000/v3"
+
+[component.snapshots.build]
+command = "cargo build"
+watch = ["src/**/*.rs"]
+"#;
+
+    fn error_of(from: &str, to: &str) -> String {
+        assert!(MANIFEST.contains(from), "{from:?} is not in the manifest");
+        let error = Manifest::parse(&MANIFEST.replace(from, to), Path::new("")).unwrap_err();
+        format!("{error:#}")
+    }
+
+    #[test]
+    fn a_manifest_is_read() {
+        let manifest = Manifest::parse(MANIFEST, Path::new("/app")).unwrap();
+        assert_eq!(manifest.application, "snapshots");
+        assert_eq!(manifest.component, "snapshots");
+        assert_eq!(manifest.source, Path::new("/app/target/snapshots.wasm"));
+        assert!(manifest.serves_http);
+        assert_eq!(manifest.schedules.len(), 1);
+        assert!(manifest.key_value_stores.contains("default"));
+        assert_eq!(manifest.variables["password"], Variable { default: None, secret: false });
+        assert!(manifest.variables["host"].secret);
+        assert_eq!(manifest.component_variables["url"].variables().collect::<Vec<_>>(), ["host"]);
+        assert_eq!(manifest.allowed_outbound_hosts.len(), 2);
+    }
+
+    #[test]
+    fn a_manifest_without_a_schedule_is_read() {
+        let cron = "[[trigger.cron]]\ncomponent = \"snapshots\"\ncron_expression = \"*/2 * * * * *\"\n";
+        let manifest = Manifest::parse(&MANIFEST.replace(cron, ""), Path::new("")).unwrap();
+        assert!(manifest.schedules.is_empty());
+    }
+
+    #[test]
+    fn what_the_host_does_not_offer_is_refused_by_name() {
+        for (from, to, expected) in [
+            ("version = 2", "version = 1", "spin_manifest_version is 1; this host reads version 2"),
+            ("name = \"snapshots\"\n", "", "missing field `name`"),
+            ("authors =", "targets =", "unknown field `targets`"),
+            ("[[trigger.http]]", "[[trigger.redis]]", "unknown field `redis`"),
+            ("route = \"/...\"", "route = \"/v3/...\"", "the HTTP route is \"/v3/...\"; this host serves only \"/...\""),
+            ("route = \"/...\"", "route = \"/...\"\nexecutor = { type = \"wagi\" }", "unknown field `executor`"),
+            (
+                "component = \"snapshots\"\ncron",
+                "component = \"other\"\ncron",
+                "a trigger names the component \"other\", but the only component is \"snapshots\"",
+            ),
+            ("*/2 * * * * *", "*/2 * * * *", "bad cron expression \"*/2 * * * *\""),
+            ("*/2 * * * * *", "61 * * * * *", "bad cron expression \"61 * * * * *\""),
+            ("source = \"target/snapshots.wasm\"", "source = { url = \"x\", digest = \"y\" }", "invalid type: map"),
+            ("key_value_stores = [\"default\"]", "sqlite_databases = [\"default\"]", "unknown field `sqlite_databases`"),
+            ("[\"default\"]", "[\"default\", \"other\"]", "unknown key-value store \"other\" of component \"snapshots\""),
+            ("watch =", "profile =", "unknown field `profile`"),
+            ("{ required = true }", "{ required = true, default = \"x\" }", "variable \"password\" must have either"),
+            ("{ required = true }", "{ secret = true }", "variable \"password\" must have either"),
+            ("password = {", "Password = {", "invalid character 'P'"),
+            ("\"{{ mode }}\"", "\"{{ mod }}\"", "unknown variable \"mod\"; [variables] does not define it"),
+            ("\"{{ mode }}\"", "\"{{ mode\"", "unmatched '{{'"),
+            ("http://{{ host }}:80", "http://{{ hots }}:80", "unknown variable \"hots\""),
+            ("\"http://127.0.0.1:5000\"", "\"127.0.0.1:5000\"", "does not contain a scheme"),
+            ("[component.snapshots.build]", "[component.other]", "missing field `source`"),
+            ("[component.snapshots.build]\n", "[component.other]\nsource = \"x\"\n", "unknown field `command`"),
+        ] {
+            let error = error_of(from, to);
+            assert!(error.contains(expected), "{from:?} -> {to:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_blamed_on_the_host() {
+        let error = error_of("watch =", "profile =");
+        assert!(error.starts_with("this host runs only what this project's spin.toml uses"), "{error}");
+    }
+
+    #[test]
+    fn exactly_one_component_runs() {
+        let two = format!("{MANIFEST}\n[component.other]\nsource = \"other.wasm\"\n");
+        let error = Manifest::parse(&two, Path::new("")).unwrap_err();
+        assert_eq!(error.to_string(), "there are 2 components; this host runs exactly one");
+    }
+
+    #[test]
+    fn a_missing_component_file_says_how_to_build_it() {
+        let directory = std::env::temp_dir().join(format!("manifest-test-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("spin.toml");
+        std::fs::write(&path, MANIFEST).unwrap();
+        let error = Manifest::load(&path).unwrap_err().to_string();
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert!(error.ends_with("target/snapshots.wasm does not exist; run `make build`"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_manifest_is_named() {
+        let error = Manifest::load("/nowhere/spin.toml").unwrap_err();
+        assert_eq!(error.to_string(), "cannot read the manifest /nowhere/spin.toml");
+    }
+}

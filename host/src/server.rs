@@ -1,0 +1,116 @@
+//! Serves an app on a socket: HTTP/1.1, and the scheduled event at its times.
+//!
+//! It must not know what a request asks for. Whatever a client sends or leaves out, the server goes on.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Result;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+
+use crate::app::App;
+use crate::cron;
+
+/// How long requests and events that run at the shutdown may take to end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How long to wait after a connection could not be accepted, as when there are no file descriptors left.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
+
+impl App {
+    /// Serves requests until `shutdown` ends, and fires the manifest's cron triggers unless the options say otherwise.
+    /// Then it accepts no more, and what runs has five seconds to end.
+    ///
+    /// # Errors
+    ///
+    /// When the listener has no address.
+    pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<()> {
+        listener.local_addr()?;
+        // Everything that runs holds a sender; the receiver ends when the last one is gone.
+        let (running, mut all_ended) = mpsc::unbounded_channel();
+        let (stop, stopped) = watch::channel(false);
+        let schedules = match self.fires_schedule() {
+            true => self.application().manifest().schedules.clone(),
+            false => Vec::new(),
+        };
+        let cron = tokio::spawn(cron::run(self.clone(), schedules, running.clone()));
+
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, client)) => {
+                        tokio::spawn(serve_connection(self.clone(), stream, client, stopped.clone(), running.clone()));
+                    }
+                    Err(error) => {
+                        eprintln!("cannot accept a connection: {error}");
+                        tokio::time::sleep(PAUSE_AFTER_ERROR).await;
+                    }
+                },
+            }
+        }
+        drop(listener);
+        cron.abort();
+        // The aborted task must be gone, since it holds a sender.
+        let _ = cron.await;
+        stop.send_replace(true);
+        drop(running);
+        if timeout(GRACE, all_ended.recv()).await.is_err() {
+            eprintln!("some requests did not end within {GRACE:?} and are given up");
+        }
+        Ok(())
+    }
+}
+
+async fn serve_connection(
+    app: App,
+    stream: TcpStream,
+    client: SocketAddr,
+    mut stopped: watch::Receiver<bool>,
+    running: mpsc::UnboundedSender<()>,
+) {
+    // Head and body of an answer are two small segments; without this the second waits 40 ms for an acknowledgement.
+    // It fails only on a connection that is gone already.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let app = app.clone();
+        async move { Ok::<_, Infallible>(answer(&app, request, client).await) }
+    });
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        // A client that breaks off is not worth a line in the log.
+        _ = &mut connection => {}
+        // It changes once, when the server stops.
+        _ = stopped.changed() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+    drop(running);
+}
+
+async fn answer(app: &App, request: Request<Incoming>, client: SocketAddr) -> Response<HyperOutgoingBody> {
+    match app.respond(request, client).await {
+        Ok(answer) => answer.response,
+        Err(error) => {
+            // Spin closes the connection without a word here.
+            let text = Full::new(Bytes::from(format!("{error:#}\n")));
+            let mut response = Response::new(text.map_err(|never| match never {}).boxed_unsync());
+            *response.status_mut() = StatusCode::BAD_REQUEST;
+            response
+        }
+    }
+}

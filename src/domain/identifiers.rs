@@ -1,0 +1,178 @@
+//! Identifiers that cannot be mixed up: each is a type of its own, and none can hold a text that is not an id.
+//!
+//! Cinder looks ids up as text, so only the canonical spelling (lower case, hyphenated) finds a row; every other
+//! spelling is simply not found (`spec/snapshots-api.md` sections 3 and 4). `parse` therefore accepts that one form.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Why a text is not an identifier.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdentifierError {
+    /// The text is not a UUID in lower case with hyphens.
+    #[error("'{0}' is not a lower-case, hyphenated UUID")]
+    NotCanonical(String),
+    /// The text is empty, longer than [`ProjectId::MAX_BYTES`], or has a control character.
+    #[error("a project or user id is 1 to 64 bytes without control characters")]
+    NotAName,
+}
+
+macro_rules! uuid_identifier {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// Wraps a UUID that was just made.
+            #[must_use]
+            pub const fn new(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            /// The UUID itself, for compact storage.
+            #[must_use]
+            pub const fn as_uuid(&self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdentifierError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                canonical(text).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.as_hyphenated().fmt(formatter)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.0.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+uuid_identifier!(
+    /// The id of a snapshot.
+    SnapshotId
+);
+uuid_identifier!(
+    /// The id of a volume.
+    VolumeId
+);
+uuid_identifier!(
+    /// The id of a group snapshot; its members cannot be deleted singly.
+    GroupSnapshotId
+);
+
+/// Reads a UUID in its canonical spelling only.
+fn canonical(text: &str) -> Result<Uuid, IdentifierError> {
+    let refused = || IdentifierError::NotCanonical(text.chars().take(64).collect());
+    if text.len() != 36 {
+        return Err(refused());
+    }
+    let uuid = Uuid::try_parse(text).map_err(|_| refused())?;
+    let mut buffer = Uuid::encode_buffer();
+    if uuid.as_hyphenated().encode_lower(&mut buffer) == text { Ok(uuid) } else { Err(refused()) }
+}
+
+macro_rules! name_identifier {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The longest id, in bytes: what Keystone's own columns hold.
+            pub const MAX_BYTES: usize = 64;
+
+            /// The id as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdentifierError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                if text.is_empty() || text.len() > Self::MAX_BYTES || text.chars().any(char::is_control) {
+                    return Err(IdentifierError::NotAName);
+                }
+                Ok(Self(text.to_owned()))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+name_identifier!(
+    /// The project that owns a resource; Keystone's words, so not always a UUID.
+    ProjectId
+);
+name_identifier!(
+    /// The user who made a resource.
+    UserId
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_canonical_spelling_is_an_id() {
+        let canonical = "aaaaaaaa-0000-4000-8000-00000000000b";
+        assert_eq!(canonical.parse::<SnapshotId>().map(|id| id.to_string()), Ok(canonical.to_owned()));
+        for other in [
+            "",
+            "detail",
+            "AAAAAAAA-0000-4000-8000-00000000000B",
+            "aaaaaaaa00004000800000000000000b",
+            "{aaaaaaaa-0000-4000-8000-00000000000b}",
+            "urn:uuid:aaaaaaaa-0000-4000-8000-00000000000b",
+            "aaaaaaaa-0000-4000-8000-00000000000b ",
+            "é",
+        ] {
+            assert!(other.parse::<SnapshotId>().is_err(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_project_id_is_a_short_printable_text() {
+        assert!("a1".parse::<ProjectId>().is_ok());
+        assert!("".parse::<ProjectId>().is_err());
+        assert!("a\nb".parse::<ProjectId>().is_err());
+        assert!("p".repeat(65).parse::<ProjectId>().is_err());
+    }
+}

@@ -1,0 +1,17 @@
+//! What a volume snapshot is, whoever asks and wherever it is kept: the types of this service and the rules that
+//! need nothing but their own values and the time.
+//!
+//! This layer must not know HTTP, JSON on the wire, microversions or keys of the store.
+
+pub mod identifiers;
+pub mod lifecycle;
+pub mod quota;
+pub mod snapshot;
+pub mod timestamp;
+pub mod volume;
+
+pub use identifiers::{GroupSnapshotId, ProjectId, SnapshotId, UserId, VolumeId};
+pub use lifecycle::{Completion, Pending, Progression, Schedule};
+pub use snapshot::{Metadata, Snapshot, SnapshotStatus};
+pub use timestamp::Timestamp;
+pub use volume::{Volume, VolumeStatus};

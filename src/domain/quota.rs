@@ -1,0 +1,148 @@
+//! What a project may hold, and how a request is measured against it (`spec/lifecycle.md` section 6).
+//!
+//! Resources are named as in Cinder: `snapshots`, `gigabytes`, `volumes`, and each with `_TYPE` for a volume type.
+
+use std::collections::BTreeMap;
+
+/// Counters or limits by resource name.
+pub type Amounts = BTreeMap<String, i64>;
+
+/// No limit.
+pub const UNLIMITED: i64 = -1;
+
+/// The largest count that Cinder's database holds.
+const LARGEST_USAGE: i64 = 2_147_483_647;
+
+/// Why a request does not fit; the texts are Cinder's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QuotaRefusal {
+    #[error("SnapshotLimitExceeded: Maximum number of snapshots allowed ({limit}) exceeded")]
+    Snapshots { limit: i64 },
+    #[error("VolumeLimitExceeded: Maximum number of volumes allowed ({limit}) exceeded for quota '{resource}'.")]
+    Volumes { limit: i64, resource: String },
+    #[error(
+        "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed {resource} quota. \
+         Requested {requested}G, quota is {limit}G and {used}G has been consumed."
+    )]
+    Gigabytes { resource: String, requested: i64, limit: i64, used: i64 },
+    #[error("VolumeSizeExceedsLimit: Requested volume size {requested}G is larger than maximum allowed limit {limit}G.")]
+    GigabytesOfOneVolume { requested: i64, limit: i64 },
+    #[error(
+        "QuotaUsageOverflow: Quota usage would overflow for resources: [{}]. \
+         The requested operation would exceed the maximum allowed value ({LARGEST_USAGE}) for quota tracking.",
+        resources.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
+    )]
+    Overflow { resources: Vec<String> },
+}
+
+/// What counts towards quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    Snapshots,
+    Volumes,
+}
+
+impl Counted {
+    const fn resource(self) -> &'static str {
+        match self {
+            Self::Snapshots => "snapshots",
+            Self::Volumes => "volumes",
+        }
+    }
+}
+
+/// What one snapshot or volume of `size` GiB and of a type adds to the counters.
+#[must_use]
+pub fn amounts_of(counted: Counted, size: u32, volume_type: Option<&str>, with_gigabytes: bool) -> Amounts {
+    let mut amounts = Amounts::new();
+    amounts.insert(counted.resource().to_owned(), 1);
+    if with_gigabytes {
+        amounts.insert("gigabytes".to_owned(), i64::from(size));
+    }
+    if let Some(volume_type) = volume_type {
+        amounts.insert(format!("{}_{volume_type}", counted.resource()), 1);
+        if with_gigabytes {
+            amounts.insert(format!("gigabytes_{volume_type}"), i64::from(size));
+        }
+    }
+    amounts
+}
+
+/// Whether `requested` fits: nothing may pass the largest count, and nothing with a limit may pass it. Where several
+/// do, names are examined in sorted order and the first decides.
+///
+/// # Errors
+///
+/// The refusal that Cinder would answer.
+pub fn admit(
+    counted: Counted,
+    requested: &Amounts,
+    limit_of: impl Fn(&str) -> i64,
+    used: impl Fn(&str) -> i64,
+) -> Result<(), QuotaRefusal> {
+    let resources: Vec<String> = requested
+        .iter()
+        .filter(|(name, amount)| **amount > 0 && used(name).saturating_add(**amount) > LARGEST_USAGE)
+        .map(|(name, _)| name.clone())
+        .collect();
+    if !resources.is_empty() {
+        return Err(QuotaRefusal::Overflow { resources });
+    }
+    for (name, amount) in requested {
+        let limit = limit_of(name);
+        if limit < 0 || used(name).saturating_add(*amount) <= limit {
+            continue;
+        }
+        return Err(if name.starts_with("gigabytes") {
+            let requested = requested.get("gigabytes").copied().unwrap_or(*amount);
+            QuotaRefusal::Gigabytes { resource: name.clone(), requested, limit, used: used(name) }
+        } else {
+            match counted {
+                Counted::Snapshots => QuotaRefusal::Snapshots { limit },
+                Counted::Volumes => QuotaRefusal::Volumes { limit, resource: name.clone() },
+            }
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(limits: &[(&str, i64)], used: &[(&str, i64)]) -> Option<String> {
+        let limits: BTreeMap<_, _> = limits.iter().copied().collect();
+        let used: BTreeMap<_, _> = used.iter().copied().collect();
+        admit(
+            Counted::Snapshots,
+            &amounts_of(Counted::Snapshots, 5, Some("fast"), true),
+            |name| limits.get(name).copied().unwrap_or(UNLIMITED),
+            |name| used.get(name).copied().unwrap_or(0),
+        )
+        .err()
+        .map(|refusal| refusal.to_string())
+    }
+
+    #[test]
+    fn the_first_resource_in_sorted_order_that_is_over_decides() {
+        assert_eq!(refusal(&[], &[]), None);
+        assert_eq!(refusal(&[("gigabytes", 5), ("snapshots", 1)], &[]), None);
+        let gigabytes = "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed gigabytes quota. \
+                         Requested 5G, quota is 7G and 5G has been consumed.";
+        assert_eq!(
+            refusal(&[("gigabytes", 7), ("snapshots", 0)], &[("gigabytes", 5)]).as_deref(),
+            Some(gigabytes)
+        );
+        let of_type = "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed gigabytes_fast quota. \
+                       Requested 5G, quota is 0G and 0G has been consumed.";
+        assert_eq!(refusal(&[("gigabytes_fast", 0), ("snapshots", 0)], &[]).as_deref(), Some(of_type));
+        let snapshots = "SnapshotLimitExceeded: Maximum number of snapshots allowed (0) exceeded";
+        assert_eq!(refusal(&[("snapshots_fast", 0)], &[]).as_deref(), Some(snapshots));
+    }
+
+    #[test]
+    fn an_overflow_beats_every_limit() {
+        let text = refusal(&[("snapshots", 0)], &[("gigabytes", LARGEST_USAGE), ("gigabytes_fast", LARGEST_USAGE)]);
+        assert!(text.is_some_and(|text| text.contains("['gigabytes', 'gigabytes_fast']")));
+    }
+}

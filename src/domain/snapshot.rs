@@ -1,0 +1,326 @@
+//! A snapshot and its status machine: which event is allowed in which state, and what it does
+//! (`spec/lifecycle.md` sections 1, 2 and 4).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::lifecycle::{Completion, Ending, Occasion, Pending};
+use super::{GroupSnapshotId, ProjectId, SnapshotId, Timestamp, UserId, VolumeId};
+
+/// Free key-value pairs of a resource.
+pub type Metadata = BTreeMap<String, String>;
+
+/// The state of a snapshot (`cinder/objects/fields.py:SnapshotStatus`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "&str", into = "&'static str")]
+pub enum SnapshotStatus {
+    /// It failed.
+    Error,
+    /// It can be used.
+    Available,
+    /// A backend makes or adopts it.
+    Creating,
+    /// A backend deletes it.
+    Deleting,
+    /// A text that only `os-reset_status` writes on a live row.
+    Deleted,
+    /// A text that only `os-reset_status` writes.
+    Updating,
+    /// A backend could not delete it.
+    ErrorDeleting,
+    /// A backend forgets it and keeps the data.
+    Unmanaging,
+    /// A backup reads it.
+    BackingUp,
+    /// Its volume is reverted to it.
+    Restoring,
+}
+
+impl SnapshotStatus {
+    /// Every status, in the order in which Cinder names them in messages.
+    pub const ALL: [Self; 10] = [
+        Self::Error,
+        Self::Available,
+        Self::Creating,
+        Self::Deleting,
+        Self::Deleted,
+        Self::Updating,
+        Self::ErrorDeleting,
+        Self::Unmanaging,
+        Self::BackingUp,
+        Self::Restoring,
+    ];
+
+    /// The word of the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Available => "available",
+            Self::Creating => "creating",
+            Self::Deleting => "deleting",
+            Self::Deleted => "deleted",
+            Self::Updating => "updating",
+            Self::ErrorDeleting => "error_deleting",
+            Self::Unmanaging => "unmanaging",
+            Self::BackingUp => "backing-up",
+            Self::Restoring => "restoring",
+        }
+    }
+
+    /// What ends this status when a backend is at work; `None` for a status that stays.
+    #[must_use]
+    pub const fn completion(self) -> Option<Completion> {
+        match self {
+            Self::Creating => Some(Completion::Create),
+            Self::Deleting | Self::Unmanaging => Some(Completion::Remove),
+            Self::BackingUp | Self::Restoring => Some(Completion::Release),
+            Self::Updating => Some(Completion::None),
+            Self::Error | Self::Available | Self::Deleted | Self::ErrorDeleting => None,
+        }
+    }
+
+    /// What a snapshot becomes when nobody has ended this transient status within its time bound. Cinder leaves it
+    /// for an administrator; we settle it, as a restarting Cinder service would (vectors `life-restart-*`,
+    /// `life-backup-restart`).
+    const fn given_up(self) -> Self {
+        match self {
+            Self::Creating | Self::Updating => Self::Error,
+            Self::Deleting | Self::Unmanaging => Self::ErrorDeleting,
+            Self::BackingUp | Self::Restoring => Self::Available,
+            settled => settled,
+        }
+    }
+}
+
+impl fmt::Display for SnapshotStatus {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// A word that is no snapshot status.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a snapshot status")]
+pub struct UnknownStatus(String);
+
+impl FromStr for SnapshotStatus {
+    type Err = UnknownStatus;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or_else(|| UnknownStatus(text.chars().take(64).collect()))
+    }
+}
+
+impl TryFrom<&str> for SnapshotStatus {
+    type Error = UnknownStatus;
+
+    fn try_from(text: &str) -> Result<Self, UnknownStatus> {
+        text.parse()
+    }
+}
+
+impl From<SnapshotStatus> for &'static str {
+    fn from(status: SnapshotStatus) -> Self {
+        status.as_str()
+    }
+}
+
+/// A snapshot: what its row says. Whoever reads one asks for [`Snapshot::effective`] first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    pub id: SnapshotId,
+    pub project_id: ProjectId,
+    pub user_id: Option<UserId>,
+    pub volume_id: VolumeId,
+    /// The name of the volume's type, copied for quota.
+    pub volume_type: Option<String>,
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub metadata: Metadata,
+    /// In GiB: the size of the volume when the snapshot was made.
+    pub size: u32,
+    pub status: SnapshotStatus,
+    /// A percentage such as `0%`.
+    pub progress: Option<String>,
+    pub created_at: Timestamp,
+    /// When the row last changed; none before the first change.
+    pub updated_at: Option<Timestamp>,
+    pub group_snapshot_id: Option<GroupSnapshotId>,
+    /// Whether it counts towards the project's quota; internal snapshots do not.
+    pub consumes_quota: bool,
+    /// The work under way, if any.
+    pub pending: Option<Pending>,
+}
+
+/// Why an event is not allowed now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Delete and unmanage need `available` or `error` and no group.
+    #[error("Snapshot status must be available or error and must not be part of a group.")]
+    NotDeletable,
+    /// Force delete needs no group; the two spaces are Cinder's.
+    #[error("Snapshot  must not be part of a group.")]
+    Grouped,
+}
+
+impl Snapshot {
+    /// The snapshot as it is at `now`, with what is due applied; `None` once its removal is due.
+    #[must_use]
+    pub fn effective(mut self, now: Timestamp, occasion: Occasion) -> Option<Self> {
+        let Some(ending) = self.pending.and_then(|pending| pending.ending(now, occasion)) else {
+            return Some(self);
+        };
+        self.pending = None;
+        match ending {
+            Ending::Completed(Completion::Remove, _) => return None,
+            Ending::Completed(completion, at) => {
+                self.status = SnapshotStatus::Available;
+                if completion == Completion::Create {
+                    self.progress = Some("100%".to_owned());
+                }
+                self.updated_at = Some(at);
+            }
+            Ending::GivenUp(at) => {
+                self.status = self.status.given_up();
+                self.updated_at = Some(at);
+            }
+        }
+        Some(self)
+    }
+
+    /// Whether delete and unmanage are allowed (`spec/snapshots-api.md` section 6).
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotDeletable`] unless the status is `available` or `error` and the snapshot is in no group.
+    pub const fn may_be_deleted(&self) -> Result<(), Refusal> {
+        match self.status {
+            SnapshotStatus::Available | SnapshotStatus::Error if self.group_snapshot_id.is_none() => Ok(()),
+            _ => Err(Refusal::NotDeletable),
+        }
+    }
+
+    /// Whether `os-force_delete` is allowed (`spec/lifecycle.md` section 4.3).
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Grouped`] when the snapshot is in a group.
+    pub const fn may_be_force_deleted(&self) -> Result<(), Refusal> {
+        if self.group_snapshot_id.is_none() { Ok(()) } else { Err(Refusal::Grouped) }
+    }
+
+    /// Moves to a status at `now`, with the work that starts there. Every change of a row sets `updated_at`.
+    pub fn enter(&mut self, status: SnapshotStatus, pending: Option<Pending>, now: Timestamp) {
+        self.status = status;
+        self.pending = pending;
+        self.updated_at = Some(now);
+    }
+
+    /// The statuses that a storage agent may report for this one with `os-update_snapshot_status`; `None` when it
+    /// may report nothing (`spec/lifecycle.md` section 4.1).
+    #[must_use]
+    pub const fn reportable(status: SnapshotStatus) -> Option<&'static [SnapshotStatus]> {
+        match status {
+            SnapshotStatus::Creating => {
+                Some(&[SnapshotStatus::Creating, SnapshotStatus::Available, SnapshotStatus::Error])
+            }
+            SnapshotStatus::Deleting => Some(&[SnapshotStatus::Deleting, SnapshotStatus::ErrorDeleting]),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::lifecycle::{Delays, Progression};
+
+    const START: Timestamp = Timestamp::from_seconds(0);
+
+    fn delays(progression: Progression) -> Delays {
+        Delays { progression, create_seconds: 2.0, delete_seconds: 1.0, give_up_seconds: 100.0 }
+    }
+
+    fn snapshot(status: SnapshotStatus) -> Snapshot {
+        Snapshot {
+            id: SnapshotId::new(uuid::Uuid::from_u128(1)),
+            project_id: "a1".parse().expect("a project id"),
+            user_id: None,
+            volume_id: VolumeId::new(uuid::Uuid::from_u128(2)),
+            volume_type: None,
+            name: None,
+            description: None,
+            metadata: Metadata::new(),
+            size: 1,
+            status,
+            progress: Some("0%".to_owned()),
+            created_at: START,
+            updated_at: None,
+            group_snapshot_id: None,
+            consumes_quota: true,
+            pending: None,
+        }
+    }
+
+    #[test]
+    fn every_status_reads_as_it_prints() {
+        for status in SnapshotStatus::ALL {
+            assert_eq!(status.as_str().parse(), Ok(status));
+        }
+        assert!("AVAILABLE".parse::<SnapshotStatus>().is_err());
+    }
+
+    #[test]
+    fn a_snapshot_is_deletable_only_when_available_or_in_error_and_in_no_group() {
+        for status in SnapshotStatus::ALL {
+            let alone = snapshot(status);
+            let expected = matches!(status, SnapshotStatus::Available | SnapshotStatus::Error);
+            assert_eq!(alone.may_be_deleted().is_ok(), expected, "{status}");
+            assert!(alone.may_be_force_deleted().is_ok(), "{status}");
+            let grouped = Snapshot { group_snapshot_id: Some(GroupSnapshotId::new(uuid::Uuid::nil())), ..alone };
+            assert_eq!(grouped.may_be_deleted(), Err(Refusal::NotDeletable), "{status}");
+            assert_eq!(grouped.may_be_force_deleted(), Err(Refusal::Grouped), "{status}");
+        }
+    }
+
+    #[test]
+    fn work_under_way_ends_as_its_kind_says() {
+        use SnapshotStatus::{Available, BackingUp, Creating, Deleting, Restoring, Unmanaging};
+        let cases = [
+            (Creating, Completion::Create, Some((Available, "100%"))),
+            (Creating, Completion::Manage, Some((Available, "0%"))),
+            (BackingUp, Completion::Release, Some((Available, "0%"))),
+            (Restoring, Completion::Release, Some((Available, "0%"))),
+            (Deleting, Completion::Remove, None),
+            (Unmanaging, Completion::Remove, None),
+        ];
+        for (status, completion, expected) in cases {
+            let pending = delays(Progression::Time).begin(completion, START);
+            let row = Snapshot { pending: Some(pending), ..snapshot(status) };
+            assert_eq!(row.clone().effective(START, Occasion::Reading).map(|s| s.status), Some(status), "{status}");
+            let later = row.effective(START.plus_seconds(5.0), Occasion::Reading);
+            let seen = later.as_ref().map(|s| (s.status, s.progress.as_deref().unwrap_or_default()));
+            assert_eq!(seen, expected, "{status}");
+            assert!(later.is_none_or(|s| s.updated_at == Some(pending.due)), "{status}");
+        }
+    }
+
+    #[test]
+    fn no_transient_status_outlives_the_time_bound() {
+        for status in SnapshotStatus::ALL {
+            let Some(completion) = status.completion() else { continue };
+            let pending = delays(Progression::Manual).begin(completion, START);
+            let row = Snapshot { pending: Some(pending), ..snapshot(status) };
+            let late = row.effective(START.plus_seconds(1_000.0), Occasion::Reading).expect("a given-up row stays");
+            assert!(late.status.completion().is_none(), "{status} became {}", late.status);
+            assert_eq!(late.pending, None);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Points in time as Cinder writes them: UTC, six digits, no zone (`spec/snapshots-api.md` section 2).
+//!
+//! A [`Timestamp`] is always given to the core from outside; nothing here reads a clock.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, NaiveDateTime};
+use serde::{Deserialize, Serialize};
+
+/// Microseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// A text that is no timestamp of this API.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a UTC time such as 2026-01-01T00:00:00.000000")]
+pub struct TimestampError(String);
+
+impl Timestamp {
+    /// The latest time that still prints with a four-digit year, 9999-12-31T23:59:59.999999.
+    const LATEST: i64 = 253_402_300_799_999_999;
+    /// The earliest time that prints with a four-digit year, 0001-01-01T00:00:00.
+    const EARLIEST: i64 = -62_135_596_800_000_000;
+
+    /// From microseconds since the epoch; a time that could not be printed is moved to the nearest that can.
+    #[must_use]
+    pub const fn from_microseconds(microseconds: i64) -> Self {
+        if microseconds > Self::LATEST {
+            Self(Self::LATEST)
+        } else if microseconds < Self::EARLIEST {
+            Self(Self::EARLIEST)
+        } else {
+            Self(microseconds)
+        }
+    }
+
+    /// From whole seconds since the epoch, as the cron trigger gives them.
+    #[must_use]
+    pub const fn from_seconds(seconds: i64) -> Self {
+        Self::from_microseconds(seconds.saturating_mul(1_000_000))
+    }
+
+    /// Microseconds since the epoch.
+    #[must_use]
+    pub const fn microseconds(self) -> i64 {
+        self.0
+    }
+
+    /// This time and a delay, in seconds with fractions.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "a float beyond i64 saturates, which is the latest time")]
+    pub fn plus_seconds(self, seconds: f64) -> Self {
+        Self::from_microseconds(self.0.saturating_add((seconds * 1e6) as i64))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Every value is within what chrono can show, so the fallback is never printed.
+        let time = DateTime::from_timestamp_micros(self.0).unwrap_or_default().naive_utc();
+        write!(formatter, "{}", time.format("%Y-%m-%dT%H:%M:%S%.6f"))
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    /// Reads `2026-01-01T00:00:00`, with or without a fraction, a `Z` or an offset; a space may stand for the `T`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refused = || TimestampError(text.chars().take(64).collect());
+        if let Ok(zoned) = DateTime::parse_from_rfc3339(text) {
+            return Ok(Self::from_microseconds(zoned.timestamp_micros()));
+        }
+        let naive = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f")
+            .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f"))
+            .map_err(|_| refused())?;
+        Ok(Self::from_microseconds(naive.and_utc().timestamp_micros()))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_six_digits_and_no_zone() {
+        let time: Timestamp = "2026-01-01T00:00:00".parse().expect("a timestamp");
+        assert_eq!(time.to_string(), "2026-01-01T00:00:00.000000");
+        assert_eq!(time.plus_seconds(1.5).to_string(), "2026-01-01T00:00:01.500000");
+    }
+
+    #[test]
+    fn reads_what_it_prints_and_what_operators_type() {
+        let expected: Timestamp = "2026-01-02T03:04:05.000006".parse().expect("a timestamp");
+        for text in ["2026-01-02T03:04:05.000006Z", "2026-01-02 03:04:05.000006", "2026-01-02T04:04:05.000006+01:00"] {
+            assert_eq!(text.parse(), Ok(expected), "{text}");
+        }
+        for text in ["", "yesterday", "2026-13-01T00:00:00", "2026-01-01"] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn never_prints_a_year_of_five_digits() {
+        assert_eq!(Timestamp::from_seconds(i64::MAX).to_string(), "9999-12-31T23:59:59.999999");
+        assert_eq!(Timestamp::from_seconds(i64::MIN).to_string(), "0001-01-01T00:00:00.000000");
+    }
+}

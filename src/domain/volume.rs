@@ -1,0 +1,259 @@
+//! The volumes that snapshots are taken of: a small catalogue, with the rules that concern snapshots
+//! (`spec/lifecycle.md` sections 3 and 8, `spec/beyond.md` section 2).
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::lifecycle::{Completion, Ending, Occasion, Pending};
+use super::{Metadata, ProjectId, SnapshotId, Timestamp, UserId, VolumeId};
+
+/// The state of a volume. Drivers and agents add words of their own (`replica_...`), so the set is open; the ones
+/// that this service gives a meaning are named.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VolumeStatus(Cow<'static, str>);
+
+impl VolumeStatus {
+    pub const AVAILABLE: Self = Self(Cow::Borrowed("available"));
+    pub const CREATING: Self = Self(Cow::Borrowed("creating"));
+    pub const DELETING: Self = Self(Cow::Borrowed("deleting"));
+    pub const ERROR: Self = Self(Cow::Borrowed("error"));
+    pub const ERROR_DELETING: Self = Self(Cow::Borrowed("error_deleting"));
+    pub const ERROR_RESTORING: Self = Self(Cow::Borrowed("error_restoring"));
+    pub const ERROR_EXTENDING: Self = Self(Cow::Borrowed("error_extending"));
+    pub const ERROR_MANAGING: Self = Self(Cow::Borrowed("error_managing"));
+    pub const IN_USE: Self = Self(Cow::Borrowed("in-use"));
+    pub const MAINTENANCE: Self = Self(Cow::Borrowed("maintenance"));
+    pub const REVERTING: Self = Self(Cow::Borrowed("reverting"));
+
+    /// A status by its word.
+    #[must_use]
+    pub const fn new(word: String) -> Self {
+        Self(Cow::Owned(word))
+    }
+
+    /// The word of the API.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What ends this status when a backend is at work; `None` for a status that stays.
+    #[must_use]
+    pub fn completion(&self) -> Option<Completion> {
+        match self.as_str() {
+            "creating" => Some(Completion::Create),
+            "deleting" => Some(Completion::Remove),
+            "reverting" => Some(Completion::Release),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for VolumeStatus {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// A volume: what its row says. Whoever reads one asks for [`Volume::effective`] first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    pub id: VolumeId,
+    pub project_id: ProjectId,
+    pub user_id: Option<UserId>,
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub metadata: Metadata,
+    /// In GiB.
+    pub size: u32,
+    pub status: VolumeStatus,
+    /// `host@backend#pool`; none before a scheduler has placed it.
+    pub host: Option<String>,
+    pub cluster_name: Option<String>,
+    pub availability_zone: Option<String>,
+    pub attach_status: String,
+    pub migration_status: Option<String>,
+    pub volume_type: Option<String>,
+    /// The snapshot that it was made from.
+    pub snapshot_id: Option<SnapshotId>,
+    pub group_id: Option<String>,
+    pub bootable: bool,
+    pub multiattach: bool,
+    pub created_at: Timestamp,
+    pub updated_at: Option<Timestamp>,
+    pub consumes_quota: bool,
+    pub pending: Option<Pending>,
+}
+
+/// Why a volume cannot be snapshotted now (`spec/snapshots-api.md` section 3); the texts are Cinder's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotSnapshottable {
+    #[error("volume is not assigned to a host")]
+    NoHost,
+    #[error("The snapshot cannot be created when the volume is in maintenance mode.")]
+    Maintenance,
+    #[error("Snapshot cannot be created while volume is migrating.")]
+    Migrating,
+    #[error("The snapshot cannot be created when the volume is in error status.")]
+    InError,
+    #[error("Snapshot of secondary replica is not allowed.")]
+    SecondaryReplica,
+    #[error("Volume {id} status must be {accepted}{gap}, but current status is: {status}.")]
+    WrongStatus {
+        id: VolumeId,
+        accepted: &'static str,
+        /// Cinder writes a space before the comma when it finds the status changed during the call.
+        gap: &'static str,
+        status: VolumeStatus,
+    },
+}
+
+impl Volume {
+    /// The volume as it is at `now`, with what is due applied; `None` once its removal is due.
+    #[must_use]
+    pub fn effective(mut self, now: Timestamp, occasion: Occasion) -> Option<Self> {
+        let Some(ending) = self.pending.and_then(|pending| pending.ending(now, occasion)) else {
+            return Some(self);
+        };
+        self.pending = None;
+        let (status, at) = match ending {
+            Ending::Completed(Completion::Remove, _) => return None,
+            Ending::Completed(_, at) => (VolumeStatus::AVAILABLE, at),
+            Ending::GivenUp(at) if self.status == VolumeStatus::DELETING => (VolumeStatus::ERROR_DELETING, at),
+            Ending::GivenUp(at) => (VolumeStatus::ERROR, at),
+        };
+        self.status = status;
+        self.updated_at = Some(at);
+        Some(self)
+    }
+
+    /// Moves to a status at `now`, with the work that starts there.
+    pub fn enter(&mut self, status: VolumeStatus, pending: Option<Pending>, now: Timestamp) {
+        self.status = status;
+        self.pending = pending;
+        self.updated_at = Some(now);
+    }
+
+    /// Whether a migration is in progress.
+    #[must_use]
+    pub fn is_migrating(&self) -> bool {
+        !matches!(self.migration_status.as_deref(), None | Some("deleting" | "error" | "success"))
+    }
+
+    /// Whether a backend has the volume, which Cinder asks before all else.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSnapshottable::NoHost`].
+    pub const fn has_host(&self) -> Result<(), NotSnapshottable> {
+        if self.host.is_some() { Ok(()) } else { Err(NotSnapshottable::NoHost) }
+    }
+
+    /// Whether a snapshot may be made now; `in_use_accepted` is what `force` or microversion 3.66 give.
+    ///
+    /// # Errors
+    ///
+    /// The first reason in Cinder's order of checks.
+    pub fn may_be_snapshotted(&self, in_use_accepted: bool) -> Result<(), NotSnapshottable> {
+        if self.status == VolumeStatus::MAINTENANCE {
+            Err(NotSnapshottable::Maintenance)
+        } else if self.is_migrating() {
+            Err(NotSnapshottable::Migrating)
+        } else if self.status == VolumeStatus::ERROR {
+            Err(NotSnapshottable::InError)
+        } else if self.status.as_str().starts_with("replica_") {
+            Err(NotSnapshottable::SecondaryReplica)
+        } else {
+            self.has_accepted_status(in_use_accepted, "")
+        }
+    }
+
+    /// The last of those checks alone, as Cinder repeats it after the row is written.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSnapshottable::WrongStatus`], with `gap` before its comma.
+    pub fn has_accepted_status(&self, in_use_accepted: bool, gap: &'static str) -> Result<(), NotSnapshottable> {
+        let accepted = self.status == VolumeStatus::AVAILABLE || (in_use_accepted && self.status == VolumeStatus::IN_USE);
+        if accepted {
+            return Ok(());
+        }
+        Err(NotSnapshottable::WrongStatus {
+            id: self.id,
+            accepted: if in_use_accepted { "available, in-use" } else { "available" },
+            gap,
+            status: self.status.clone(),
+        })
+    }
+
+    /// Whether its own state lets it be deleted; snapshots are the caller's to look at.
+    #[must_use]
+    pub fn may_be_deleted(&self) -> bool {
+        let settled = [
+            VolumeStatus::AVAILABLE,
+            VolumeStatus::ERROR,
+            VolumeStatus::ERROR_RESTORING,
+            VolumeStatus::ERROR_EXTENDING,
+            VolumeStatus::ERROR_MANAGING,
+        ];
+        settled.contains(&self.status)
+            && !self.is_migrating()
+            && self.attach_status != "attached"
+            && self.group_id.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_decides_whether_a_volume_is_snapshotted_and_the_message_says_why() {
+        let volume = |status: &str, migration: Option<&str>| Volume {
+            id: VolumeId::new(uuid::Uuid::nil()),
+            project_id: "a1".parse().expect("a project id"),
+            user_id: None,
+            name: None,
+            description: None,
+            metadata: Metadata::new(),
+            size: 1,
+            status: VolumeStatus::new(status.to_owned()),
+            host: None,
+            cluster_name: None,
+            availability_zone: None,
+            attach_status: "detached".to_owned(),
+            migration_status: migration.map(str::to_owned),
+            volume_type: None,
+            snapshot_id: None,
+            group_id: None,
+            bootable: false,
+            multiattach: false,
+            created_at: Timestamp::from_seconds(0),
+            updated_at: None,
+            consumes_quota: true,
+            pending: None,
+        };
+        let nil = "00000000-0000-0000-0000-000000000000";
+        let wrong = |accepted: &str, status: &str| {
+            Err(format!("Volume {nil} status must be {accepted}, but current status is: {status}."))
+        };
+        let cases: Vec<(&str, Option<&str>, bool, Result<(), String>)> = vec![
+            ("available", None, false, Ok(())),
+            ("available", Some("success"), false, Ok(())),
+            ("in-use", None, true, Ok(())),
+            ("in-use", None, false, wrong("available", "in-use")),
+            ("extending", None, true, wrong("available, in-use", "extending")),
+            ("maintenance", Some("migrating"), true, Err(NotSnapshottable::Maintenance.to_string())),
+            ("available", Some("migrating"), true, Err(NotSnapshottable::Migrating.to_string())),
+            ("error", None, true, Err(NotSnapshottable::InError.to_string())),
+            ("replica_active", None, true, Err(NotSnapshottable::SecondaryReplica.to_string())),
+        ];
+        for (status, migration, in_use_accepted, expected) in cases {
+            let answer = volume(status, migration).may_be_snapshotted(in_use_accepted);
+            assert_eq!(answer.map_err(|reason| reason.to_string()), expected, "{status} {migration:?}");
+        }
+    }
+}

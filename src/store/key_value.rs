@@ -1,0 +1,85 @@
+//! The one door to storage: what this service asks of a key-value store.
+//!
+//! The shell implements it over Spin's `wasi:keyvalue`; [`super::MemoryKeyValue`] implements it for tests. The words
+//! of the trait are the calls of the host, one for one, so that a test which counts them counts what users pay.
+
+use std::fmt;
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The host refused or failed; the text is for the log, never for a client.
+    #[error("the key-value store failed: {0}")]
+    Failed(String),
+    /// Other writers were faster at every attempt; nothing was written.
+    #[error("too many writers at once on '{0}'")]
+    Contended(String),
+    /// A value is not what this service writes.
+    #[error("the value of '{key}' cannot be read: {reason}")]
+    Corrupt { key: String, reason: String },
+    /// A value was written by a newer release, and is not guessed at.
+    #[error("the value of '{key}' has format version {version}, newer than {known}, which this release reads")]
+    UnknownFormat { key: String, version: u32, known: u32 },
+}
+
+/// A key-value store with single-key compare-and-swap. Each method but the reads is one commit.
+pub trait KeyValue {
+    /// The value of a key. An empty value reads as absent: that is how many keys are removed in one commit.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Failed`] when the host fails; likewise for every method here.
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The values of many keys, in the order asked for, absent ones as `None`.
+    #[expect(clippy::missing_errors_doc, reason = "as for get")]
+    fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
+
+    /// Writes many keys. One commit on SQLite, so all or nothing there.
+    #[expect(clippy::missing_errors_doc, reason = "as for get")]
+    fn set_many(&self, entries: &[(String, Vec<u8>)]) -> Result<(), StoreError>;
+
+    /// Deletes many keys; absent ones are skipped.
+    #[expect(clippy::missing_errors_doc, reason = "as for get")]
+    fn delete_many(&self, keys: &[String]) -> Result<(), StoreError>;
+
+    /// Every key of the store. Its cost grows with the store, so it is never on the way of an API request.
+    #[expect(clippy::missing_errors_doc, reason = "as for get")]
+    fn keys(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Adds to a counter, which nothing else ever writes, and returns the new value.
+    #[expect(clippy::missing_errors_doc, reason = "as for get")]
+    fn increment(&self, key: &str, delta: i64) -> Result<i64, StoreError>;
+
+    /// Reads a key and remembers what was read, so that [`Swap::swap`] writes only over that.
+    #[expect(clippy::missing_errors_doc, reason = "as for get")]
+    fn read_to_swap<'a>(&'a self, key: &str) -> Result<ReadToSwap<'a>, StoreError>;
+
+    /// Waits a little, longer with each attempt, before a write is tried again.
+    fn pause(&self, attempt: u32);
+}
+
+/// A value, and the right to replace it if nobody else has.
+pub struct ReadToSwap<'a> {
+    /// The value read; `None` when absent.
+    pub value: Option<Vec<u8>>,
+    /// The handle that writes over it.
+    pub handle: Box<dyn Swap + 'a>,
+}
+
+impl fmt::Debug for ReadToSwap<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ReadToSwap").field("value", &self.value).finish_non_exhaustive()
+    }
+}
+
+/// A compare-and-swap that has read and not yet written.
+pub trait Swap {
+    /// Writes if the value is still what was read; `false` when it is not. Some backends say `false` although the
+    /// write has landed (`design/spin-facts.md`, Redis), so callers look for their write id before they repeat.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Failed`] when the host fails; whether the write landed is then unknown.
+    fn swap(self: Box<Self>, value: &[u8]) -> Result<bool, StoreError>;
+}

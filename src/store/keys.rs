@@ -1,0 +1,77 @@
+//! How the keys of the store are spelled: `vs:KIND:NAME`, of letters, digits and `:._-` only, at most 255 bytes, so
+//! that every backend of Spin takes them (`design/spin-facts.md`, "Key-value truth table").
+
+use std::fmt::Write as _;
+
+use crate::domain::{ProjectId, SnapshotId, VolumeId};
+
+use super::index::PageId;
+
+/// What every key of this service begins with.
+pub const PREFIX: &str = "vs:";
+
+/// The row of a snapshot.
+pub fn snapshot(id: SnapshotId) -> String {
+    format!("{PREFIX}snapshot:{id}")
+}
+
+/// The row of a volume.
+pub fn volume(id: VolumeId) -> String {
+    format!("{PREFIX}volume:{id}")
+}
+
+/// The record of a project.
+pub fn project(id: &ProjectId) -> String {
+    format!("{PREFIX}project:{}", portable(id))
+}
+
+/// The counter that settles who makes a project's record.
+pub fn claim(id: &ProjectId) -> String {
+    format!("{PREFIX}claim:{}", portable(id))
+}
+
+/// A page of an index.
+pub fn page(id: PageId) -> String {
+    format!("{PREFIX}page:{id}")
+}
+
+/// The list of all projects that have a record.
+pub const PROJECTS: &str = "vs:projects";
+
+/// The counter that settles who makes the list of projects.
+pub const PROJECTS_CLAIM: &str = "vs:claim-projects";
+
+/// What concerns the whole deployment: default quotas, services, filters.
+pub const DEPLOYMENT: &str = "vs:deployment";
+
+/// Spells a project id with portable characters; two ids never share a spelling. An id has at most 64 bytes, each
+/// of which takes at most three, so a key stays below 255.
+fn portable(id: &ProjectId) -> String {
+    let mut spelled = String::with_capacity(id.as_str().len());
+    for byte in id.as_str().bytes() {
+        if byte.is_ascii_alphanumeric() || byte == b'-' {
+            spelled.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(spelled, "_{byte:02x}");
+        }
+    }
+    spelled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_portable_and_short_and_never_collide() {
+        let ids = ["a1", "A1", "a_1", "a 1", "a/1", "_201", "é", &"/".repeat(64)];
+        let keys: std::collections::BTreeSet<String> =
+            ids.iter().map(|id| project(&id.parse().expect("a project id"))).collect();
+        assert_eq!(keys.len(), ids.len());
+        for key in keys {
+            assert!(key.len() <= 255, "{key}");
+            assert!(key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":._-".contains(&byte)), "{key}");
+        }
+    }
+}

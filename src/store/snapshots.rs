@@ -1,0 +1,118 @@
+//! The stored row of a snapshot: the one truth about it. Format version 1.
+//!
+//! Fields that hold their usual value are left out, so that a row stays small.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    GroupSnapshotId, Metadata, Pending, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, VolumeId,
+};
+
+/// A row, as it is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotRow {
+    id: SnapshotId,
+    project: ProjectId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<UserId>,
+    volume: VolumeId,
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    volume_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    metadata: Metadata,
+    size: u32,
+    status: SnapshotStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    progress: Option<String>,
+    created: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    updated: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    group: Option<GroupSnapshotId>,
+    /// Written only for the few that do not count towards quota.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    uncounted: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pending: Option<PendingRow>,
+}
+
+/// Work under way, as it is written; shared by snapshots and volumes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingRow {
+    completion: crate::domain::Completion,
+    schedule: crate::domain::Schedule,
+    due: i64,
+    gives_up: i64,
+}
+
+impl From<Pending> for PendingRow {
+    fn from(pending: Pending) -> Self {
+        Self {
+            completion: pending.completion,
+            schedule: pending.schedule,
+            due: pending.due.microseconds(),
+            gives_up: pending.gives_up.microseconds(),
+        }
+    }
+}
+
+impl From<PendingRow> for Pending {
+    fn from(row: PendingRow) -> Self {
+        Self {
+            completion: row.completion,
+            schedule: row.schedule,
+            due: Timestamp::from_microseconds(row.due),
+            gives_up: Timestamp::from_microseconds(row.gives_up),
+        }
+    }
+}
+
+impl From<Snapshot> for SnapshotRow {
+    fn from(snapshot: Snapshot) -> Self {
+        Self {
+            id: snapshot.id,
+            project: snapshot.project_id,
+            user: snapshot.user_id,
+            volume: snapshot.volume_id,
+            volume_type: snapshot.volume_type,
+            name: snapshot.name,
+            description: snapshot.description,
+            metadata: snapshot.metadata,
+            size: snapshot.size,
+            status: snapshot.status,
+            progress: snapshot.progress,
+            created: snapshot.created_at.microseconds(),
+            updated: snapshot.updated_at.map(Timestamp::microseconds),
+            group: snapshot.group_snapshot_id,
+            uncounted: !snapshot.consumes_quota,
+            pending: snapshot.pending.map(Into::into),
+        }
+    }
+}
+
+impl From<SnapshotRow> for Snapshot {
+    fn from(row: SnapshotRow) -> Self {
+        Self {
+            id: row.id,
+            project_id: row.project,
+            user_id: row.user,
+            volume_id: row.volume,
+            volume_type: row.volume_type,
+            name: row.name,
+            description: row.description,
+            metadata: row.metadata,
+            size: row.size,
+            status: row.status,
+            progress: row.progress,
+            created_at: Timestamp::from_microseconds(row.created),
+            updated_at: row.updated.map(Timestamp::from_microseconds),
+            group_snapshot_id: row.group,
+            consumes_quota: !row.uncounted,
+            pending: row.pending.map(Into::into),
+        }
+    }
+}
