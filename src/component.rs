@@ -13,7 +13,9 @@ use spin_sdk::http_component;
 impl bindings::Guest for bindings::Component {
     fn handle_cron_event(metadata: bindings::Metadata) -> Result<(), bindings::Error> {
         let bucket = store::open("default").map_err(|e| bindings::Error::Other(format!("{e:?}")))?;
-        bucket.set("tick", metadata.timestamp.to_string().as_bytes()).map_err(|e| bindings::Error::Other(format!("{e:?}")))?;
+        bucket
+            .set("tick", metadata.timestamp.to_string().as_bytes())
+            .map_err(|e| bindings::Error::Other(format!("{e:?}")))?;
         Ok(())
     }
 }

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use wasmtime::StoreLimitsBuilder;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::WasiCtx;
-use wasmtime_wasi_http::p2::bindings::http::types::Scheme as WasiScheme;
+use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme as WasiScheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::{Error as HttpError, WasiHttpCtx, WasiHttpView};
 
@@ -104,7 +104,18 @@ struct Shared {
 /// What a guest answered, and the guest, which may go on after it has answered.
 pub(crate) struct Answer {
     pub(crate) response: Response<HyperOutgoingBody>,
-    guest: Option<JoinHandle<()>>,
+    guest: Option<JoinHandle<Ended>>,
+}
+
+/// What the guest hands over through `response-outparam`.
+type GuestAnswer = Result<Response<HyperOutgoingBody>, ErrorCode>;
+
+/// How a guest came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    ByItself,
+    /// It trapped, ran out of time, or the store ended it; this was logged and counted.
+    CutShort,
 }
 
 impl App {
@@ -115,8 +126,7 @@ impl App {
             options.memory_limit
         );
         let manifest = application.manifest();
-        let environment =
-            |name: &str| if options.environment_variables { from_environment(name) } else { Ok(None) };
+        let environment = |name: &str| if options.environment_variables { from_environment(name) } else { Ok(None) };
         let values = Values::choose(&manifest.variables, &options.variables, environment)?;
         let variables = ComponentVariables::resolve(&manifest.component, &manifest.component_variables, &values)?;
         let hosts = manifest
@@ -176,13 +186,13 @@ impl App {
     ///
     /// # Errors
     ///
-    /// When the answer's body breaks off, or the request cannot be given to a guest at all.
+    /// When the answer's body breaks off, or the request's Host header and URI make no sense.
     pub async fn handle(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
         let (mut parts, body) = request.into_parts();
         if parts.uri.host().is_none() && !parts.headers.contains_key(header::HOST) {
             parts.headers.insert(header::HOST, HeaderValue::from_static("localhost"));
         }
-        if body.len() as u64 > 0 && !parts.headers.contains_key(header::CONTENT_LENGTH) {
+        if !body.is_empty() && !parts.headers.contains_key(header::CONTENT_LENGTH) {
             // As every HTTP client does.
             parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
@@ -202,34 +212,37 @@ impl App {
     ///
     /// # Errors
     ///
-    /// With the guest's text when it returns an error, and when it does not come to its own end, which counts as a trap.
+    /// With the guest's text when it returns an error; when it does not come to its own end, which counts as a trap;
+    /// and when the component has no such export.
     pub async fn tick(&self, timestamp: u64) -> Result<()> {
+        let component = self.shared.application.scheduled()?;
         let _slot = self.shared.application.slot().await;
         let mut store = self.shared.application.wasm_store(self.invocation());
+        let deadline = self.shared.deadline;
         let run = async {
-            let guest = self.shared.application.scheduled(&mut store).await?;
-            Ok(guest.call_handle_cron_event(&mut store, Metadata { timestamp }).await?)
+            let guest = component.instantiate_async(&mut store).await?;
+            guest.call_handle_cron_event(&mut store, Metadata { timestamp }).await
         };
-        match timeout(self.shared.deadline, run).await {
-            Ok(Ok(Ok(()))) => Ok(()),
-            Ok(Ok(Err(EventError::Other(text)))) => Err(anyhow!(text)),
+        let answer = match timeout(deadline, run).await {
+            Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 self.count_trap();
-                Err(error)
+                return Err(anyhow::Error::from(error).context("the guest was cut short"));
             }
             Err(_) => {
                 self.count_trap();
-                bail!("the guest took longer than {:?}", self.shared.deadline)
+                bail!("the guest was cut short: it took longer than {deadline:?}")
             }
-        }
+        };
+        answer.map_err(|EventError::Other(text)| anyhow!(text))
     }
 
-    /// Gives a request to a fresh instance and waits for the head of the answer.
+    /// Gives a request to a fresh instance and waits for the head of the answer, which is an empty 500 where the guest
+    /// gives none.
     ///
     /// # Errors
     ///
-    /// When there is no telling which host the request is for, or the component has no HTTP export. However the guest
-    /// ends, there is an answer.
+    /// When there is no telling which host the request is for. However the guest ends, there is an answer.
     pub(crate) async fn respond<B>(&self, mut request: Request<B>, client: SocketAddr) -> Result<Answer>
     where
         B: Body<Data = Bytes> + Send + 'static,
@@ -237,66 +250,81 @@ impl App {
     {
         set_full_uri(&mut request)?;
         let what = format!("{} {}", request.method(), request.uri().path());
-        match self.run(request, client).await {
-            Ok(answer) => Ok(answer),
+        let (answer, guest) = match self.start(request, client, &what).await {
+            Ok(started) => started,
             Err(error) => {
-                eprintln!("{what} failed: {error:#}");
-                let empty = Empty::new().map_err(|never| match never {}).boxed_unsync();
-                let mut response = Response::new(empty);
-                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-                Ok(Answer { response, guest: None })
+                eprintln!("{what}: {error:#}");
+                return Ok(Answer { response: internal_server_error(), guest: None });
             }
+        };
+        match answer.await {
+            Ok(Ok(response)) => return Ok(Answer { response, guest: Some(guest) }),
+            Ok(Err(code)) => {
+                eprintln!("{what}: the guest answered with an error: {code:?}");
+                return Ok(Answer { response: internal_server_error(), guest: Some(guest) });
+            }
+            Err(_) => {}
         }
+        // Nobody is left who could answer, so the guest has ended.
+        let why = match guest.await {
+            Ok(Ended::CutShort) => None,
+            Ok(Ended::ByItself) => Some("the guest ended without an answer".to_owned()),
+            Err(panic) => Some(format!("the host panicked while it ran the guest: {panic}")),
+        };
+        if let Some(why) = why {
+            self.count_trap();
+            eprintln!("{what}: {why}");
+        }
+        Ok(Answer { response: internal_server_error(), guest: None })
     }
 
-    async fn run<B>(&self, mut request: Request<B>, client: SocketAddr) -> Result<Answer>
+    /// Starts a guest on a request, in a task of its own: it may go on after it has answered, and it writes its answer's
+    /// body while the client reads it. As in Spin it also goes on when the client has left.
+    async fn start<B>(
+        &self,
+        mut request: Request<B>,
+        client: SocketAddr,
+        what: &str,
+    ) -> Result<(oneshot::Receiver<GuestAnswer>, JoinHandle<Ended>)>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<HttpError>,
     {
         add_spin_headers(&mut request, client)?;
+        let component = self.shared.application.http()?.clone();
         let slot = self.shared.application.slot().await;
         let mut store = self.shared.application.wasm_store(self.invocation());
-        let component = self.shared.application.http()?.clone();
         let request = store.data_mut().http().new_incoming_request(WasiScheme::Http, request)?;
-        let (sender, receiver) = oneshot::channel();
-        let answer = store.data_mut().http().new_response_outparam(sender)?;
+        let (sender, answer) = oneshot::channel();
+        let sender = store.data_mut().http().new_response_outparam(sender)?;
 
-        // The guest runs in a task of its own, since it may go on after it has answered, and writes its answer's body
-        // while the client reads it. As in Spin it also goes on when the client has left.
         let app = self.clone();
-        let deadline = self.shared.deadline;
+        let what = what.to_owned();
         let guest = tokio::spawn(async move {
+            let deadline = app.shared.deadline;
             let run = async {
                 let guest = component.instantiate_async(&mut store).await?;
-                guest.wasi_http_incoming_handler().call_handle(&mut store, request, answer).await
+                guest.wasi_http_incoming_handler().call_handle(&mut store, request, sender).await
             };
-            let failed = match timeout(deadline, run).await {
+            let why = match timeout(deadline, run).await {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some(format!("{:#}", anyhow::Error::from(error))),
                 Err(_) => Some(format!("it took longer than {deadline:?}")),
             };
-            if let Some(why) = failed {
-                app.count_trap();
-                eprintln!("the guest did not come to its own end: {why}");
-            }
+            let ended = match why {
+                None => Ended::ByItself,
+                Some(why) => {
+                    app.count_trap();
+                    eprintln!("{what}: the guest was cut short: {why}");
+                    Ended::CutShort
+                }
+            };
+            // The guest's memory goes back to the pool before the next one may take it.
             drop(store);
             drop(slot);
+            ended
         });
-        match receiver.await {
-            Ok(Ok(response)) => Ok(Answer { response, guest: Some(guest) }),
-            Ok(Err(error)) => {
-                guest.await.context("the host panicked while it ran the guest")?;
-                bail!("the guest failed to produce a response: {error:?}")
-            }
-            Err(_) => {
-                if let Err(panic) = guest.await {
-                    self.count_trap();
-                    bail!("the host panicked while it ran the guest: {panic}");
-                }
-                bail!("the guest ended before it answered")
-            }
-        }
+        Ok((answer, guest))
     }
 
     fn invocation(&self) -> Invocation {
@@ -320,6 +348,13 @@ impl App {
     fn count_trap(&self) {
         self.shared.traps.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+fn internal_server_error() -> Response<HyperOutgoingBody> {
+    let empty = Empty::new().map_err(|never| match never {}).boxed_unsync();
+    let mut response = Response::new(empty);
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response
 }
 
 /// Writes scheme and authority into the request's URI, from its Host header, as Spin does.

@@ -2,12 +2,12 @@
 //!
 //! Compiling takes seconds, so it happens once. It must not know requests or stores; those belong to a running app.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime::{
@@ -19,9 +19,9 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::app::{App, Options};
+use crate::bindings::ComponentPre as ScheduledPre;
 use crate::bindings::fermyon::spin::{key_value as spin_key_value, variables};
 use crate::bindings::wasi::keyvalue::{atomics, batch, store};
-use crate::bindings::{Component as Scheduled, ComponentPre as ScheduledPre};
 use crate::key_value::host::KeyValue;
 use crate::manifest::Manifest;
 use crate::outbound::Outbound;
@@ -121,15 +121,13 @@ impl Application {
     /// The names of environment variables that look as if they set a variable which the manifest does not define.
     pub fn unknown_environment_variables(&self) -> Vec<String> {
         let prefix = crate::variables::ENVIRONMENT_PREFIX;
-        let known: HashMap<String, ()> =
-            self.shared.manifest.variables.keys().map(|name| (name.to_ascii_uppercase(), ())).collect();
-        let unknown = |(key, _)| {
-            let key: String = std::ffi::OsString::into_string(key).ok()?;
-            (!known.contains_key(key.strip_prefix(prefix)?)).then_some(key)
-        };
-        let mut names: Vec<String> = std::env::vars_os().filter_map(unknown).collect();
-        names.sort();
-        names
+        let known: HashSet<String> =
+            self.shared.manifest.variables.keys().map(|name| name.to_ascii_uppercase()).collect();
+        let is_unknown = |key: &String| key.strip_prefix(prefix).is_some_and(|name| !known.contains(name));
+        let keys = std::env::vars_os().filter_map(|(key, _)| key.into_string().ok());
+        let mut unknown: Vec<String> = keys.filter(is_unknown).collect();
+        unknown.sort();
+        unknown
     }
 
     /// Waits until another invocation may run.
@@ -151,11 +149,8 @@ impl Application {
         self.shared.http.as_ref().context("the component has no HTTP export")
     }
 
-    pub(crate) async fn scheduled(&self, store: &mut WasmStore<Invocation>) -> Result<Scheduled> {
-        let Some(scheduled) = &self.shared.scheduled else {
-            bail!("the component has no export `handle-cron-event`");
-        };
-        Ok(scheduled.instantiate_async(store).await?)
+    pub(crate) fn scheduled(&self) -> Result<&ScheduledPre<Invocation>> {
+        self.shared.scheduled.as_ref().context("the component has no export `handle-cron-event`")
     }
 }
 
@@ -195,6 +190,8 @@ fn engine() -> Result<Engine> {
         .table_keep_resident(KEPT_RESIDENT)
         .async_stack_keep_resident(KEPT_RESIDENT);
     let mut config = Config::new();
+    // A stripped component has no names to show, so the way to a trap would only blur its reason.
+    config.wasm_backtrace_max_frames(None);
     config.epoch_interruption(true).allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Ok(Engine::new(&config)?)
 }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::app::App;
@@ -44,27 +45,27 @@ impl Schedule {
     }
 }
 
-/// Fires the app's scheduled event at its time until the returned set is dropped or aborted; firing itself is one task
-/// for each schedule, and each fire one more task of `fires`.
-pub(crate) async fn run(app: App, schedules: Vec<Schedule>, fires: tokio::sync::mpsc::UnboundedSender<()>) {
+/// Fires the app's scheduled event at its times until this future is dropped. An event that runs then goes on; each
+/// holds a clone of `running` until it has ended.
+pub(crate) async fn run(app: App, schedules: Vec<Schedule>, running: mpsc::UnboundedSender<()>) {
     let mut clocks = JoinSet::new();
     for schedule in schedules {
-        let (app, fires) = (app.clone(), fires.clone());
-        clocks.spawn(async move {
-            while let Some(next) = schedule.next_after(Utc::now()) {
-                sleep_until(next).await;
-                let (app, running) = (app.clone(), fires.clone());
-                tokio::spawn(async move {
-                    let timestamp = app.clock().now_in_seconds();
-                    if let Err(error) = app.tick(timestamp).await {
-                        eprintln!("the scheduled event failed: {error:#}");
-                    }
-                    drop(running);
-                });
-            }
-        });
+        clocks.spawn(keep_schedule(app.clone(), schedule, running.clone()));
     }
     clocks.join_all().await;
+}
+
+async fn keep_schedule(app: App, schedule: Schedule, running: mpsc::UnboundedSender<()>) {
+    while let Some(next) = schedule.next_after(Utc::now()) {
+        sleep_until(next).await;
+        let (app, running) = (app.clone(), running.clone());
+        tokio::spawn(async move {
+            if let Err(error) = app.tick(app.clock().now_in_seconds()).await {
+                eprintln!("the scheduled event failed: {error:#}");
+            }
+            drop(running);
+        });
+    }
 }
 
 async fn sleep_until(time: DateTime<Utc>) {

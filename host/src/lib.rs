@@ -21,6 +21,8 @@
 //!
 //! A test needs a multi-thread runtime, `#[tokio::test(flavor = "multi_thread")]`, wherever it uses the SQLite store.
 
+#![forbid(unsafe_code)]
+
 mod app;
 mod application;
 mod bindings;
@@ -40,7 +42,7 @@ pub use cron::Schedule;
 pub use key_value::faults::{Call, CallKind, Fault, Faults, When};
 pub use key_value::memory::MemoryStore;
 pub use key_value::sqlite::SqliteStore;
-pub use key_value::{Store, StoreError, Swap};
+pub use key_value::{Row, Store, StoreError, Swap};
 pub use manifest::Manifest;
 pub use outbound::AllowedHosts;
 pub use output::Output;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use volume_snapshots_host::{Application, Options, SqliteStore};
+use volume_snapshots_host::{Application, Manifest, Options, SqliteStore};
 
 const HELP: &str = "\
 Runs a spin.toml without Spin, for tests and laptops.
@@ -64,7 +64,9 @@ fn main() -> ExitCode {
     match Arguments::read(std::env::args().skip(1)).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}", format!("{error:#}").replace('\n', " "));
+            // One line, whatever a library has to say.
+            let text = format!("{error:#}");
+            eprintln!("{}", text.split_whitespace().collect::<Vec<_>>().join(" "));
             ExitCode::FAILURE
         }
     }
@@ -77,7 +79,7 @@ async fn run(arguments: Option<Arguments>) -> Result<()> {
         return Ok(());
     };
     // Everything that can be refused is tried before the component is compiled, which takes longest.
-    let manifest = volume_snapshots_host::Manifest::load(&arguments.manifest)?;
+    let manifest = Manifest::load(&arguments.manifest)?;
     let listener =
         TcpListener::bind(&arguments.listen).await.with_context(|| format!("cannot listen on {}", arguments.listen))?;
     let directory = &arguments.state_directory;

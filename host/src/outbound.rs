@@ -148,10 +148,7 @@ impl fmt::Debug for Outbound {
     }
 }
 
-type Sent = Result<
-    (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), HttpError>> + Send>),
-    HttpError,
->;
+type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), HttpError>> + Send>), HttpError>;
 
 impl WasiHttpHooks for Outbound {
     fn send_request(
@@ -209,9 +206,8 @@ async fn send(mut request: http::Request<WasiBody>, options: RequestOptions) -> 
     // A server expects the path alone.
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     *request.uri_mut() = path.parse().map_err(|_| HttpError::HttpRequestUriInvalid)?;
-    let response = timeout(answer_timeout, sender.send_request(request))
-        .await
-        .map_err(|_| HttpError::ConnectionReadTimeout)??;
+    let response =
+        timeout(answer_timeout, sender.send_request(request)).await.map_err(|_| HttpError::ConnectionReadTimeout)??;
     let ended = async move {
         match connection.await {
             Ok(ended) => ended.map_err(HttpError::from),

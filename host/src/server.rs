@@ -40,10 +40,8 @@ impl App {
         // Everything that runs holds a sender; the receiver ends when the last one is gone.
         let (running, mut all_ended) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
-        let schedules = match self.fires_schedule() {
-            true => self.application().manifest().schedules.clone(),
-            false => Vec::new(),
-        };
+        let schedules =
+            if self.fires_schedule() { self.application().manifest().schedules.clone() } else { Vec::new() };
         let cron = tokio::spawn(cron::run(self.clone(), schedules, running.clone()));
 
         let mut shutdown = std::pin::pin!(shutdown);

@@ -132,7 +132,10 @@ impl Values {
                 None => environment(name)?.or_else(|| variable.default.clone()),
             };
             let value = value.with_context(|| {
-                format!("required variable {name:?} has no value; set {ENVIRONMENT_PREFIX}{}", name.to_ascii_uppercase())
+                format!(
+                    "required variable {name:?} has no value; set {ENVIRONMENT_PREFIX}{}",
+                    name.to_ascii_uppercase()
+                )
             })?;
             values.insert(name.clone(), value);
         }
@@ -277,10 +280,7 @@ mod tests {
     fn a_required_variable_needs_a_value() {
         let variables = variables(&[("db_password", None)]);
         let error = Values::choose(&variables, &HashMap::new(), |_| Ok(None)).err().unwrap();
-        assert_eq!(
-            error.to_string(),
-            "required variable \"db_password\" has no value; set SPIN_VARIABLE_DB_PASSWORD"
-        );
+        assert_eq!(error.to_string(), "required variable \"db_password\" has no value; set SPIN_VARIABLE_DB_PASSWORD");
     }
 
     #[test]

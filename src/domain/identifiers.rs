@@ -62,8 +62,7 @@ macro_rules! uuid_identifier {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                super::text::deserialize(deserializer)
             }
         }
     };
@@ -104,6 +103,11 @@ macro_rules! name_identifier {
             /// The longest id, in bytes: what Keystone's own columns hold.
             pub const MAX_BYTES: usize = 64;
 
+            /// An id that stands in the source, and so is known to be one.
+            pub(crate) fn literal(text: &'static str) -> Self {
+                Self(text.to_owned())
+            }
+
             /// The id as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
@@ -130,8 +134,7 @@ macro_rules! name_identifier {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                super::text::deserialize(deserializer)
             }
         }
     };

@@ -7,6 +7,7 @@ pub mod identifiers;
 pub mod lifecycle;
 pub mod quota;
 pub mod snapshot;
+mod text;
 pub mod timestamp;
 pub mod volume;
 

@@ -25,7 +25,9 @@ pub enum QuotaRefusal {
          Requested {requested}G, quota is {limit}G and {used}G has been consumed."
     )]
     Gigabytes { resource: String, requested: i64, limit: i64, used: i64 },
-    #[error("VolumeSizeExceedsLimit: Requested volume size {requested}G is larger than maximum allowed limit {limit}G.")]
+    #[error(
+        "VolumeSizeExceedsLimit: Requested volume size {requested}G is larger than maximum allowed limit {limit}G."
+    )]
     GigabytesOfOneVolume { requested: i64, limit: i64 },
     #[error(
         "QuotaUsageOverflow: Quota usage would overflow for resources: [{}]. \
@@ -129,10 +131,7 @@ mod tests {
         assert_eq!(refusal(&[("gigabytes", 5), ("snapshots", 1)], &[]), None);
         let gigabytes = "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed gigabytes quota. \
                          Requested 5G, quota is 7G and 5G has been consumed.";
-        assert_eq!(
-            refusal(&[("gigabytes", 7), ("snapshots", 0)], &[("gigabytes", 5)]).as_deref(),
-            Some(gigabytes)
-        );
+        assert_eq!(refusal(&[("gigabytes", 7), ("snapshots", 0)], &[("gigabytes", 5)]).as_deref(), Some(gigabytes));
         let of_type = "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed gigabytes_fast quota. \
                        Requested 5G, quota is 0G and 0G has been consumed.";
         assert_eq!(refusal(&[("gigabytes_fast", 0), ("snapshots", 0)], &[]).as_deref(), Some(of_type));

@@ -14,8 +14,7 @@ use super::{GroupSnapshotId, ProjectId, SnapshotId, Timestamp, UserId, VolumeId}
 pub type Metadata = BTreeMap<String, String>;
 
 /// The state of a snapshot (`cinder/objects/fields.py:SnapshotStatus`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "&str", into = "&'static str")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SnapshotStatus {
     /// It failed.
     Error,
@@ -118,17 +117,15 @@ impl FromStr for SnapshotStatus {
     }
 }
 
-impl TryFrom<&str> for SnapshotStatus {
-    type Error = UnknownStatus;
-
-    fn try_from(text: &str) -> Result<Self, UnknownStatus> {
-        text.parse()
+impl Serialize for SnapshotStatus {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
-impl From<SnapshotStatus> for &'static str {
-    fn from(status: SnapshotStatus) -> Self {
-        status.as_str()
+impl<'de> Deserialize<'de> for SnapshotStatus {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        super::text::deserialize(deserializer)
     }
 }
 
@@ -238,7 +235,7 @@ impl Snapshot {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::domain::lifecycle::{Delays, Progression};
 
@@ -248,7 +245,7 @@ mod tests {
         Delays { progression, create_seconds: 2.0, delete_seconds: 1.0, give_up_seconds: 100.0 }
     }
 
-    fn snapshot(status: SnapshotStatus) -> Snapshot {
+    pub(crate) fn snapshot(status: SnapshotStatus) -> Snapshot {
         Snapshot {
             id: SnapshotId::new(uuid::Uuid::from_u128(1)),
             project_id: "a1".parse().expect("a project id"),

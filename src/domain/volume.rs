@@ -177,7 +177,8 @@ impl Volume {
     ///
     /// [`NotSnapshottable::WrongStatus`], with `gap` before its comma.
     pub fn has_accepted_status(&self, in_use_accepted: bool, gap: &'static str) -> Result<(), NotSnapshottable> {
-        let accepted = self.status == VolumeStatus::AVAILABLE || (in_use_accepted && self.status == VolumeStatus::IN_USE);
+        let accepted =
+            self.status == VolumeStatus::AVAILABLE || (in_use_accepted && self.status == VolumeStatus::IN_USE);
         if accepted {
             return Ok(());
         }
@@ -207,12 +208,11 @@ impl Volume {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn the_status_decides_whether_a_volume_is_snapshotted_and_the_message_says_why() {
-        let volume = |status: &str, migration: Option<&str>| Volume {
+    pub(crate) fn volume(status: &str, migration: Option<&str>) -> Volume {
+        Volume {
             id: VolumeId::new(uuid::Uuid::nil()),
             project_id: "a1".parse().expect("a project id"),
             user_id: None,
@@ -235,7 +235,11 @@ mod tests {
             updated_at: None,
             consumes_quota: true,
             pending: None,
-        };
+        }
+    }
+
+    #[test]
+    fn the_status_decides_whether_a_volume_is_snapshotted_and_the_message_says_why() {
         let nil = "00000000-0000-0000-0000-000000000000";
         let wrong = |accepted: &str, status: &str| {
             Err(format!("Volume {nil} status must be {accepted}, but current status is: {status}."))

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::GroupSnapshotId;
 use crate::domain::quota::{Amounts, UNLIMITED};
 
 /// A backend service.
@@ -22,7 +23,7 @@ pub struct Service {
 /// A group snapshot; only its existence concerns us.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupSnapshot {
-    pub id: String,
+    pub id: GroupSnapshotId,
     pub group_id: Option<String>,
     pub status: String,
 }
@@ -52,7 +53,11 @@ impl Deployment {
     /// The limit for a resource before any project's own: an operator's, a variable's, or Cinder's default.
     #[must_use]
     pub fn default_limit(&self, resource: &str, of_variables: &Amounts) -> i64 {
-        self.quotas.get(resource).or_else(|| of_variables.get(resource)).copied().unwrap_or_else(|| cinder_default(resource))
+        self.quotas
+            .get(resource)
+            .or_else(|| of_variables.get(resource))
+            .copied()
+            .unwrap_or_else(|| cinder_default(resource))
     }
 
     /// Whether a volume's backend is frozen. `host` is `host@backend#pool`; services are named without the pool.

@@ -157,7 +157,12 @@ impl Index {
     /// # Errors
     ///
     /// What reading a page gives; the index is then to be thrown away.
-    pub fn insert(&mut self, entry: Entry, changes: &mut PageChanges, source: &dyn PageSource) -> Result<(), StoreError> {
+    pub fn insert(
+        &mut self,
+        entry: Entry,
+        changes: &mut PageChanges,
+        source: &dyn PageSource,
+    ) -> Result<(), StoreError> {
         match self.page_of(entry.position) {
             None => {
                 insert_in_order(&mut self.head, entry);
@@ -468,8 +473,11 @@ mod tests {
         let (mut index, changes) = Index::build(expected.clone(), &pages);
         pages.apply(changes);
         check(&index, &pages, &expected);
-        let gone: Vec<Position> =
-            expected.iter().map(|e| e.position).filter(|p| p.created_at.microseconds() / 1_000_000 % 100 != 0).collect();
+        let gone: Vec<Position> = expected
+            .iter()
+            .map(|e| e.position)
+            .filter(|p| p.created_at.microseconds() / 1_000_000 % 100 != 0)
+            .collect();
         for batch in gone.chunks(250) {
             let mut changes = PageChanges::default();
             index.remove(batch, &mut changes, &pages).expect("removes");

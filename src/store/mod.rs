@@ -383,11 +383,7 @@ impl<'a> Store<'a> {
     }
 
     /// Replaces one value by compare-and-swap, `change` deciding on what is stored, until it wins or gives up.
-    fn update<T, R, E>(
-        &self,
-        key: &str,
-        mut change: impl FnMut(Option<T>) -> Result<Change<T, R>, E>,
-    ) -> Result<R, E>
+    fn update<T, R, E>(&self, key: &str, mut change: impl FnMut(Option<T>) -> Result<Change<T, R>, E>) -> Result<R, E>
     where
         T: Serialize + DeserializeOwned,
         E: From<StoreError>,
@@ -398,10 +394,13 @@ impl<'a> Store<'a> {
             }
             let read = self.key_value.read_to_swap(key)?;
             let stored = read.value.map(|bytes| Envelope::<T>::decode(key, &bytes)).transpose()?;
-            let (data, place) = stored.map_or_else(|| (None, Envelope::fresh(())), |envelope| {
-                let place = envelope.place();
-                (Some(envelope.data), place)
-            });
+            let (data, place) = stored.map_or_else(
+                || (None, Envelope::fresh(())),
+                |envelope| {
+                    let place = envelope.place();
+                    (Some(envelope.data), place)
+                },
+            );
             let (value, answer) = match change(data)? {
                 Change::Leave(answer) => return Ok(answer),
                 Change::Write(value, answer) => (value, answer),
@@ -491,10 +490,8 @@ impl<'a> Store<'a> {
         entries.push((keys::PROJECTS.to_owned(), Envelope::fresh(project_ids).encode(keys::PROJECTS)?));
 
         let written: std::collections::HashSet<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
-        let obsolete: Vec<String> = stored
-            .into_iter()
-            .filter(|key| is_row_or_page(key) && !written.contains(key.as_str()))
-            .collect();
+        let obsolete: Vec<String> =
+            stored.into_iter().filter(|key| is_row_or_page(key) && !written.contains(key.as_str())).collect();
         entries.extend(obsolete.iter().map(|key| (key.clone(), Vec::new())));
         self.key_value.set_many(&entries)?;
         if obsolete.is_empty() { Ok(()) } else { self.key_value.delete_many(&obsolete) }

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Store, StoreError, Swap};
+use super::{Row, Store, StoreError, Swap};
 
 /// A store that counts, records and fails. Clones share everything.
 #[derive(Clone)]
@@ -108,7 +108,9 @@ pub enum Fault {
     KillBefore,
     /// The guest's invocation ends after the call took effect.
     KillAfter,
-    /// This function runs before the call, which then goes on: another writer that comes in between.
+    /// This function runs before the call, which then goes on: another writer that comes in between. It may use the
+    /// store, and on a multi-thread runtime even let another request run to its end, with
+    /// `tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(app.handle(request)))`.
     Run(Arc<dyn Fn() + Send + Sync>),
 }
 
@@ -242,7 +244,7 @@ impl Store for Faults {
         self.call(CallKind::GetKeys, label, Vec::new(), |store| store.get_keys(label))
     }
 
-    fn get_many(&self, label: &str, keys: &[String]) -> Result<Vec<(String, Option<Vec<u8>>)>, StoreError> {
+    fn get_many(&self, label: &str, keys: &[String]) -> Result<Vec<Row>, StoreError> {
         self.call(CallKind::GetMany, label, keys.to_vec(), |store| store.get_many(label, keys))
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use wasmtime::component::{Resource, ResourceTable};
 
-use super::{Store, StoreError, Swap};
+use super::{Row, Store, StoreError, Swap};
 use crate::bindings::fermyon::spin::key_value as spin;
 use crate::bindings::wasi::keyvalue::{atomics, batch, store};
 
@@ -245,19 +245,13 @@ impl store::HostBucket for KeyValue {
 }
 
 impl batch::Host for KeyValue {
-    fn get_many(
-        &mut self,
-        handle: Resource<OpenStore>,
-        keys: Vec<String>,
-    ) -> Result<Vec<(String, Option<Vec<u8>>)>, StoreError> {
+    fn get_many(&mut self, handle: Resource<OpenStore>, keys: Vec<String>) -> Result<Vec<Row>, StoreError> {
         let label = self.label(&handle)?;
         if keys.is_empty() {
             return Ok(Vec::new());
         }
         let rows = self.store.get_many(label, &keys)?;
-        let row_size = |(key, value): &(String, Option<Vec<u8>>)| {
-            size_of::<(String, Option<Vec<u8>>)>() + key.len() + value.as_ref().map_or(0, Vec::len)
-        };
+        let row_size = |(key, value): &Row| size_of::<Row>() + key.len() + value.as_ref().map_or(0, Vec::len);
         check_size(size_of::<Vec<String>>() + rows.iter().map(row_size).sum::<usize>())?;
         Ok(rows)
     }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Store, StoreError, Swap, poisoned};
+use super::{Row, Store, StoreError, Swap, poisoned};
 
 /// A store in memory. Share it through an [`std::sync::Arc`] with a second app to test a restart.
 #[derive(Debug, Default)]
@@ -70,7 +70,7 @@ impl Store for MemoryStore {
         Ok(of_label.map(|(_, key)| key.clone()).collect())
     }
 
-    fn get_many(&self, label: &str, keys: &[String]) -> Result<Vec<(String, Option<Vec<u8>>)>, StoreError> {
+    fn get_many(&self, label: &str, keys: &[String]) -> Result<Vec<Row>, StoreError> {
         let state = self.lock()?;
         let distinct: BTreeSet<&String> = keys.iter().collect();
         Ok(distinct

@@ -34,7 +34,7 @@ pub trait Store: Send + Sync {
 
     /// The values of some keys. Spin's SQLite store leaves out keys without a value, names a key once however often it
     /// was asked for, and keeps no order.
-    fn get_many(&self, label: &str, keys: &[String]) -> Result<Vec<(String, Option<Vec<u8>>)>, StoreError>;
+    fn get_many(&self, label: &str, keys: &[String]) -> Result<Vec<Row>, StoreError>;
 
     /// Writes one value.
     fn set(&self, label: &str, key: &str, value: &[u8]) -> Result<(), StoreError>;
@@ -59,6 +59,9 @@ pub trait Store: Send + Sync {
     /// Replaces a value if it is still `seen`. Where nothing was seen, Spin's SQLite store writes without comparing.
     fn swap(&self, label: &str, key: &str, seen: Option<&[u8]>, value: &[u8]) -> Result<Swap, StoreError>;
 }
+
+/// A key that was asked for and its value.
+pub type Row = (String, Option<Vec<u8>>);
 
 /// How a compare-and-swap ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

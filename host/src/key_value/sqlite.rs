@@ -9,12 +9,12 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rusqlite::types::Value;
 use rusqlite::{Connection, named_params, params};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::{Store, StoreError, Swap, poisoned};
+use super::{Row, Store, StoreError, Swap, poisoned};
 
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (
     store TEXT NOT NULL,
@@ -61,14 +61,13 @@ impl SqliteStore {
             Ok::<_, rusqlite::Error>(connection)
         };
         let connection = open().with_context(|| format!("cannot open the key-value file {}", path.display()))?;
+        // SQLite opens a file that may not be written as if nothing were wrong, and fails at the first write.
+        ensure!(!connection.is_readonly("main")?, "the key-value file {} cannot be written", path.display());
         Ok(Self { state: Mutex::new(State { connection, poisoned: false }) })
     }
 
     /// Runs statements as one call.
-    fn statements<T>(
-        &self,
-        statements: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
+    fn statements<T>(&self, statements: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         self.call(|state| statements(&mut state.connection).map_err(error))
     }
 
@@ -77,7 +76,8 @@ impl SqliteStore {
         if Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread) {
             // `block_in_place` would panic. A test must hear why, not see a request fail.
             return Err(StoreError::InvocationEnds(
-                "the SQLite store needs a multi-thread runtime; use #[tokio::test(flavor = \"multi_thread\")]".to_owned(),
+                "the SQLite store needs a multi-thread runtime; use #[tokio::test(flavor = \"multi_thread\")]"
+                    .to_owned(),
             ));
         }
         tokio::task::block_in_place(|| {
@@ -135,7 +135,7 @@ impl Store for SqliteStore {
         })
     }
 
-    fn get_many(&self, label: &str, keys: &[String]) -> Result<Vec<(String, Option<Vec<u8>>)>, StoreError> {
+    fn get_many(&self, label: &str, keys: &[String]) -> Result<Vec<Row>, StoreError> {
         self.statements(|connection| {
             connection
                 .prepare_cached(SELECT_MANY)?

@@ -1,0 +1,161 @@
+//! The version of the API that a request asks for (`spec/versions-and-faults.md` section 2).
+
+use std::fmt;
+
+use http::StatusCode;
+
+use super::faults::{BAD_REQUEST, Fault};
+
+/// A version such as 3.66.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Microversion {
+    major: u32,
+    minor: u32,
+}
+
+impl Microversion {
+    /// The oldest, and what counts when a request names none.
+    pub const MINIMUM: Self = Self::v3(0);
+    /// The newest.
+    pub const MAXIMUM: Self = Self::v3(71);
+
+    /// Version 3 with a minor number.
+    #[must_use]
+    pub const fn v3(minor: u32) -> Self {
+        Self { major: 3, minor }
+    }
+}
+
+/// `manageable_snapshots`.
+pub const MANAGEABLE_SNAPSHOTS: Microversion = Microversion::v3(8);
+/// `group_id` of volumes.
+pub const VOLUME_GROUP: Microversion = Microversion::v3(13);
+/// `group_snapshot_id` in detail views.
+pub const GROUP_SNAPSHOTS: Microversion = Microversion::v3(14);
+/// `provider_id` of volumes.
+pub const VOLUME_PROVIDER: Microversion = Microversion::v3(21);
+/// The `metadata` list filter.
+pub const METADATA_FILTER: Microversion = Microversion::v3(22);
+/// The sort key `name`.
+pub const SORT_BY_NAME: Microversion = Microversion::v3(30);
+/// Configured filters; unknown ones are refused.
+pub const RESOURCE_FILTERS: Microversion = Microversion::v3(31);
+/// Like filters.
+pub const LIKE_FILTERS: Microversion = Microversion::v3(34);
+/// `user_id` in detail views.
+pub const SNAPSHOT_USER: Microversion = Microversion::v3(41);
+/// `with_count`.
+pub const COUNT: Microversion = Microversion::v3(45);
+/// `shared_targets` and `service_uuid` of volumes.
+pub const VOLUME_TARGETS: Microversion = Microversion::v3(48);
+/// `cluster_name` of volumes.
+pub const VOLUME_CLUSTER: Microversion = Microversion::v3(61);
+/// `volume_type_id` of volumes.
+pub const VOLUME_TYPE_ID: Microversion = Microversion::v3(63);
+/// `consumes_quota` in detail views.
+pub const CONSUMES_QUOTA: Microversion = Microversion::v3(65);
+/// Volumes in use may be snapshotted without `force`.
+pub const SNAPSHOT_IN_USE: Microversion = Microversion::v3(66);
+
+impl fmt::Display for Microversion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The text that answers name; `None` where Cinder names none.
+    pub named: Option<String>,
+    /// The version in force, or why there is none.
+    pub version: Result<Microversion, Fault>,
+}
+
+/// Reads the header `OpenStack-API-Version`; `None` when it is absent.
+#[must_use]
+pub fn negotiate(header: Option<&str>) -> Negotiated {
+    let Some(header) = header else {
+        return Negotiated { named: Some(Microversion::MINIMUM.to_string()), version: Ok(Microversion::MINIMUM) };
+    };
+    let failed = |fault| Negotiated { named: None, version: Err(fault) };
+    // The first element that contains the word counts, as `volumev3 3.65` does; all others are for other services.
+    let Some(element) = header.split(',').find(|element| element.contains("volume")) else {
+        return failed(Fault::bad_request(BAD_REQUEST));
+    };
+    let words: Vec<&str> = element.split_whitespace().collect();
+    let [_, text] = words.as_slice() else {
+        return failed(Fault::bad_request(BAD_REQUEST));
+    };
+    if *text == "latest" {
+        return Negotiated { named: Some(Microversion::MAXIMUM.to_string()), version: Ok(Microversion::MAXIMUM) };
+    }
+    let Some((major, minor)) =
+        text.split_once('.').filter(|(major, minor)| is_number(major, false) && is_number(minor, true))
+    else {
+        let message = format!("API Version String {text} is of invalid format. Must be of format MajorNum.MinorNum.");
+        return failed(Fault::bad_request(message));
+    };
+    // Version 1.0 and 2.0 answered without these headers, and Cinder looks for that text anywhere (`12.0`).
+    let named = (!text.contains("1.0") && !text.contains("2.0")).then(|| (*text).to_owned());
+    let version = match (major.parse(), minor.parse()) {
+        (Ok(major), Ok(minor)) => Some(Microversion { major, minor }),
+        _ => None,
+    };
+    let version =
+        version.filter(|version| (Microversion::MINIMUM..=Microversion::MAXIMUM).contains(version)).ok_or_else(|| {
+            let message = format!(
+                "Version {text} is not supported by the API. Minimum is {} and maximum is {}.",
+                Microversion::MINIMUM,
+                Microversion::MAXIMUM
+            );
+            Fault::new(StatusCode::NOT_ACCEPTABLE, message)
+        });
+    Negotiated { named, version }
+}
+
+/// Digits without a leading zero; zero itself only where it may be.
+fn is_number(text: &str, zero_allowed: bool) -> bool {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits && (!text.starts_with('0') || (zero_allowed && text == "0"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_is_read_as_cinder_reads_it() {
+        let ok = |minor| Ok(Microversion::v3(minor));
+        let cases = [
+            ("volume 3.65", Some("3.65"), ok(65)),
+            ("compute 2.90, volume 3.65", Some("3.65"), ok(65)),
+            ("volume  3.65", Some("3.65"), ok(65)),
+            ("volumev3 3.65", Some("3.65"), ok(65)),
+            ("volume latest", Some("3.71"), ok(71)),
+            ("volume 3.0", Some("3.0"), ok(0)),
+            ("volume 3.72", Some("3.72"), Err(406)),
+            ("volume 4.0", Some("4.0"), Err(406)),
+            ("volume 2.0", None, Err(406)),
+            ("volume 12.0", None, Err(406)),
+            ("volume 99999999999999999999.1", Some("99999999999999999999.1"), Err(406)),
+            ("volume 3", None, Err(400)),
+            ("volume 3.071", None, Err(400)),
+            ("volume 3.", None, Err(400)),
+            ("volume abc", None, Err(400)),
+            ("volume LATEST", None, Err(400)),
+            ("volume -3.1", None, Err(400)),
+            ("Volume 3.65", None, Err(400)),
+            ("compute 2.90", None, Err(400)),
+            ("", None, Err(400)),
+            ("volume", None, Err(400)),
+            ("volume 3.1 3.2", None, Err(400)),
+        ];
+        for (header, named, version) in cases {
+            let negotiated = negotiate(Some(header));
+            assert_eq!(negotiated.named.as_deref(), named, "{header}");
+            assert_eq!(negotiated.version.map_err(|fault| fault.status.as_u16()), version, "{header}");
+        }
+        assert_eq!(negotiate(None).version, Ok(Microversion::MINIMUM));
+    }
+}

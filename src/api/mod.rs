@@ -1,0 +1,416 @@
+//! HTTP in Cinder's words: which operation a request is, who asks, at which microversion, with which body; and the
+//! answer with its headers. One file per resource, named as in `service`.
+//!
+//! This layer must not know how anything is stored. The order of the checks in [`handle`] is Cinder's
+//! (`spec/versions-and-faults.md` section 1), since the first that fails is what a client is told.
+
+pub mod discovery;
+pub mod faults;
+pub mod identity;
+pub mod microversion;
+pub mod operations;
+pub mod python_text;
+pub mod query;
+pub mod reply;
+pub mod routes;
+pub mod schema;
+pub mod snapshot_actions;
+pub mod snapshot_metadata;
+pub mod snapshots;
+pub mod volumes;
+
+use http::header::{ACCEPT, CONTENT_TYPE, HOST};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::domain::Timestamp;
+use crate::service::Service;
+use crate::service::policy::Caller;
+use crate::settings::{Settings, SettingsError, Variables};
+use crate::store::{Identifiers, KeyValue, Store};
+
+use faults::{BAD_REQUEST, Fault};
+use microversion::Microversion;
+use query::Parameters;
+use reply::{Content, Reply};
+use routes::{Operation, Route};
+
+/// The largest body of an API request, in bytes: oslo's `max_request_body_size`.
+pub const LARGEST_BODY: usize = 114_688;
+
+/// What a body that cannot be read is answered with.
+pub const MALFORMED_BODY: &str = "Malformed request body";
+
+/// The body of a request, as far as the shell has read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// All of it.
+    Complete(Vec<u8>),
+    /// More than [`largest_body`] allows; the rest was not read.
+    TooLarge,
+}
+
+/// Everything that a request works with; nothing else comes in from outside.
+pub struct Environment<'a> {
+    pub key_value: &'a dyn KeyValue,
+    pub identifiers: &'a dyn Identifiers,
+    pub variables: &'a dyn Variables,
+    /// What the clock says.
+    pub now: Timestamp,
+    /// Where lines for the operator go.
+    pub log: &'a dyn Fn(&str),
+}
+
+/// How many bytes of body a request may have.
+#[must_use]
+pub fn largest_body(path: &str) -> usize {
+    if path.starts_with(operations::PREFIX) { operations::LARGEST_BODY } else { LARGEST_BODY }
+}
+
+/// Answers a request.
+#[must_use]
+pub fn handle(request: &Request<Body>, environment: &Environment<'_>) -> Response<Vec<u8>> {
+    let request_id = format!("req-{}", environment.identifiers.uuid());
+    let mut named_version = None;
+    let reply = answer(request, environment, &mut named_version);
+    if let Some(cause) = &reply.cause {
+        let (method, path, status) = (request.method(), request.uri().path(), reply.status.as_u16());
+        (environment.log)(&format!("{request_id} {method} {path} answered {status}: {cause}"));
+    }
+    let vendor_type = prefers_vendor_type(request.headers());
+    reply.into_response(&request_id, named_version.as_deref(), vendor_type)
+}
+
+fn answer(request: &Request<Body>, environment: &Environment<'_>, named_version: &mut Option<String>) -> Reply {
+    let path = routes::decoded(request.uri().path());
+    if path.starts_with(operations::PREFIX) {
+        return operations::answer(request, &path, environment).unwrap_or_else(Reply::from);
+    }
+    if path == "/healthcheck" && request.method() == Method::GET {
+        return healthcheck(environment);
+    }
+    if request.method() == Method::OPTIONS {
+        // Cinder's CORS layer answers these before all others.
+        return Reply::new(
+            StatusCode::OK,
+            Content::Outside { media_type: "text/html; charset=UTF-8", body: String::new() },
+        );
+    }
+    let Body::Complete(body) = request.body() else {
+        return outside(
+            Fault::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("Request is too large. Larger than max_request_body_size ({LARGEST_BODY})."),
+            ),
+            &HeaderMap::new(),
+        );
+    };
+    let settings = match Settings::read(environment.variables) {
+        Ok(settings) => settings,
+        Err(error) => return misconfigured(&error).into(),
+    };
+    resource_layer(request, &path, body, &settings, environment, named_version).unwrap_or_else(
+        |refusal| match refusal {
+            Refusal::Fault(fault) => fault.into(),
+            Refusal::Reply(reply) => reply,
+        },
+    )
+}
+
+/// Why the resource layer gave no answer of its own.
+enum Refusal {
+    Fault(Fault),
+    /// An answer from before it.
+    Reply(Reply),
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+fn resource_layer(
+    request: &Request<Body>,
+    path: &str,
+    body: &[u8],
+    settings: &Settings,
+    environment: &Environment<'_>,
+    named_version: &mut Option<String>,
+) -> Result<Reply, Refusal> {
+    let headers = request.headers();
+    let origin = origin(request);
+    if path == "/" {
+        let negotiated = microversion::negotiate(version_header(headers).as_deref());
+        *named_version = negotiated.named;
+        negotiated.version?;
+        return Ok(Reply::json(StatusCode::MULTIPLE_CHOICES, &discovery::versions(&origin))?);
+    }
+    let caller = identity::identify(settings.auth_mode, headers, routes::project_id(path), &settings.keystone_url)
+        .map_err(Refusal::Reply)?;
+    if path == "/v3" {
+        let content = Content::Outside { media_type: "text/plain; charset=utf8", body: String::new() };
+        return Ok(Reply::new(StatusCode::FOUND, content).with_header("Location", format!("{origin}/v3/")));
+    }
+    let Some(route) = routes::route(request.method(), path) else {
+        return Err(Refusal::Reply(outside(Fault::not_found(), headers)));
+    };
+
+    let negotiated = microversion::negotiate(version_header(headers).as_deref());
+    *named_version = negotiated.named;
+    let version = negotiated.version?;
+    let has_json_body = has_json_body(headers, body)?;
+    if route.operation == Operation::Phantom {
+        return Err(Fault::not_found().into());
+    }
+    let body: Option<Value> = if has_json_body {
+        Some(serde_json::from_slice(body).map_err(|_| Fault::bad_request(MALFORMED_BODY))?)
+    } else {
+        None
+    };
+    let action = match route.operation {
+        Operation::ActOnSnapshot(_) => Some(snapshot_actions::named(body.as_ref())?),
+        _ => None,
+    };
+    let own_project = caller.project_id.as_ref().map(|id| id.as_str());
+    if route.project_id.is_some() && route.project_id.as_deref() != own_project {
+        return Err(Fault::bad_request("Malformed request url").into());
+    }
+    if body.is_some() && !route.operation.takes_body() {
+        // To Cinder's methods a body is an argument that they do not have.
+        return Err(Fault::bad_request(BAD_REQUEST).into());
+    }
+    let call = Call::new(request, &route, &caller, version, body, settings, environment);
+    Ok(call.dispatch(&route.operation, action)?)
+}
+
+/// A request whose operation, caller and microversion are known.
+pub struct Call<'a> {
+    pub service: Service<'a>,
+    pub version: Microversion,
+    pub parameters: Parameters,
+    pub body: Option<Value>,
+    /// Scheme and host as the client sees them.
+    pub origin: String,
+    /// Likewise, as links name them: a proxy's word counts.
+    pub link_origin: String,
+    project_in_path: Option<String>,
+    /// The largest page of the variables.
+    pub max_limit: usize,
+}
+
+/// The link to the next page.
+pub type Links = [Link; 1];
+
+/// A link.
+#[derive(Debug, Serialize)]
+pub struct Link {
+    rel: &'static str,
+    href: String,
+}
+
+impl<'a> Call<'a> {
+    fn new(
+        request: &Request<Body>,
+        route: &Route,
+        caller: &'a Caller,
+        version: Microversion,
+        body: Option<Value>,
+        settings: &'a Settings,
+        environment: &'a Environment<'a>,
+    ) -> Self {
+        let origin = origin(request);
+        let forwarded = request.headers().get("x-forwarded-host").and_then(|host| host.to_str().ok());
+        let link_origin = match forwarded.and_then(|hosts| hosts.split(',').next_back()).map(str::trim) {
+            Some(host) if !host.is_empty() => format!("{}://{host}", scheme(request)),
+            _ => origin.clone(),
+        };
+        Self {
+            service: Service {
+                store: Store::new(environment.key_value, environment.identifiers),
+                identifiers: environment.identifiers,
+                caller,
+                now: environment.now,
+                delays: settings.delays,
+                quotas: &settings.quotas,
+            },
+            version,
+            parameters: Parameters::parse(request.uri().query().unwrap_or_default()),
+            body,
+            origin,
+            link_origin,
+            project_in_path: route.project_id.clone(),
+            max_limit: settings.max_limit,
+        }
+    }
+
+    fn dispatch(&self, operation: &Operation, action: Option<snapshot_actions::Action>) -> Result<Reply, Fault> {
+        match operation {
+            Operation::Discover => Reply::json(StatusCode::OK, &discovery::versions(&self.origin)),
+            Operation::ListSnapshots { detail } => snapshots::list(self, *detail),
+            Operation::CreateSnapshot => snapshots::create(self),
+            Operation::ShowSnapshot(id) => snapshots::show(self, id),
+            Operation::UpdateSnapshot(id) => snapshots::update(self, id),
+            Operation::DeleteSnapshot(id) => snapshots::delete(self, id),
+            Operation::ActOnSnapshot(id) => match action {
+                Some(action) => snapshot_actions::act(self, id, action),
+                None => Err(Fault::bad_request(MALFORMED_BODY)),
+            },
+            Operation::ShowSnapshotMetadata(id) => snapshot_metadata::show_all(self, id),
+            Operation::MergeSnapshotMetadata(id) => snapshot_metadata::merge(self, id),
+            Operation::ReplaceSnapshotMetadata(id) => snapshot_metadata::replace(self, id),
+            Operation::ShowSnapshotMetadataItem(id, key) => snapshot_metadata::show(self, id, key),
+            Operation::PutSnapshotMetadataItem(id, key) => snapshot_metadata::put(self, id, key),
+            Operation::DeleteSnapshotMetadataItem(id, key) => snapshot_metadata::delete(self, id, key),
+            Operation::ListVolumes { detail } => volumes::list(self, *detail),
+            Operation::CreateVolume => volumes::create(self),
+            Operation::ShowVolume(id) => volumes::show(self, id),
+            Operation::UpdateVolume(id) => volumes::update(self, id),
+            Operation::DeleteVolume(id) => volumes::delete(self, id),
+            Operation::Phantom => Err(Fault::not_found()),
+        }
+    }
+
+    /// A path below `/v3`, with the project id where the request had one.
+    fn path_in_project(&self, path: &str) -> String {
+        match &self.project_in_path {
+            Some(project_id) => format!("{project_id}/{path}"),
+            None => path.to_owned(),
+        }
+    }
+
+    /// The link to the next page (`spec/listing.md` section 2): there is one when the page is full, or, once all
+    /// matches are counted, when there are as many.
+    fn next_link(
+        &self,
+        collection: &str,
+        shown: usize,
+        limit: usize,
+        count: Option<usize>,
+        last: Option<&str>,
+    ) -> Option<Links> {
+        let last = last?;
+        let items = count.filter(|count| *count > 0).unwrap_or(shown);
+        if limit > items {
+            return None;
+        }
+        let path = self.path_in_project(collection);
+        let query = self.parameters.for_page_after(last);
+        Some([Link { rel: "next", href: format!("{}/v3/{path}?{query}", self.link_origin) }])
+    }
+}
+
+impl Operation {
+    /// Whether the operation reads a body.
+    const fn takes_body(&self) -> bool {
+        matches!(
+            self,
+            Self::CreateSnapshot
+                | Self::UpdateSnapshot(_)
+                | Self::ActOnSnapshot(_)
+                | Self::MergeSnapshotMetadata(_)
+                | Self::ReplaceSnapshotMetadata(_)
+                | Self::PutSnapshotMetadataItem(..)
+                | Self::CreateVolume
+                | Self::UpdateVolume(_)
+        )
+    }
+}
+
+/// Whether there is a body to read: one without a type is ignored, as in Cinder.
+fn has_json_body(headers: &HeaderMap, body: &[u8]) -> Result<bool, Fault> {
+    if body.is_empty() {
+        return Ok(false);
+    }
+    let Some(content_type) = headers.get(CONTENT_TYPE) else { return Ok(false) };
+    let media_type = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    match media_type.to_ascii_lowercase().as_str() {
+        "application/json" | "application/vnd.openstack.volume+json" => Ok(true),
+        "" => Ok(false),
+        _ => Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported Content-Type")),
+    }
+}
+
+/// The version header; several count as one, as HTTP has it.
+fn version_header(headers: &HeaderMap) -> Option<String> {
+    let values: Vec<&str> =
+        headers.get_all("openstack-api-version").iter().filter_map(|value| value.to_str().ok()).collect();
+    if headers.contains_key("openstack-api-version") { Some(values.join(",")) } else { None }
+}
+
+fn scheme(request: &Request<Body>) -> &str {
+    request.uri().scheme_str().unwrap_or("http")
+}
+
+/// Scheme and host of the request, as its client wrote them.
+fn origin(request: &Request<Body>) -> String {
+    let header = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let host = header.or_else(|| request.uri().authority().map(http::uri::Authority::as_str)).unwrap_or("localhost");
+    format!("{}://{host}", scheme(request))
+}
+
+/// Whether the client would rather have Cinder's own media type than plain JSON.
+fn prefers_vendor_type(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let quality_of = |wanted: &str| {
+        let mut best: Option<(u8, f32)> = None;
+        for range in accept.split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
+            let quality =
+                parts.find_map(|part| part.strip_prefix("q=")).map_or(Some(1.0), |quality| quality.parse().ok());
+            let closeness = match media_type.as_str() {
+                "*/*" => 1,
+                "application/*" => 2,
+                own if own == wanted => 3,
+                _ => continue,
+            };
+            if best.is_none_or(|(known, _)| closeness > known) {
+                best = Some((closeness, quality.unwrap_or(0.0)));
+            }
+        }
+        best.map_or(0.0, |(_, quality)| quality)
+    };
+    quality_of("application/vnd.openstack.volume+json") > quality_of("application/json")
+}
+
+/// A fault from outside the resource layer. Cinder answers a plain text there; whoever asks for JSON gets the fault's
+/// usual shape from us, and a body that is too large is told as JSON in any case (`spec/versions-and-faults.md`
+/// section 5, "Recommended").
+fn outside(fault: Fault, headers: &HeaderMap) -> Reply {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let json = fault.status != StatusCode::NOT_FOUND || accept.contains("application/json");
+    let title = "404 Not Found";
+    let content = if json {
+        let body = String::from_utf8_lossy(&fault.body()).into_owned();
+        Content::Outside { media_type: "application/json", body }
+    } else if accept.contains("text/html") {
+        let body = format!(
+            "<html>\n <head>\n  <title>{title}</title>\n </head>\n <body>\n  <h1>{title}</h1>\n  {}<br /><br />\n\n\n\n \
+             </body>\n</html>",
+            fault.message
+        );
+        Content::Outside { media_type: "text/html; charset=UTF-8", body }
+    } else {
+        let body = format!("{title}\n\n{}\n\n   ", fault.message);
+        Content::Outside { media_type: "text/plain; charset=UTF-8", body }
+    };
+    Reply::new(fault.status, content)
+}
+
+/// A variable that cannot be used: the log names it, the client learns only that it is not to blame.
+fn misconfigured(error: &SettingsError) -> Fault {
+    Fault::server_error(error.to_string())
+}
+
+/// `GET /healthcheck`: whether the store can be read.
+fn healthcheck(environment: &Environment<'_>) -> Reply {
+    match Store::new(environment.key_value, environment.identifiers).deployment() {
+        Ok(_) => Reply::new(
+            StatusCode::OK,
+            Content::Outside { media_type: "text/plain; charset=UTF-8", body: "OK".to_owned() },
+        ),
+        Err(error) => Fault::from(error).into(),
+    }
+}

@@ -1,0 +1,531 @@
+//! The operator's routes, `/_ops/...`: the whole state as a document, and the scheduled step by hand
+//! (`design/contract.md`). They exist only where a secret is set, and open only to who knows it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use http::{Method, Request, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::domain::lifecycle::{Completion, Delays, Pending, Schedule};
+use crate::domain::quota::Amounts;
+use crate::domain::{
+    GroupSnapshotId, Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume, VolumeId,
+    VolumeStatus,
+};
+use crate::service::operations::{self, ProjectSettings, State};
+use crate::settings::{OPS_TOKEN, Settings};
+use crate::store::Store;
+use crate::store::deployment::{Deployment, GroupSnapshot, Service};
+use crate::tick::{self, Moment};
+
+use super::faults::Fault;
+use super::reply::{Content, Reply};
+use super::{Body, Environment};
+
+/// What every operator's path begins with.
+pub const PREFIX: &str = "/_ops/";
+
+/// The largest body, in bytes: a state of some hundred thousand snapshots.
+pub const LARGEST_BODY: usize = 128 * 1024 * 1024;
+
+/// Answers an operator's request.
+pub fn answer(request: &Request<Body>, path: &str, environment: &Environment<'_>) -> Result<Reply, Fault> {
+    let secret = environment.variables.get(OPS_TOKEN).unwrap_or_default();
+    if secret.is_empty() {
+        return Err(Fault::not_found());
+    }
+    let token = request.headers().get("x-ops-token").map(http::HeaderValue::as_bytes).unwrap_or_default();
+    if !equal_in_constant_time(token, secret.as_bytes()) {
+        return Err(Fault::new(StatusCode::FORBIDDEN, "The header X-Ops-Token is missing or wrong."));
+    }
+    let Body::Complete(body) = request.body() else {
+        let text = format!("The document is larger than {LARGEST_BODY} bytes.");
+        return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, text));
+    };
+    let store = Store::new(environment.key_value, environment.identifiers);
+    let method = request.method();
+    match &path[PREFIX.len()..] {
+        "state" if method == Method::GET => {
+            let state = operations::read(store, environment.now)?;
+            Reply::json(StatusCode::OK, &Document::from(&state))
+        }
+        "state" if method == Method::PUT => {
+            let settings =
+                Settings::read(environment.variables).map_err(|error| Fault::server_error(error.to_string()))?;
+            let document: Document = read(body)?;
+            let state = document.into_state(&settings.delays, environment.now)?;
+            let counts = json!({ "volumes": state.volumes.len(), "snapshots": state.snapshots.len() });
+            operations::replace(store, state)?;
+            Reply::json(StatusCode::OK, &counts)
+        }
+        "state" if method == Method::DELETE => {
+            store.clear()?;
+            Ok(Reply::new(StatusCode::NO_CONTENT, Content::Empty))
+        }
+        "tick" if method == Method::POST => {
+            let TickRequest { now } = if body.is_empty() { TickRequest::default() } else { read(body)? };
+            let moment = match now {
+                Some(now) => Moment::as_if(now, environment.now),
+                None => Moment::scheduled(environment.now),
+            };
+            let report = tick::run(&store, moment)?;
+            let document = json!({
+                "now": moment.now,
+                "removed": report.removed,
+                "settled": report.settled,
+                "more": report.more,
+            });
+            Reply::json(StatusCode::OK, &document)
+        }
+        _ => Err(Fault::not_found()),
+    }
+}
+
+/// Compares without telling by its duration how much is right.
+fn equal_in_constant_time(one: &[u8], two: &[u8]) -> bool {
+    let differences = one.iter().zip(two).fold(0_u8, |seen, (one, two)| seen | (one ^ two));
+    one.len() == two.len() && std::hint::black_box(differences) == 0
+}
+
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> {
+    serde_json::from_slice(body).map_err(|error| Fault::bad_request(format!("The document cannot be used: {error}")))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TickRequest {
+    #[serde(default)]
+    now: Option<Timestamp>,
+}
+
+/// The whole state. Fields and their defaults are those of `setup_defaults` in `spec/test-vectors.json`; the last
+/// three lists are ours, so that what is read can be written back.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Document {
+    volumes: Vec<VolumeDocument>,
+    snapshots: Vec<SnapshotDocument>,
+    quotas: Amounts,
+    services: Vec<ServiceDocument>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_filters: Option<BTreeMap<String, Vec<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_snapshot: Option<GroupSnapshotDocument>,
+    config: Config,
+    /// Counters of the default project, as vectors set them; written back as `quota_usage`.
+    #[serde(skip_serializing)]
+    quota_usage_in_use: Amounts,
+    quota_usage: BTreeMap<ProjectId, BTreeMap<String, Usage>>,
+    project_quotas: BTreeMap<ProjectId, Amounts>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Config {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_snapshot_gb_quota: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    osapi_max_limit: Option<u32>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Usage {
+    in_use: i64,
+    /// Always zero: here a reservation and its commit are one.
+    #[serde(default)]
+    reserved: i64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ServiceDocument {
+    host: String,
+    binary: String,
+    disabled: bool,
+    frozen: bool,
+    up: bool,
+}
+
+impl Default for ServiceDocument {
+    fn default() -> Self {
+        Self {
+            host: "host1@lvm".to_owned(),
+            binary: "cinder-volume".to_owned(),
+            disabled: false,
+            frozen: false,
+            up: true,
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GroupSnapshotDocument {
+    id: GroupSnapshotId,
+    #[serde(default)]
+    group_id: Option<String>,
+    #[serde(default = "available")]
+    status: String,
+}
+
+fn available() -> String {
+    "available".to_owned()
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PendingDocument {
+    completion: Completion,
+    schedule: Schedule,
+    due: Timestamp,
+    gives_up: Timestamp,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct VolumeDocument {
+    id: VolumeId,
+    name: Option<String>,
+    description: Option<String>,
+    metadata: Metadata,
+    size: u32,
+    status: VolumeStatus,
+    host: Option<String>,
+    cluster_name: Option<String>,
+    availability_zone: Option<String>,
+    attach_status: String,
+    migration_status: Option<String>,
+    volume_type: Option<String>,
+    snapshot_id: Option<SnapshotId>,
+    group_id: Option<String>,
+    bootable: bool,
+    multiattach: bool,
+    project_id: ProjectId,
+    user_id: Option<UserId>,
+    created_at: Timestamp,
+    updated_at: Option<Timestamp>,
+    consumes_quota: bool,
+    /// Work under way. Without this field a transient status begins its work when the document is loaded.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pending: Option<Option<PendingDocument>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SnapshotDocument {
+    id: SnapshotId,
+    volume_id: VolumeId,
+    size: u32,
+    status: SnapshotStatus,
+    progress: Option<String>,
+    name: Option<String>,
+    description: Option<String>,
+    metadata: Metadata,
+    project_id: ProjectId,
+    user_id: Option<UserId>,
+    volume_type: Option<String>,
+    created_at: Timestamp,
+    updated_at: Option<Timestamp>,
+    group_snapshot_id: Option<GroupSnapshotId>,
+    consumes_quota: bool,
+    /// A deleted snapshot is one that is not there.
+    deleted: bool,
+    /// As for volumes.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pending: Option<Option<PendingDocument>>,
+}
+
+/// Tells a field that is null from one that is not there.
+fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// The ids and times of `setup_defaults`.
+mod defaults {
+    use super::{ProjectId, SnapshotId, Timestamp, UserId, VolumeId};
+    use uuid::Uuid;
+
+    pub const VOLUME: VolumeId = VolumeId::new(Uuid::from_u128(0xaaaa_aaaa_0000_4000_8000_0000_0000_0001));
+    pub const SNAPSHOT: SnapshotId = SnapshotId::new(Uuid::from_u128(0xbbbb_bbbb_0000_4000_8000_0000_0000_0001));
+    pub const CREATED_AT: Timestamp = Timestamp::from_seconds(1_767_225_600);
+
+    pub fn project() -> ProjectId {
+        ProjectId::literal("a1000000000000000000000000000001")
+    }
+
+    pub fn user() -> UserId {
+        UserId::literal("c1000000000000000000000000000001")
+    }
+}
+
+impl Default for VolumeDocument {
+    fn default() -> Self {
+        Self {
+            id: defaults::VOLUME,
+            name: Some("vol".to_owned()),
+            description: None,
+            metadata: Metadata::new(),
+            size: 1,
+            status: VolumeStatus::AVAILABLE,
+            host: Some("host1@lvm#pool".to_owned()),
+            cluster_name: None,
+            availability_zone: Some("nova".to_owned()),
+            attach_status: "detached".to_owned(),
+            migration_status: None,
+            volume_type: Some("__DEFAULT__".to_owned()),
+            snapshot_id: None,
+            group_id: None,
+            bootable: false,
+            multiattach: false,
+            project_id: defaults::project(),
+            user_id: Some(defaults::user()),
+            created_at: defaults::CREATED_AT,
+            updated_at: None,
+            consumes_quota: true,
+            pending: None,
+        }
+    }
+}
+
+impl Default for SnapshotDocument {
+    fn default() -> Self {
+        Self {
+            id: defaults::SNAPSHOT,
+            volume_id: defaults::VOLUME,
+            size: 1,
+            status: SnapshotStatus::Available,
+            progress: Some("100%".to_owned()),
+            name: Some("snap".to_owned()),
+            description: Some("desc".to_owned()),
+            metadata: Metadata::new(),
+            project_id: defaults::project(),
+            user_id: Some(defaults::user()),
+            volume_type: Some("__DEFAULT__".to_owned()),
+            created_at: defaults::CREATED_AT,
+            updated_at: None,
+            group_snapshot_id: None,
+            consumes_quota: true,
+            deleted: false,
+            pending: None,
+        }
+    }
+}
+
+impl From<Pending> for PendingDocument {
+    fn from(pending: Pending) -> Self {
+        let Pending { completion, schedule, due, gives_up } = pending;
+        Self { completion, schedule, due, gives_up }
+    }
+}
+
+impl From<PendingDocument> for Pending {
+    fn from(document: PendingDocument) -> Self {
+        let PendingDocument { completion, schedule, due, gives_up } = document;
+        Self { completion, schedule, due, gives_up }
+    }
+}
+
+/// The work of a row: as written, or what its status begins now.
+fn work(
+    written: Option<Option<PendingDocument>>,
+    completion: Option<Completion>,
+    delays: &Delays,
+    now: Timestamp,
+) -> Option<Pending> {
+    match written {
+        Some(written) => written.map(Into::into),
+        None => completion.map(|completion| delays.begin(completion, now)),
+    }
+}
+
+impl Document {
+    fn into_state(self, delays: &Delays, now: Timestamp) -> Result<State, Fault> {
+        let mut seen = BTreeSet::new();
+        let mut once = |kind: &str, id: uuid::Uuid| {
+            if seen.insert(id) {
+                return Ok(());
+            }
+            Err(Fault::bad_request(format!("The document cannot be used: two {kind}s have the id {id}")))
+        };
+        let mut state = State::default();
+        for volume in self.volumes {
+            once("volume", volume.id.as_uuid())?;
+            let pending = work(volume.pending, volume.status.completion(), delays, now);
+            state.volumes.push(Volume {
+                id: volume.id,
+                project_id: volume.project_id,
+                user_id: volume.user_id,
+                name: volume.name,
+                description: volume.description,
+                metadata: volume.metadata,
+                size: volume.size,
+                status: volume.status,
+                host: volume.host,
+                cluster_name: volume.cluster_name,
+                availability_zone: volume.availability_zone,
+                attach_status: volume.attach_status,
+                migration_status: volume.migration_status,
+                volume_type: volume.volume_type,
+                snapshot_id: volume.snapshot_id,
+                group_id: volume.group_id,
+                bootable: volume.bootable,
+                multiattach: volume.multiattach,
+                created_at: volume.created_at,
+                updated_at: volume.updated_at,
+                consumes_quota: volume.consumes_quota,
+                pending,
+            });
+        }
+        for snapshot in self.snapshots.into_iter().filter(|snapshot| !snapshot.deleted) {
+            once("snapshot", snapshot.id.as_uuid())?;
+            let pending = work(snapshot.pending, snapshot.status.completion(), delays, now);
+            state.snapshots.push(Snapshot {
+                id: snapshot.id,
+                project_id: snapshot.project_id,
+                user_id: snapshot.user_id,
+                volume_id: snapshot.volume_id,
+                volume_type: snapshot.volume_type,
+                name: snapshot.name,
+                description: snapshot.description,
+                metadata: snapshot.metadata,
+                size: snapshot.size,
+                status: snapshot.status,
+                progress: snapshot.progress,
+                created_at: snapshot.created_at,
+                updated_at: snapshot.updated_at,
+                group_snapshot_id: snapshot.group_snapshot_id,
+                consumes_quota: snapshot.consumes_quota,
+                pending,
+            });
+        }
+        for (project_id, quotas) in self.project_quotas {
+            state.projects.entry(project_id).or_default().quotas = quotas;
+        }
+        for (project_id, usage) in self.quota_usage {
+            let usage = usage.into_iter().map(|(resource, usage)| (resource, usage.in_use));
+            state.projects.entry(project_id).or_default().usage.extend(usage);
+        }
+        if !self.quota_usage_in_use.is_empty() {
+            let ProjectSettings { usage, .. } = state.projects.entry(defaults::project()).or_default();
+            usage.extend(self.quota_usage_in_use);
+        }
+        state.deployment = Deployment {
+            quotas: self.quotas,
+            services: self.services.into_iter().map(Into::into).collect(),
+            resource_filters: self.resource_filters,
+            group_snapshot: self.group_snapshot.map(Into::into),
+            no_snapshot_gb_quota: self.config.no_snapshot_gb_quota,
+            osapi_max_limit: self.config.osapi_max_limit,
+        };
+        Ok(state)
+    }
+}
+
+impl From<ServiceDocument> for Service {
+    fn from(document: ServiceDocument) -> Self {
+        let ServiceDocument { host, binary, disabled, frozen, up } = document;
+        Self { host, binary, disabled, frozen, up }
+    }
+}
+
+impl From<GroupSnapshotDocument> for GroupSnapshot {
+    fn from(document: GroupSnapshotDocument) -> Self {
+        Self { id: document.id, group_id: document.group_id, status: document.status }
+    }
+}
+
+impl From<&State> for Document {
+    fn from(state: &State) -> Self {
+        let deployment = state.deployment.clone();
+        let mut quota_usage = BTreeMap::new();
+        let mut project_quotas = BTreeMap::new();
+        for (project_id, settings) in &state.projects {
+            if !settings.usage.is_empty() {
+                let usage = settings.usage.iter();
+                let usage = usage.map(|(resource, in_use)| (resource.clone(), Usage { in_use: *in_use, reserved: 0 }));
+                quota_usage.insert(project_id.clone(), usage.collect());
+            }
+            if !settings.quotas.is_empty() {
+                project_quotas.insert(project_id.clone(), settings.quotas.clone());
+            }
+        }
+        let services = deployment.services.into_iter().map(|service| {
+            let Service { host, binary, disabled, frozen, up } = service;
+            ServiceDocument { host, binary, disabled, frozen, up }
+        });
+        Self {
+            volumes: state.volumes.iter().map(Into::into).collect(),
+            snapshots: state.snapshots.iter().map(Into::into).collect(),
+            quotas: deployment.quotas,
+            services: services.collect(),
+            resource_filters: deployment.resource_filters,
+            group_snapshot: deployment.group_snapshot.map(|group| GroupSnapshotDocument {
+                id: group.id,
+                group_id: group.group_id,
+                status: group.status,
+            }),
+            config: Config {
+                no_snapshot_gb_quota: deployment.no_snapshot_gb_quota,
+                osapi_max_limit: deployment.osapi_max_limit,
+            },
+            quota_usage_in_use: Amounts::new(),
+            quota_usage,
+            project_quotas,
+        }
+    }
+}
+
+impl From<&Volume> for VolumeDocument {
+    fn from(volume: &Volume) -> Self {
+        Self {
+            id: volume.id,
+            name: volume.name.clone(),
+            description: volume.description.clone(),
+            metadata: volume.metadata.clone(),
+            size: volume.size,
+            status: volume.status.clone(),
+            host: volume.host.clone(),
+            cluster_name: volume.cluster_name.clone(),
+            availability_zone: volume.availability_zone.clone(),
+            attach_status: volume.attach_status.clone(),
+            migration_status: volume.migration_status.clone(),
+            volume_type: volume.volume_type.clone(),
+            snapshot_id: volume.snapshot_id,
+            group_id: volume.group_id.clone(),
+            bootable: volume.bootable,
+            multiattach: volume.multiattach,
+            project_id: volume.project_id.clone(),
+            user_id: volume.user_id.clone(),
+            created_at: volume.created_at,
+            updated_at: volume.updated_at,
+            consumes_quota: volume.consumes_quota,
+            pending: Some(volume.pending.map(Into::into)),
+        }
+    }
+}
+
+impl From<&Snapshot> for SnapshotDocument {
+    fn from(snapshot: &Snapshot) -> Self {
+        Self {
+            id: snapshot.id,
+            volume_id: snapshot.volume_id,
+            size: snapshot.size,
+            status: snapshot.status,
+            progress: snapshot.progress.clone(),
+            name: snapshot.name.clone(),
+            description: snapshot.description.clone(),
+            metadata: snapshot.metadata.clone(),
+            project_id: snapshot.project_id.clone(),
+            user_id: snapshot.user_id.clone(),
+            volume_type: snapshot.volume_type.clone(),
+            created_at: snapshot.created_at,
+            updated_at: snapshot.updated_at,
+            group_snapshot_id: snapshot.group_snapshot_id,
+            consumes_quota: snapshot.consumes_quota,
+            deleted: false,
+            pending: Some(snapshot.pending.map(Into::into)),
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! The query of a list: paging, order and filters, read in Cinder's order of checks (`spec/listing.md`).
+
+use std::borrow::Cow;
+
+use crate::domain::Snapshot;
+use crate::service::listing::{Filter, Listed, Query, SortKey};
+use crate::service::policy::Caller;
+use crate::store::deployment::Deployment;
+
+use super::faults::Fault;
+use super::microversion::{self, Microversion};
+use super::python_text;
+
+/// The largest offset.
+const LARGEST_OFFSET: i128 = 2_147_483_647;
+
+/// The parameters of a query, in their order; a list of them is small.
+#[derive(Debug, Clone, Default)]
+pub struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// Reads what stands behind the `?`.
+    #[must_use]
+    pub fn parse(query: &str) -> Self {
+        Self(
+            form_urlencoded::parse(query.as_bytes())
+                .map(|(key, value)| (key.into_owned(), value.into_owned()))
+                .collect(),
+        )
+    }
+
+    /// The last value of a key, which is the one that counts.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(own, _)| own == key).map(|(_, value)| value.as_str())
+    }
+
+    /// Takes out the last value of a key. A second copy stays, as in WebOb, and is then taken for a filter.
+    fn pop(&mut self, key: &str) -> Option<String> {
+        let at = self.0.iter().rposition(|(own, _)| own == key)?;
+        Some(self.0.remove(at).1)
+    }
+
+    fn remove_all(&mut self, key: &str) {
+        self.0.retain(|(own, _)| own != key);
+    }
+
+    fn contains(&self, key: &str) -> bool {
+        self.0.iter().any(|(own, _)| own == key)
+    }
+
+    /// The query of the page that begins after `marker`: all parameters in their order, the marker last.
+    #[must_use]
+    pub fn for_page_after(&self, marker: &str) -> String {
+        let mut query = String::new();
+        let kept = self.0.iter().filter(|(key, _)| key != "marker").map(|(key, value)| (key.as_str(), value.as_str()));
+        for (key, value) in kept.chain([("marker", marker)]) {
+            if !query.is_empty() {
+                query.push('&');
+            }
+            query.push_str(&quoted(key));
+            query.push('=');
+            query.push_str(&quoted(value));
+        }
+        query
+    }
+}
+
+/// What Python's `quote_plus` prints: as a form, but `~` bare and `*` encoded.
+fn quoted(text: &str) -> String {
+    let form: Cow<'_, str> = form_urlencoded::byte_serialize(text.as_bytes()).collect();
+    form.replace("%7E", "~").replace('*', "%2A")
+}
+
+/// The largest page: an operator's wish, or the variable's.
+#[must_use]
+pub fn page_limit(deployment: &Deployment, of_variable: usize) -> usize {
+    deployment.osapi_max_limit.map_or(of_variable, |limit| limit as usize)
+}
+
+/// Reads the query of a list of snapshots.
+///
+/// # Errors
+///
+/// The first parameter that cannot be used.
+pub fn snapshots(
+    parameters: &Parameters,
+    caller: &Caller,
+    version: Microversion,
+    deployment: &Deployment,
+    largest_limit: usize,
+) -> Result<Query, Fault> {
+    let mut rest = parameters.clone();
+    let (keys, directions) = sort_parameters(&mut rest)?;
+    let limit = limit(rest.pop("limit"), largest_limit)?;
+    let marker = rest.pop("marker");
+    let offset = offset(rest.pop("offset"))?;
+    let mut with_count = false;
+    if version >= microversion::COUNT && rest.contains("with_count") {
+        let value = rest.get("with_count").unwrap_or_default();
+        with_count = python_text::boolean(value).ok_or_else(|| not_a_boolean(value, "with_count"))?;
+        rest.pop("with_count");
+    }
+
+    let admin = caller.roles.admin;
+    admit_filters(&mut rest, admin, version, deployment)?;
+    if version >= microversion::RESOURCE_FILTERS {
+        // The API's word becomes the database's only from here on, so below 3.31 it is an unknown column.
+        for (key, _) in &mut rest.0 {
+            if key == "consumes_quota" {
+                "use_quota".clone_into(key);
+            }
+        }
+    }
+    let mut filters = Vec::new();
+    let metadata = rest.get("metadata").map(python_text::dict_literal);
+    rest.remove_all("metadata");
+    filters.extend(metadata.map(|literal| literal.flatten().map_or(Filter::Nothing, Filter::Metadata)));
+    if let Some(value) = rest.get("use_quota") {
+        let wanted = python_text::boolean(value).ok_or_else(|| not_a_boolean(value, "use_quota"))?;
+        filters.push(Filter::UsesQuota(wanted));
+        rest.remove_all("use_quota");
+    }
+
+    let all_tenants_text = rest.get("all_tenants").map(str::to_owned);
+    rest.remove_all("all_tenants");
+    let all_tenants = match &all_tenants_text {
+        Some(text) if admin && with_count => {
+            python_text::boolean(text).ok_or_else(|| not_a_boolean(text, "all_tenants"))?
+        }
+        Some(text) => admin && python_text::boolean(python_text::strip(text)) == Some(true),
+        None => false,
+    };
+    if !all_tenants {
+        // The caller's own project is the condition, whatever the query says.
+        rest.remove_all("project_id");
+    }
+    filters.extend(column_filters(&rest));
+
+    let mut sort = sort_keys(keys, directions)?;
+    if version >= microversion::SORT_BY_NAME
+        && let Some(key) = sort.iter_mut().find(|key| key.column == "name")
+    {
+        "display_name".clone_into(&mut key.column);
+    }
+    check_sort_keys::<Snapshot>(&sort)?;
+    Ok(Query { all_tenants, filters, sort, marker, limit, offset, with_count })
+}
+
+/// Reads the query of a list of volumes: the same paging and order, and the filters that clients use.
+///
+/// # Errors
+///
+/// The first parameter that cannot be used.
+pub fn volumes(
+    parameters: &Parameters,
+    caller: &Caller,
+    version: Microversion,
+    largest_limit: usize,
+) -> Result<Query, Fault> {
+    /// What Cinder's `resource_filters.json` lists for volumes, as far as our volumes have it.
+    const ALLOWED: [&str; 9] = [
+        "name",
+        "status",
+        "metadata",
+        "bootable",
+        "migration_status",
+        "availability_zone",
+        "group_id",
+        "size",
+        "consumes_quota",
+    ];
+    let mut rest = parameters.clone();
+    let (keys, directions) = sort_parameters(&mut rest)?;
+    let limit = limit(rest.pop("limit"), largest_limit)?;
+    let marker = rest.pop("marker");
+    let offset = offset(rest.pop("offset"))?;
+    let mut with_count = false;
+    if version >= microversion::COUNT && rest.contains("with_count") {
+        let value = rest.get("with_count").unwrap_or_default();
+        with_count = python_text::boolean(value).ok_or_else(|| not_a_boolean(value, "with_count"))?;
+        rest.pop("with_count");
+    }
+    let admin = caller.roles.admin;
+    let all_tenants = admin
+        && rest.get("all_tenants").is_some_and(|text| python_text::boolean(python_text::strip(text)) == Some(true));
+    rest.remove_all("all_tenants");
+    if !admin {
+        if version >= microversion::RESOURCE_FILTERS {
+            refuse_filters(rest.0.iter().filter(|(key, _)| !ALLOWED.contains(&key.as_str())))?;
+        } else {
+            rest.0.retain(|(key, _)| ALLOWED.contains(&key.as_str()));
+        }
+    }
+    if !all_tenants {
+        rest.remove_all("project_id");
+    }
+    let mut filters = Vec::new();
+    let metadata = rest.get("metadata").map(python_text::dict_literal);
+    rest.remove_all("metadata");
+    filters.extend(metadata.map(|literal| literal.flatten().map_or(Filter::Nothing, Filter::Metadata)));
+    for (key, column) in [("consumes_quota", "use_quota"), ("bootable", "bootable"), ("multiattach", "multiattach")] {
+        if let Some(value) = rest.get(key).map(str::to_owned) {
+            let wanted = python_text::boolean(&value).ok_or_else(|| not_a_boolean(&value, key))?;
+            filters.push(Filter::Exact { column: column.to_owned(), text: i64::from(wanted).to_string() });
+            rest.remove_all(key);
+        }
+    }
+    // A volume has its own zone, host and cluster, so these are plain columns here.
+    filters.extend(rest.0.iter().map(|(key, value)| column_filter(key, value)));
+    let mut sort = sort_keys(keys, directions)?;
+    for key in &mut sort {
+        if key.column == "name" {
+            "display_name".clone_into(&mut key.column);
+        }
+    }
+    check_sort_keys::<crate::domain::Volume>(&sort)?;
+    Ok(Query { all_tenants, filters, sort, marker, limit, offset, with_count })
+}
+
+fn not_a_boolean(value: &str, name: &str) -> Fault {
+    Fault::bad_request(format!("Value '{value}' for '{name}' is not a boolean."))
+}
+
+/// The deprecated and the present spelling of an order.
+fn sort_parameters(rest: &mut Parameters) -> Result<(Vec<String>, Vec<String>), Fault> {
+    if rest.contains("sort") && (rest.contains("sort_key") || rest.contains("sort_dir")) {
+        return Err(Fault::bad_request(
+            "The 'sort_key' and 'sort_dir' parameters are deprecated and cannot be used with the 'sort' parameter.",
+        ));
+    }
+    let strip = |text: &str| python_text::strip(text).to_owned();
+    let Some(sort) = rest.pop("sort") else {
+        let key = rest.pop("sort_key").unwrap_or_else(|| "created_at".to_owned());
+        let direction = rest.pop("sort_dir").unwrap_or_else(|| "desc".to_owned());
+        return Ok((vec![strip(&key)], vec![strip(&direction)]));
+    };
+    let parts = python_text::strip(&sort).split(',').map(|part| {
+        let (key, direction) = part.split_once(':').unwrap_or((part, ""));
+        (strip(key), strip(if direction.is_empty() { "desc" } else { direction }))
+    });
+    Ok(parts.unzip())
+}
+
+fn limit(text: Option<String>, largest: usize) -> Result<usize, Fault> {
+    let Some(text) = text else { return Ok(largest) };
+    let limit = python_text::integer(&text).ok_or_else(|| Fault::bad_request("limit param must be an integer"))?;
+    if limit < 0 {
+        return Err(Fault::bad_request("limit param must be positive"));
+    }
+    Ok(usize::try_from(limit).map_or(largest, |limit| limit.min(largest)))
+}
+
+fn offset(text: Option<String>) -> Result<usize, Fault> {
+    let Some(text) = text else { return Ok(0) };
+    let offset = python_text::integer(&text).ok_or_else(|| Fault::bad_request("offset must be an integer"))?;
+    if offset < 0 {
+        return Err(Fault::bad_request("offset must be >= 0"));
+    }
+    match usize::try_from(offset) {
+        Ok(value) if offset <= LARGEST_OFFSET => Ok(value),
+        _ => Err(Fault::bad_request(format!("offset must be <= {LARGEST_OFFSET}"))),
+    }
+}
+
+/// Refuses or drops what the caller may not filter by (`spec/listing.md` section 4.1).
+fn admit_filters(
+    rest: &mut Parameters,
+    admin: bool,
+    version: Microversion,
+    deployment: &Deployment,
+) -> Result<(), Fault> {
+    if version < microversion::RESOURCE_FILTERS {
+        if version < microversion::METADATA_FILTER {
+            rest.remove_all("metadata");
+        }
+        rest.remove_all("use_quota");
+        if !admin {
+            rest.0.retain(|(key, _)| ["status", "volume_id", "name", "metadata"].contains(&key.as_str()));
+        }
+        return Ok(());
+    }
+    if rest.0.iter().any(|(key, _)| !key.is_ascii()) {
+        return Err(Fault::bad_request("Filter keys can only contain ASCII characters."));
+    }
+    if admin {
+        return Ok(());
+    }
+    let configured = snapshot_filters(deployment);
+    let like = version >= microversion::LIKE_FILTERS;
+    let allowed = |key: &str| configured.iter().any(|own| own == key || (like && own.strip_suffix('~') == Some(key)));
+    refuse_filters(rest.0.iter().filter(|(key, _)| !allowed(key) && key != "all_tenants"))?;
+    rest.remove_all("all_tenants");
+    Ok(())
+}
+
+fn refuse_filters<'a>(refused: impl Iterator<Item = &'a (String, String)>) -> Result<(), Fault> {
+    let mut names: Vec<&str> = Vec::new();
+    for (key, _) in refused {
+        if !names.contains(&key.as_str()) {
+            names.push(key);
+        }
+    }
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(Fault::bad_request(format!("Invalid filters {} are found in query options.", names.join(","))))
+}
+
+/// The filters that members may use.
+fn snapshot_filters(deployment: &Deployment) -> Vec<String> {
+    /// Those of Cinder's own file.
+    const DEFAULT: [&str; 6] = ["name", "status", "volume_id", "metadata", "availability_zone", "consumes_quota"];
+    match &deployment.resource_filters {
+        Some(filters) => filters.get("snapshot").cloned().unwrap_or_default(),
+        None => DEFAULT.iter().map(|name| (*name).to_owned()).collect(),
+    }
+}
+
+/// The filters that are left, by column; the last value of a repeated key counts.
+fn column_filters(rest: &Parameters) -> Vec<Filter> {
+    let last_of_its_key = |at: usize, key: &str| !rest.0[at + 1..].iter().any(|(later, _)| later == key);
+    let parameters = rest.0.iter().enumerate().filter(|(at, (key, _))| last_of_its_key(*at, key));
+    parameters
+        .filter_map(|(_, (key, value))| match key.as_str() {
+            // The empty zone, host or cluster is no condition in Cinder.
+            "availability_zone" | "host" | "cluster_name" if value.is_empty() => None,
+            "availability_zone" => Some(Filter::Zone(value.clone())),
+            "host" => Some(Filter::Host(value.clone())),
+            "cluster_name" => Some(Filter::Cluster(value.clone())),
+            _ => Some(column_filter(key, value)),
+        })
+        .collect()
+}
+
+/// A filter on a column; the API's `name` is the database's `display_name`.
+fn column_filter(key: &str, value: &str) -> Filter {
+    let (column, like) = key.strip_suffix('~').map_or((key, false), |column| (column, true));
+    let column = match column {
+        "name" => "display_name",
+        "description" if like => "display_description",
+        column => column,
+    };
+    let (column, text) = (column.to_owned(), value.to_owned());
+    if like { Filter::Like { column, text } } else { Filter::Exact { column, text } }
+}
+
+/// Refuses an order by what is no column.
+fn check_sort_keys<T: Listed>(sort: &[SortKey]) -> Result<(), Fault> {
+    if sort.iter().all(|key| T::COLUMNS.contains(&key.column.as_str())) {
+        return Ok(());
+    }
+    Err(Fault::bad_request("Invalid input received: Invalid sort key"))
+}
+
+/// The keys with their directions, ending with `created_at` and `id`.
+fn sort_keys(keys: Vec<String>, directions: Vec<String>) -> Result<Vec<SortKey>, Fault> {
+    let mut sort = Vec::with_capacity(keys.len() + 2);
+    for (column, direction) in keys.into_iter().zip(directions) {
+        let ascending = match direction.as_str() {
+            "asc" => true,
+            "desc" => false,
+            _ => {
+                return Err(Fault::bad_request(
+                    "Invalid input received: Unknown sort direction, must be 'desc' or 'asc'.",
+                ));
+            }
+        };
+        sort.push(SortKey { column, ascending });
+    }
+    let ascending = sort.first().is_some_and(|key| key.ascending);
+    for column in ["created_at", "id"] {
+        if !sort.iter().any(|key| key.column == column) {
+            sort.push(SortKey { column: column.to_owned(), ascending });
+        }
+    }
+    Ok(sort)
+}

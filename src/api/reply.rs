@@ -1,0 +1,113 @@
+//! An answer before it is HTTP: its status, what it carries, and so which headers Cinder would put on it
+//! (`spec/versions-and-faults.md` sections 2, 6 and 7).
+
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, VARY};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+
+use super::faults::Fault;
+
+/// What an answer carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A document of the resource layer.
+    Json(Vec<u8>),
+    /// Nothing, from the resource layer.
+    Empty,
+    /// Nothing, as a response that a controller has made itself; such lack `x-compute-request-id`.
+    ReadyMade,
+    /// Something from outside the resource layer: no version headers either.
+    Outside { media_type: &'static str, body: String },
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub content: Content,
+    headers: Vec<(&'static str, String)>,
+    /// What the log is told.
+    pub cause: Option<String>,
+    is_fault: bool,
+}
+
+impl Reply {
+    /// An answer with a content.
+    #[must_use]
+    pub const fn new(status: StatusCode, content: Content) -> Self {
+        Self { status, content, headers: Vec::new(), cause: None, is_fault: false }
+    }
+
+    /// A document.
+    ///
+    /// # Errors
+    ///
+    /// A 500 when it cannot be written as JSON, which no document of ours can cause.
+    pub fn json(status: StatusCode, document: &impl serde::Serialize) -> Result<Self, Fault> {
+        let body = serde_json::to_vec(document).map_err(|error| Fault::server_error(error.to_string()))?;
+        Ok(Self::new(status, Content::Json(body)))
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Whether this tells of a fault.
+    #[must_use]
+    pub const fn is_fault(&self) -> bool {
+        self.is_fault
+    }
+
+    /// Makes it HTTP. `version` is the version to name, `vendor_type` whether the client prefers Cinder's own media
+    /// type.
+    #[must_use]
+    pub fn into_response(self, request_id: &str, version: Option<&str>, vendor_type: bool) -> Response<Vec<u8>> {
+        let in_resource_layer = !matches!(self.content, Content::Outside { .. });
+        let by_resource_layer = in_resource_layer && self.content != Content::ReadyMade;
+        let (media_type, body) = match self.content {
+            Content::Json(body) if vendor_type && !self.is_fault => ("application/vnd.openstack.volume+json", body),
+            Content::Json(body) => ("application/json", body),
+            Content::Empty => ("application/json", Vec::new()),
+            Content::ReadyMade => ("text/html; charset=UTF-8", Vec::new()),
+            Content::Outside { media_type, body } => (media_type, body.into_bytes()),
+        };
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        let mut add = |name: &'static str, value: &str| {
+            // A value that cannot stand in a header is left out rather than failing the whole answer.
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        };
+        add("x-openstack-request-id", request_id);
+        if by_resource_layer {
+            add("x-compute-request-id", request_id);
+        }
+        if let Some(version) = version.filter(|_| in_resource_layer) {
+            add("openstack-api-version", &format!("volume {version}"));
+            headers.insert(VARY, HeaderValue::from_static("OpenStack-API-Version"));
+        }
+        for (name, value) in self.headers {
+            if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(&value)) {
+                headers.insert(name, value);
+            }
+        }
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = headers;
+        response
+    }
+}
+
+impl From<Fault> for Reply {
+    fn from(fault: Fault) -> Self {
+        let mut reply = Self::new(fault.status, Content::Json(fault.body()));
+        reply.is_fault = true;
+        reply.headers.extend(fault.retry_after.map(|seconds| ("retry-after", seconds.to_string())));
+        reply.cause = fault.cause;
+        reply
+    }
+}

@@ -1,0 +1,171 @@
+//! Which paths there are, and what each method on them is (`spec/versions-and-faults.md` section 4).
+//!
+//! A method that a path does not have, a trailing slash, and a word in place of the project id are all as if there
+//! were no such path: 404 outside the resource layer, never 405.
+
+use http::Method;
+use percent_encoding::percent_decode_str;
+
+/// An operation of the API with the ids of its path, as the client wrote them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// `/v3/`
+    Discover,
+    ListSnapshots {
+        detail: bool,
+    },
+    CreateSnapshot,
+    ShowSnapshot(String),
+    UpdateSnapshot(String),
+    DeleteSnapshot(String),
+    ActOnSnapshot(String),
+    ShowSnapshotMetadata(String),
+    MergeSnapshotMetadata(String),
+    ReplaceSnapshotMetadata(String),
+    ShowSnapshotMetadataItem(String, String),
+    PutSnapshotMetadataItem(String, String),
+    DeleteSnapshotMetadataItem(String, String),
+    ListVolumes {
+        detail: bool,
+    },
+    CreateVolume,
+    ShowVolume(String),
+    UpdateVolume(String),
+    DeleteVolume(String),
+    /// A path that Cinder's routing library makes and nothing answers (`.../new`, `.../{id}/edit`).
+    Phantom,
+}
+
+/// A path of the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    pub operation: Operation,
+    /// The project id of the path, where it has one.
+    pub project_id: Option<String>,
+}
+
+/// The path, decoded once, as Python's servers hand it on; so an encoded slash separates too.
+#[must_use]
+pub fn decoded(path: &str) -> String {
+    percent_decode_str(path).decode_utf8_lossy().into_owned()
+}
+
+/// The project id that a path names, if it has the form of one; whoever is not authenticated may be taken at it.
+#[must_use]
+pub fn project_id(path: &str) -> Option<&str> {
+    path.strip_prefix("/v3/")?.split('/').next().filter(|segment| is_project_id(segment))
+}
+
+/// Finds the operation of a decoded path.
+#[must_use]
+pub fn route(method: &Method, path: &str) -> Option<Route> {
+    let rest = path.strip_prefix("/v3/")?;
+    if rest.is_empty() {
+        return (method == Method::GET).then_some(Route { operation: Operation::Discover, project_id: None });
+    }
+    let mut segments: Vec<&str> = rest.split('/').collect();
+    // `.json` names a format and is no part of the last id or key.
+    if let Some(last) = segments.last_mut()
+        && let Some(bare) = last.strip_suffix(".json").filter(|bare| !bare.is_empty())
+    {
+        *last = bare;
+    }
+    if let Some(operation) = operation(method, &segments) {
+        return Some(Route { operation, project_id: None });
+    }
+    let (first, segments) = segments.split_first()?;
+    let operation = operation(method, segments)?;
+    // One route does not look at the form of the project id; the id is then found not to be the caller's.
+    if !is_project_id(first) && (first.is_empty() || !matches!(operation, Operation::ReplaceSnapshotMetadata(_))) {
+        return None;
+    }
+    Some(Route { operation, project_id: Some((*first).to_owned()) })
+}
+
+/// Cinder's default `project_id_regex`, `[0-9a-f\-]+`.
+fn is_project_id(segment: &str) -> bool {
+    !segment.is_empty() && segment.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'))
+}
+
+fn operation(method: &Method, segments: &[&str]) -> Option<Operation> {
+    use Operation as Op;
+    if segments.iter().any(|segment| segment.is_empty()) {
+        return None;
+    }
+    let get = method == Method::GET;
+    let post = method == Method::POST;
+    let put = method == Method::PUT;
+    let delete = method == Method::DELETE;
+    let own = |id: &&str| (*id).to_owned();
+    Some(match segments {
+        ["snapshots"] if get => Op::ListSnapshots { detail: false },
+        ["snapshots"] if post => Op::CreateSnapshot,
+        ["snapshots", "detail"] if get => Op::ListSnapshots { detail: true },
+        ["snapshots", "new"] | ["snapshots", _, "edit"] if get => Op::Phantom,
+        ["snapshots", id] if get => Op::ShowSnapshot(own(id)),
+        ["snapshots", id] if put => Op::UpdateSnapshot(own(id)),
+        ["snapshots", id] if delete => Op::DeleteSnapshot(own(id)),
+        ["snapshots", id, "action"] if post => Op::ActOnSnapshot(own(id)),
+        ["snapshots", id, "metadata"] if get => Op::ShowSnapshotMetadata(own(id)),
+        ["snapshots", id, "metadata"] if post => Op::MergeSnapshotMetadata(own(id)),
+        ["snapshots", id, "metadata"] if put => Op::ReplaceSnapshotMetadata(own(id)),
+        ["snapshots", _, "metadata", "new"] | ["snapshots", _, "metadata", _, "edit"] if get => Op::Phantom,
+        // The document that the project began with spells these three with a singular `snapshot`; readers of it try.
+        ["snapshots" | "snapshot", id, "metadata", key] if get => Op::ShowSnapshotMetadataItem(own(id), own(key)),
+        ["snapshots" | "snapshot", id, "metadata", key] if put => Op::PutSnapshotMetadataItem(own(id), own(key)),
+        ["snapshots" | "snapshot", id, "metadata", key] if delete => Op::DeleteSnapshotMetadataItem(own(id), own(key)),
+        ["volumes"] if get => Op::ListVolumes { detail: false },
+        ["volumes"] if post => Op::CreateVolume,
+        ["volumes", "detail"] if get => Op::ListVolumes { detail: true },
+        ["volumes", "new"] | ["volumes", _, "edit"] if get => Op::Phantom,
+        ["volumes", id] if get => Op::ShowVolume(own(id)),
+        ["volumes", id] if put => Op::UpdateVolume(own(id)),
+        ["volumes", id] if delete => Op::DeleteVolume(own(id)),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_where_cinder_leads_them() {
+        let show = |id: &str| Some(Operation::ShowSnapshot(id.to_owned()));
+        let item = |key: &str| Some(Operation::ShowSnapshotMetadataItem("s".to_owned(), key.to_owned()));
+        let get = [
+            ("/v3/", Some(Operation::Discover)),
+            ("/v3/snapshots", Some(Operation::ListSnapshots { detail: false })),
+            ("/v3/a1/snapshots", Some(Operation::ListSnapshots { detail: false })),
+            ("/v3/a1/snapshots.json", Some(Operation::ListSnapshots { detail: false })),
+            ("/v3/a1/snapshots/detail", Some(Operation::ListSnapshots { detail: true })),
+            ("/v3/a1/snapshots/new", Some(Operation::Phantom)),
+            ("/v3/a1/snapshots/s/edit", Some(Operation::Phantom)),
+            ("/v3/a1/snapshots/s", show("s")),
+            ("/v3/a1/snapshots/s.json", show("s")),
+            ("/v3/a1/snapshots/s.xml", show("s.xml")),
+            ("/v3/a1/snapshots/a b", show("a b")),
+            ("/v3/a1/snapshots/s/metadata/k.json", item("k")),
+            ("/v3/a1/snapshot/s/metadata/k", item("k")),
+            ("/v3/a1/snapshot/s", None),
+            ("/v3/a1/snapshots/", None),
+            ("/v3/a1/snapshots/detail/", None),
+            ("/v3/a1//snapshots", None),
+            ("/v3/demo/snapshots", None),
+            ("/v3/A1/snapshots", None),
+            ("/v3/a1/snapshots/s/action", None),
+            ("/v3/a1", None),
+            ("/v3", None),
+            ("/v2/", None),
+            ("/", None),
+            ("", None),
+        ];
+        for (path, expected) in get {
+            assert_eq!(route(&Method::GET, path).map(|route| route.operation), expected, "{path}");
+        }
+        assert_eq!(route(&Method::HEAD, "/v3/a1/snapshots"), None);
+        assert_eq!(route(&Method::PATCH, "/v3/a1/snapshots/s"), None);
+        assert!(route(&Method::PUT, "/v3/demo/snapshots/s/metadata").is_some());
+        assert!(route(&Method::POST, "/v3/demo/snapshots/s/metadata").is_none());
+    }
+}

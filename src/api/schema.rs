@@ -1,0 +1,304 @@
+//! What a request body may hold, as tables; one walk checks them all (`spec/snapshots-api.md` sections 3, 5 and 7).
+//!
+//! The messages follow Cinder's: a failure inside a field names it and prints its value as Python would. The order of
+//! the checks is the schema's own, since the first failure is what a client is told.
+
+use serde_json::{Map, Value};
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+
+use super::faults::Fault;
+use super::python_text::{representation, text};
+
+/// The longest name, description, metadata key or value, in code points.
+const LONGEST: usize = 255;
+
+/// What an object may hold.
+#[derive(Debug)]
+pub struct Object {
+    /// Checked in this order.
+    pub properties: &'static [(&'static str, Check)],
+    pub required: &'static [&'static str],
+    /// Whether other keys are let through.
+    pub others_allowed: bool,
+    /// Of these, one must be there; empty for no such rule.
+    pub one_of: &'static [&'static str],
+}
+
+/// What a value may be.
+#[derive(Debug)]
+pub enum Check {
+    /// Anything at all.
+    Anything,
+    /// An object.
+    Object(&'static Object),
+    /// A text of at most 255 code points, or null.
+    Name,
+    /// Likewise, printable and of the Basic Multilingual Plane.
+    Description,
+    /// A UUID in any spelling, or null.
+    UuidOrNull,
+    /// A UUID in any spelling.
+    Uuid,
+    /// A boolean or one of the words that `force` knows.
+    Force,
+    /// An object of texts, or null; a key may hold a slash.
+    MetadataOrNull,
+    /// An object of texts.
+    Metadata,
+    /// An object of exactly one text.
+    OneMetadataItem,
+    /// A text.
+    Text,
+    /// A text of 1 to 255 code points, or null.
+    ShortTextOrNull,
+    /// An object, a text or null.
+    Reference,
+    /// A whole number of at least one, as a number or a text; or null.
+    Size,
+    /// A boolean or one of its words.
+    Boolean,
+}
+
+/// The words of `force`, true ones first.
+const FORCE_TRUE: [&str; 12] = ["True", "TRUE", "true", "1", "ON", "On", "on", "YES", "Yes", "yes", "y", "t"];
+const FORCE_FALSE: [&str; 12] = ["False", "FALSE", "false", "0", "OFF", "Off", "off", "NO", "No", "no", "n", "f"];
+
+/// Reads a value that passed [`Check::Force`] or [`Check::Boolean`].
+#[must_use]
+pub fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Bool(value) => *value,
+        Value::String(word) => FORCE_TRUE.contains(&word.as_str()),
+        _ => false,
+    }
+}
+
+/// Checks a body.
+///
+/// # Errors
+///
+/// The first failure, as a 400.
+pub fn check<'a>(schema: &'static Object, body: Option<&'a Value>) -> Result<&'a Map<String, Value>, Fault> {
+    // Cinder fails with a 500 where a body is missing; a client is helped more by a 400.
+    let body = body.ok_or_else(|| Fault::bad_request("The request needs a JSON body and a Content-Type for it."))?;
+    check_object(schema, body, None)
+}
+
+/// A failure: inside a field it names the field and its value.
+fn failure(field: Option<&str>, value: &Value, detail: &str) -> Fault {
+    Fault::bad_request(match field {
+        Some(field) => format!("Invalid input for field/attribute {field}. Value: {}. {detail}", text(value)),
+        None => detail.to_owned(),
+    })
+}
+
+fn wrong_type(field: Option<&str>, value: &Value, types: &str) -> Fault {
+    failure(field, value, &format!("{} is not of type {types}", representation(value)))
+}
+
+fn check_object<'a>(
+    schema: &'static Object,
+    value: &'a Value,
+    field: Option<&str>,
+) -> Result<&'a Map<String, Value>, Fault> {
+    let Value::Object(object) = value else {
+        return Err(wrong_type(field, value, "'object'"));
+    };
+    for (name, property) in schema.properties {
+        if let Some(value) = object.get(*name) {
+            check_value(property, value, name)?;
+        }
+    }
+    for name in schema.required {
+        if !object.contains_key(*name) {
+            return Err(failure(field, value, &format!("'{name}' is a required property")));
+        }
+    }
+    if !schema.others_allowed {
+        let known = |key: &&String| schema.properties.iter().any(|(name, _)| name == *key);
+        let mut unknown: Vec<&String> = object.keys().filter(|key| !known(key)).collect();
+        unknown.sort();
+        if !unknown.is_empty() {
+            let verb = if unknown.len() == 1 { "was" } else { "were" };
+            let names: Vec<String> = unknown.into_iter().map(|name| super::python_text::quoted(name)).collect();
+            let names = names.join(", ");
+            let detail = format!("Additional properties are not allowed ({names} {verb} unexpected)");
+            return Err(failure(field, value, &detail));
+        }
+    }
+    if !schema.one_of.is_empty() && !schema.one_of.iter().any(|name| object.contains_key(*name)) {
+        return Err(no_schema(field, value));
+    }
+    Ok(object)
+}
+
+fn no_schema(field: Option<&str>, value: &Value) -> Fault {
+    failure(field, value, &format!("{} is not valid under any of the given schemas", representation(value)))
+}
+
+fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), Fault> {
+    let field = Some(name);
+    match (check, value) {
+        (Check::Object(schema), _) => check_object(schema, value, field).map(drop),
+        (Check::Anything, _)
+        | (Check::Name | Check::Description | Check::UuidOrNull | Check::ShortTextOrNull, Value::Null)
+        | (Check::MetadataOrNull | Check::Reference | Check::Size, Value::Null)
+        | (Check::Force | Check::Boolean, Value::Bool(_))
+        | (Check::Text, Value::String(_))
+        | (Check::Reference, Value::String(_) | Value::Object(_)) => Ok(()),
+        (Check::Name, Value::String(content)) => check_length(content, value, name),
+        (Check::Description, Value::String(content)) => {
+            check_length(content, value, name)?;
+            if is_printable(content) {
+                return Ok(());
+            }
+            let detail = format!(
+                "{} does not match '^[printable characters of the Basic Multilingual Plane]*$'",
+                representation(value)
+            );
+            Err(failure(field, value, &detail))
+        }
+        (Check::ShortTextOrNull, Value::String(content)) => {
+            if content.is_empty() {
+                return Err(failure(field, value, "'' should be non-empty"));
+            }
+            check_length(content, value, name)
+        }
+        (Check::Name | Check::Description | Check::ShortTextOrNull, _) => {
+            Err(wrong_type(field, value, "'string', 'null'"))
+        }
+        (Check::UuidOrNull | Check::Uuid, Value::String(content)) if is_uuid_like(content) => Ok(()),
+        (Check::UuidOrNull, _) => Err(no_schema(field, value)),
+        (Check::Uuid, Value::String(_)) => {
+            Err(failure(field, value, &format!("{} is not a 'uuid'", representation(value))))
+        }
+        (Check::Uuid | Check::Text, _) => Err(wrong_type(field, value, "'string'")),
+        (Check::Force | Check::Boolean, Value::String(word)) => {
+            if FORCE_TRUE.contains(&word.as_str()) || FORCE_FALSE.contains(&word.as_str()) {
+                return Ok(());
+            }
+            let words = |truth: &str, words: [&str; 12]| {
+                let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+                format!("{truth}, {}", words.join(", "))
+            };
+            let all = format!("{}, {}", words("True", FORCE_TRUE), words("False", FORCE_FALSE));
+            Err(failure(field, value, &format!("{} is not one of [{all}]", representation(value))))
+        }
+        (Check::Force | Check::Boolean, _) => Err(wrong_type(field, value, "'boolean', 'string'")),
+        (Check::MetadataOrNull, Value::Object(items)) => check_metadata(items, value, name, true),
+        (Check::MetadataOrNull, _) => Err(wrong_type(field, value, "'object', 'null'")),
+        (Check::Metadata, Value::Object(items)) => check_metadata(items, value, name, false),
+        (Check::OneMetadataItem, Value::Object(items)) => {
+            check_metadata(items, value, name, false)?;
+            let detail = match items.len() {
+                1 => return Ok(()),
+                0 => "should be non-empty",
+                _ => "has too many properties",
+            };
+            Err(failure(field, value, &format!("{} {detail}", representation(value))))
+        }
+        (Check::Metadata | Check::OneMetadataItem, _) => Err(wrong_type(field, value, "'object'")),
+        (Check::Reference, _) => Err(wrong_type(field, value, "'object', 'null', 'string'")),
+        (Check::Size, _) => match size(value) {
+            Some(_) => Ok(()),
+            None => {
+                let detail = format!("{} is not a whole number of GiB from 1 to 2147483647", representation(value));
+                Err(failure(field, value, &detail))
+            }
+        },
+    }
+}
+
+/// Reads a value that passed [`Check::Size`].
+#[must_use]
+pub fn size(value: &Value) -> Option<u32> {
+    let size = match value {
+        Value::Number(number) => i128::from(number.as_i64()?),
+        Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => super::python_text::integer(text)?,
+        _ => return None,
+    };
+    u32::try_from(size).ok().filter(|size| (1..=2_147_483_647).contains(size))
+}
+
+fn check_length(content: &str, value: &Value, name: &str) -> Result<(), Fault> {
+    if content.chars().count() <= LONGEST {
+        return Ok(());
+    }
+    Err(failure(Some(name), value, &format!("{} is too long", representation(value))))
+}
+
+/// Keys by a pattern, values texts. One newline at a key's end passes, as Python's `$` lets it.
+fn check_metadata(items: &Map<String, Value>, metadata: &Value, name: &str, slash_allowed: bool) -> Result<(), Fault> {
+    let allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"-_:. ".contains(&byte) || (slash_allowed && byte == b'/');
+    for (key, value) in items {
+        let body = key.strip_suffix('\n').unwrap_or(key);
+        if body.is_empty() || body.len() > LONGEST || !body.bytes().all(allowed) {
+            let slash = if slash_allowed { "/" } else { "" };
+            let detail = format!(
+                "{} does not match any of the regexes: '^[a-zA-Z0-9-_:. {slash}]{{1,255}}$'",
+                super::python_text::quoted(key)
+            );
+            return Err(failure(Some(name), metadata, &detail));
+        }
+        let Value::String(content) = value else {
+            return Err(wrong_type(Some(key), value, "'string'"));
+        };
+        check_length(content, value, key)?;
+    }
+    Ok(())
+}
+
+/// Whether oslo takes a text for a UUID: any spelling that comes down to 32 hexadecimal digits.
+fn is_uuid_like(text: &str) -> bool {
+    let bare = text.replace("urn:", "").replace("uuid:", "");
+    let digits = bare.trim_matches(['{', '}']).replace('-', "");
+    digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Whether a description has only characters that Cinder's pattern has; one newline at the end passes.
+fn is_printable(content: &str) -> bool {
+    content.strip_suffix('\n').unwrap_or(content).chars().all(|character| {
+        u32::from(character) < 0xffff
+            && !matches!(
+                character.general_category(),
+                GeneralCategory::Control
+                    | GeneralCategory::Format
+                    | GeneralCategory::Surrogate
+                    | GeneralCategory::PrivateUse
+                    | GeneralCategory::Unassigned
+                    | GeneralCategory::LineSeparator
+                    | GeneralCategory::ParagraphSeparator
+            )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_is_taken_in_every_spelling() {
+        for text in [
+            "aaaaaaaa-0000-4000-8000-000000000001",
+            "AAAAAAAA00004000800000000000000F",
+            "{aaaaaaaa-0000-4000-8000-000000000001}",
+            "urn:uuid:aaaaaaaa-0000-4000-8000-000000000001",
+        ] {
+            assert!(is_uuid_like(text), "{text}");
+        }
+        for text in ["", "abc", "gaaaaaaa-0000-4000-8000-000000000001", "aaaaaaaa-0000-4000-8000-0000000000011"] {
+            assert!(!is_uuid_like(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_description_is_printable_and_of_the_basic_plane() {
+        for text in ["", "Überblick 漢字", "a b", "a\u{a0}b", "trailing\n"] {
+            assert!(is_printable(text), "{text:?}");
+        }
+        for text in ["a\nb", "a\tb", "\r", "\u{1f600}", "\u{ffff}", "\u{200b}", "\u{2028}", "\u{e000}", "a\n\n"] {
+            assert!(!is_printable(text), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The actions on snapshots in the API's words (`spec/lifecycle.md` section 4).
+
+use http::StatusCode;
+use serde_json::Value;
+
+use super::Call;
+use super::faults::Fault;
+use super::reply::{Content, Reply};
+use super::schema::{self, Check, Object};
+use super::snapshots::object;
+
+const REPORT: Object = Object {
+    properties: &[("os-update_snapshot_status", Check::Object(&REPORTED))],
+    required: &["os-update_snapshot_status"],
+    others_allowed: false,
+    one_of: &[],
+};
+
+const REPORTED: Object = Object {
+    properties: &[("status", Check::Text), ("progress", Check::Anything)],
+    required: &["status"],
+    others_allowed: false,
+    one_of: &[],
+};
+
+const RESET: Object = Object {
+    properties: &[("os-reset_status", Check::Object(&RESET_TO))],
+    required: &["os-reset_status"],
+    others_allowed: false,
+    one_of: &[],
+};
+
+const RESET_TO: Object =
+    Object { properties: &[("status", Check::Text)], required: &["status"], others_allowed: false, one_of: &[] };
+
+/// The actions there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    ReportStatus,
+    ResetStatus,
+    ForceDelete,
+    Unmanage,
+}
+
+/// Which action a body names. Cinder looks this up before the project of the path is compared.
+///
+/// # Errors
+///
+/// A body that is not an object of one key, or a key that is no action.
+pub fn named(body: Option<&Value>) -> Result<Action, Fault> {
+    let no_such = |name: &str| {
+        let text = "Verify the request body and Content-Type header and try again.";
+        Fault::bad_request(format!("There is no such action: {name}. {text}"))
+    };
+    let Some(body) = body else { return Err(no_such("None")) };
+    let malformed = || Fault::bad_request(super::MALFORMED_BODY);
+    let mut names = body.as_object().ok_or_else(malformed)?.keys();
+    match (names.next().map(String::as_str), names.next()) {
+        (Some(_), Some(_)) | (None, _) => Err(malformed()),
+        (Some("os-update_snapshot_status"), None) => Ok(Action::ReportStatus),
+        (Some("os-reset_status"), None) => Ok(Action::ResetStatus),
+        (Some("os-force_delete"), None) => Ok(Action::ForceDelete),
+        (Some("os-unmanage"), None) => Ok(Action::Unmanage),
+        (Some(other), None) => Err(no_such(other)),
+    }
+}
+
+/// `POST .../snapshots/{id}/action`
+pub fn act(call: &Call<'_>, id: &str, action: Action) -> Result<Reply, Fault> {
+    match action {
+        Action::ReportStatus => {
+            let body = schema::check(&REPORT, call.body.as_ref())?;
+            let report = object(body.get("os-update_snapshot_status"))?;
+            let progress = progress(report.get("progress"))?;
+            call.service.report_snapshot_status(id, status_of(report), progress)?;
+            Ok(Reply::new(StatusCode::ACCEPTED, Content::ReadyMade))
+        }
+        Action::ResetStatus => {
+            let body = schema::check(&RESET, call.body.as_ref())?;
+            call.service.reset_snapshot_status(id, status_of(object(body.get("os-reset_status"))?))?;
+            Ok(Reply::new(StatusCode::ACCEPTED, Content::Empty))
+        }
+        Action::ForceDelete => {
+            call.service.force_delete_snapshot(id)?;
+            Ok(Reply::new(StatusCode::ACCEPTED, Content::Empty))
+        }
+        Action::Unmanage => {
+            call.service.unmanage_snapshot(id)?;
+            Ok(Reply::new(StatusCode::ACCEPTED, Content::ReadyMade))
+        }
+    }
+}
+
+fn status_of(fields: &serde_json::Map<String, Value>) -> &str {
+    fields.get("status").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The progress of a report, kept as it was written: digits as Python's `int` reads them, and one more character,
+/// which must be a percent sign. Nothing, null and the empty text report no progress.
+fn progress(value: Option<&Value>) -> Result<Option<&str>, Fault> {
+    let refused = |detail: &str| {
+        Fault::bad_request(format!("Invalid input received: progress must be an integer percentage{detail}"))
+    };
+    let text = match value {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(text)) if text.is_empty() => return Ok(None),
+        Some(Value::String(text)) => text,
+        Some(_) => return Err(refused("")),
+    };
+    let last = text.chars().next_back().map_or(0, char::len_utf8);
+    let digits: String = text[..text.len() - last].chars().map(ascii_digit).collect();
+    let percent = super::python_text::integer(&digits).ok_or_else(|| refused(""))?;
+    if !(0..=100).contains(&percent) || !text.ends_with('%') {
+        return Err(refused(" between 0 and 100"));
+    }
+    Ok(Some(text))
+}
+
+/// Python's `int` reads decimal digits of every script.
+fn ascii_digit(character: char) -> char {
+    use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+    if character.is_ascii() || character.general_category() != GeneralCategory::DecimalNumber {
+        return character;
+    }
+    // Unicode keeps the ten digits of a script together, zero first, so the distance to the first is the value.
+    let value = (0..10_u32).find(|distance| {
+        u32::from(character)
+            .checked_sub(distance + 1)
+            .and_then(char::from_u32)
+            .is_none_or(|before| before.general_category() != GeneralCategory::DecimalNumber)
+    });
+    value.and_then(|value| char::from_digit(value, 10)).unwrap_or(character)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_what_python_takes_for_a_percentage() {
+        for text in ["0%", "100%", "+5%", " 5%", "\u{663}%"] {
+            assert_eq!(progress(Some(&Value::from(text))), Ok(Some(text)), "{text}");
+        }
+        assert_eq!(progress(Some(&Value::Null)), Ok(None));
+        assert_eq!(progress(Some(&Value::from(""))), Ok(None));
+        for text in ["abc", "50", "101%", "-1%", "%", "5", "é", "५"] {
+            assert!(progress(Some(&Value::from(text))).is_err(), "{text}");
+        }
+        assert!(progress(Some(&Value::from(5))).is_err());
+    }
+}

@@ -1,0 +1,277 @@
+//! Volumes in the API's words, as far as clients of snapshots need them (`spec/beyond.md` section 2).
+
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::domain::{Metadata, Volume};
+use crate::service::listing::Page;
+use crate::service::volumes::{NewVolume, VolumeUpdate};
+
+use super::faults::Fault;
+use super::microversion;
+use super::python_text;
+use super::query;
+use super::reply::{Content, Reply};
+use super::schema::{self, Check, Object};
+use super::snapshots::{metadata, object, stripped, text};
+use super::{Call, Links};
+
+const CREATE: Object = Object {
+    properties: &[("volume", Check::Object(&CREATED))],
+    required: &["volume"],
+    // Scheduler hints stand beside the volume; nothing here schedules.
+    others_allowed: true,
+    one_of: &[],
+};
+
+const CREATED: Object = Object {
+    properties: &[
+        ("name", Check::Name),
+        ("display_name", Check::Name),
+        ("description", Check::Description),
+        ("display_description", Check::Description),
+        ("size", Check::Size),
+        ("snapshot_id", Check::UuidOrNull),
+        ("availability_zone", Check::ShortTextOrNull),
+        ("volume_type", Check::ShortTextOrNull),
+        ("metadata", Check::MetadataOrNull),
+        ("multiattach", Check::Anything),
+        ("source_volid", Check::UuidOrNull),
+        ("consistencygroup_id", Check::UuidOrNull),
+        ("group_id", Check::UuidOrNull),
+        ("backup_id", Check::UuidOrNull),
+        ("image_id", Check::UuidOrNull),
+        ("imageRef", Check::Anything),
+        ("source_replica", Check::Anything),
+    ],
+    required: &[],
+    others_allowed: false,
+    one_of: &[],
+};
+
+const UPDATE: Object = Object {
+    properties: &[("volume", Check::Object(&UPDATED))],
+    required: &["volume"],
+    others_allowed: false,
+    one_of: &[],
+};
+
+const UPDATED: Object = Object {
+    properties: &[
+        ("name", Check::Name),
+        ("description", Check::Description),
+        ("display_name", Check::Name),
+        ("display_description", Check::Description),
+        ("metadata", Check::MetadataOrNull),
+    ],
+    required: &[],
+    others_allowed: false,
+    one_of: &["name", "description", "display_name", "display_description", "metadata"],
+};
+
+/// What volumes may be made from that this service does not have.
+const FOREIGN_SOURCES: [&str; 4] = ["source_volid", "backup_id", "image_id", "imageRef"];
+
+#[derive(Serialize)]
+struct Link {
+    rel: &'static str,
+    href: String,
+}
+
+#[derive(Serialize)]
+struct SummaryView<'a> {
+    id: crate::domain::VolumeId,
+    name: Option<&'a str>,
+    links: [Link; 2],
+}
+
+/// A volume as the API shows it; the fields at the end depend on microversion and role.
+#[derive(Serialize)]
+struct VolumeView<'a> {
+    id: crate::domain::VolumeId,
+    status: &'a str,
+    size: u32,
+    availability_zone: Option<&'a str>,
+    created_at: crate::domain::Timestamp,
+    updated_at: Option<crate::domain::Timestamp>,
+    name: Option<&'a str>,
+    description: Option<&'a str>,
+    volume_type: Option<&'a str>,
+    snapshot_id: Option<crate::domain::SnapshotId>,
+    source_volid: Option<&'a str>,
+    metadata: &'a Metadata,
+    links: [Link; 2],
+    user_id: Option<&'a str>,
+    bootable: &'static str,
+    encrypted: bool,
+    replication_status: Option<&'a str>,
+    consistencygroup_id: Option<&'a str>,
+    multiattach: bool,
+    attachments: [(); 0],
+    #[serde(flatten)]
+    others: Map<String, Value>,
+}
+
+/// What a view is for: Cinder's extensions add to show and the detail list only.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Change,
+    Show,
+}
+
+fn view<'a>(call: &Call<'_>, volume: &'a Volume, purpose: Purpose) -> VolumeView<'a> {
+    let since = |added| call.version >= added;
+    let admin = call.service.caller.roles.admin;
+    let mut others = Map::new();
+    let mut add = |name: &str, value: Value| {
+        others.insert(name.to_owned(), value);
+    };
+    if admin {
+        add("migration_status", volume.migration_status.clone().into());
+    }
+    if since(microversion::VOLUME_GROUP) {
+        add("group_id", volume.group_id.clone().into());
+    }
+    if admin && since(microversion::VOLUME_PROVIDER) {
+        add("provider_id", Value::Null);
+    }
+    if since(microversion::VOLUME_TARGETS) {
+        add("shared_targets", false.into());
+        add("service_uuid", Value::Null);
+    }
+    if admin && since(microversion::VOLUME_CLUSTER) {
+        add("cluster_name", volume.cluster_name.clone().into());
+    }
+    if since(microversion::VOLUME_TYPE_ID) {
+        add("volume_type_id", volume.volume_type.clone().into());
+    }
+    if since(microversion::CONSUMES_QUOTA) {
+        add("consumes_quota", volume.consumes_quota.into());
+    }
+    if purpose == Purpose::Show {
+        add("os-vol-tenant-attr:tenant_id", volume.project_id.as_str().into());
+        if admin {
+            add("os-vol-host-attr:host", volume.host.clone().into());
+            add("os-vol-mig-status-attr:migstat", volume.migration_status.clone().into());
+            add("os-vol-mig-status-attr:name_id", Value::Null);
+        }
+    }
+    VolumeView {
+        id: volume.id,
+        status: volume.status.as_str(),
+        size: volume.size,
+        availability_zone: volume.availability_zone.as_deref(),
+        created_at: volume.created_at,
+        updated_at: volume.updated_at,
+        name: volume.name.as_deref(),
+        description: volume.description.as_deref(),
+        volume_type: volume.volume_type.as_deref(),
+        snapshot_id: volume.snapshot_id,
+        source_volid: None,
+        metadata: &volume.metadata,
+        links: links(call, volume),
+        user_id: volume.user_id.as_ref().map(|id| id.as_str()),
+        bootable: if volume.bootable { "true" } else { "false" },
+        encrypted: false,
+        replication_status: None,
+        consistencygroup_id: None,
+        multiattach: volume.multiattach,
+        attachments: [],
+        others,
+    }
+}
+
+fn summary<'a>(call: &Call<'_>, volume: &'a Volume) -> SummaryView<'a> {
+    SummaryView { id: volume.id, name: volume.name.as_deref(), links: links(call, volume) }
+}
+
+fn links(call: &Call<'_>, volume: &Volume) -> [Link; 2] {
+    let path = call.path_in_project(&format!("volumes/{}", volume.id));
+    [
+        Link { rel: "self", href: format!("{}/v3/{path}", call.link_origin) },
+        Link { rel: "bookmark", href: format!("{}/{path}", call.link_origin) },
+    ]
+}
+
+#[derive(Serialize)]
+struct One<'a> {
+    volume: VolumeView<'a>,
+}
+
+#[derive(Serialize)]
+struct Many<T> {
+    volumes: Vec<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volumes_links: Option<Links>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<usize>,
+}
+
+/// `GET .../volumes[/detail]`
+pub fn list(call: &Call<'_>, detail: bool) -> Result<Reply, Fault> {
+    let largest = query::page_limit(&call.service.store.deployment()?, call.max_limit);
+    let query = query::volumes(&call.parameters, call.service.caller, call.version, largest)?;
+    let page: Page<Volume> = call.service.list(&query)?;
+    let collection = if detail { "volumes/detail" } else { "volumes" };
+    let last = page.rows.last().map(|volume| volume.id.to_string());
+    let volumes_links = call.next_link(collection, page.rows.len(), query.limit, page.count, last.as_deref());
+    if detail {
+        let volumes = page.rows.iter().map(|volume| view(call, volume, Purpose::Show)).collect();
+        return Reply::json(StatusCode::OK, &Many { volumes, volumes_links, count: page.count });
+    }
+    let volumes = page.rows.iter().map(|volume| summary(call, volume)).collect();
+    Reply::json(StatusCode::OK, &Many { volumes, volumes_links, count: page.count })
+}
+
+/// `POST .../volumes`
+pub fn create(call: &Call<'_>) -> Result<Reply, Fault> {
+    let body = schema::check(&CREATE, call.body.as_ref())?;
+    let fields = object(body.get("volume"))?;
+    if let Some(name) = FOREIGN_SOURCES.iter().find(|name| fields.get(**name).is_some_and(|value| !value.is_null())) {
+        let text = format!("Invalid input received: this service makes no volumes from '{name}'.");
+        return Err(Fault::bad_request(text));
+    }
+    let volume = call.service.create_volume(NewVolume {
+        name: stripped(fields.get("name").or_else(|| fields.get("display_name"))),
+        description: stripped(fields.get("description").or_else(|| fields.get("display_description"))),
+        metadata: metadata(fields.get("metadata")),
+        size: fields.get("size").and_then(schema::size),
+        snapshot_id: text(fields.get("snapshot_id")),
+        availability_zone: text(fields.get("availability_zone")),
+        volume_type: text(fields.get("volume_type")),
+        multiattach: fields.get("multiattach").is_some_and(schema::is_true),
+    })?;
+    Reply::json(StatusCode::ACCEPTED, &One { volume: view(call, &volume, Purpose::Change) })
+}
+
+/// `GET .../volumes/{id}`
+pub fn show(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
+    let volume = call.service.show_volume(id)?;
+    Reply::json(StatusCode::OK, &One { volume: view(call, &volume, Purpose::Show) })
+}
+
+/// `PUT .../volumes/{id}`
+pub fn update(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
+    let body = schema::check(&UPDATE, call.body.as_ref())?;
+    let fields = object(body.get("volume"))?;
+    let either = |name: &str, alias: &str| fields.get(name).or_else(|| fields.get(alias));
+    let update = VolumeUpdate {
+        name: either("name", "display_name").map(|value| stripped(Some(value))),
+        description: either("description", "display_description").map(|value| stripped(Some(value))),
+        metadata: fields.get("metadata").map(|value| metadata(Some(value))),
+    };
+    let volume = call.service.update_volume(id, &update)?;
+    Reply::json(StatusCode::OK, &One { volume: view(call, &volume, Purpose::Change) })
+}
+
+/// `DELETE .../volumes/{id}`
+pub fn delete(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
+    let cascade = match call.parameters.get("cascade") {
+        Some(value) => python_text::boolean(value)
+            .ok_or_else(|| Fault::bad_request(format!("Value '{value}' for 'cascade' is not a boolean.")))?,
+        None => false,
+    };
+    call.service.delete_volume(id, cascade)?;
+    Ok(Reply::new(StatusCode::ACCEPTED, Content::ReadyMade))
+}

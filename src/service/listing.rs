@@ -1,0 +1,610 @@
+//! Lists of snapshots and volumes: which rows match, in which order, and which page of them (`spec/listing.md`).
+//!
+//! The default order, either way, is that of the stored listing, so a page costs what it shows. Any other order reads
+//! all rows of the project.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
+
+use uuid::Uuid;
+
+use crate::domain::lifecycle::Occasion;
+use crate::domain::{Metadata, ProjectId, Snapshot, Timestamp, Volume};
+use crate::store::index::{Direction, Entry, Position};
+use crate::store::projects::{Kind, ProjectRecord};
+use crate::store::{Listing, Store, StoreError, projects};
+
+use super::policy::Rule;
+use super::{Error, Service};
+
+/// The least and the most rows that are read at once.
+const BATCH: std::ops::RangeInclusive<usize> = 50..=1_000;
+
+/// A column of a row, as a sort or a filter sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Column {
+    Text(Option<String>),
+    Number(i64),
+    Boolean(bool),
+    Time(Option<Timestamp>),
+}
+
+impl Column {
+    /// Compares for sorting. Nothing counts as the default of its type, as in Cinder's marker condition: the empty
+    /// text, or a date before all others.
+    fn compare(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Text(one), Self::Text(two)) => {
+                one.as_deref().unwrap_or_default().cmp(two.as_deref().unwrap_or_default())
+            }
+            (Self::Number(one), Self::Number(two)) => one.cmp(two),
+            (Self::Boolean(one), Self::Boolean(two)) => one.cmp(two),
+            (Self::Time(one), Self::Time(two)) => one.cmp(two),
+            // Two rows of one kind have the same columns.
+            _ => Ordering::Equal,
+        }
+    }
+
+    /// Compares with a text of the query as a database would; nothing equals nothing.
+    fn equals(&self, text: &str) -> bool {
+        match self {
+            Self::Text(column) => column.as_deref() == Some(text),
+            Self::Number(number) => text.trim().parse() == Ok(*number),
+            Self::Boolean(boolean) => text.trim().parse::<i64>() == Ok(i64::from(*boolean)),
+            Self::Time(time) => time.is_some_and(|time| time.to_string().replace('T', " ") == text),
+        }
+    }
+
+    /// The text that a like filter looks into.
+    fn text(&self) -> Option<String> {
+        match self {
+            Self::Text(column) => column.clone(),
+            Self::Number(number) => Some(number.to_string()),
+            Self::Boolean(boolean) => Some(i64::from(*boolean).to_string()),
+            Self::Time(time) => time.map(|time| time.to_string().replace('T', " ")),
+        }
+    }
+}
+
+/// A row that can be listed.
+pub trait Listed: Sized {
+    /// Which listing it stands in.
+    const KIND: Kind;
+    /// Who may list.
+    const RULE: Rule;
+    /// Every column that [`Listed::column`] knows.
+    const COLUMNS: &'static [&'static str];
+
+    /// Rows by id.
+    ///
+    /// # Errors
+    ///
+    /// What the store gives.
+    fn read(store: &Store<'_>, ids: &[Uuid]) -> Result<Vec<Option<Self>>, StoreError>;
+    /// The row as it is now; `None` when it is gone.
+    fn effective(self, now: Timestamp) -> Option<Self>;
+    /// Its entry in the listing.
+    fn entry(&self) -> Entry;
+    /// Whose it is.
+    fn project_id(&self) -> &ProjectId;
+    /// Its metadata.
+    fn metadata(&self) -> &Metadata;
+    /// A column by its name in Cinder's database; `None` when there is no such column.
+    fn column(&self, name: &str) -> Option<Column>;
+    /// What a caller is told about a marker that is not there.
+    fn not_found(id: &str) -> Error;
+}
+
+impl Listed for Snapshot {
+    const KIND: Kind = Kind::Snapshot;
+    const RULE: Rule = Rule::GetAllSnapshots;
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "created_at",
+        "updated_at",
+        "status",
+        "volume_id",
+        "project_id",
+        "user_id",
+        "volume_size",
+        "display_name",
+        "display_description",
+        "progress",
+        "use_quota",
+        "group_snapshot_id",
+        "volume_type_id",
+        "deleted",
+        "deleted_at",
+        "scheduled_at",
+        "cgsnapshot_id",
+        "encryption_key_id",
+        "provider_location",
+        "provider_id",
+        "provider_auth",
+    ];
+
+    fn read(store: &Store<'_>, ids: &[Uuid]) -> Result<Vec<Option<Self>>, StoreError> {
+        store.snapshots(ids)
+    }
+
+    fn effective(self, now: Timestamp) -> Option<Self> {
+        self.effective(now, Occasion::Reading)
+    }
+
+    fn entry(&self) -> Entry {
+        projects::entry_of_snapshot(self)
+    }
+
+    fn project_id(&self) -> &ProjectId {
+        &self.project_id
+    }
+
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    fn column(&self, name: &str) -> Option<Column> {
+        Some(match name {
+            "id" => Column::Text(Some(self.id.to_string())),
+            "created_at" => Column::Time(Some(self.created_at)),
+            "updated_at" => Column::Time(self.updated_at),
+            "status" => Column::Text(Some(self.status.to_string())),
+            "volume_id" => Column::Text(Some(self.volume_id.to_string())),
+            "project_id" => Column::Text(Some(self.project_id.to_string())),
+            "user_id" => Column::Text(self.user_id.as_ref().map(ToString::to_string)),
+            "volume_size" => Column::Number(i64::from(self.size)),
+            "display_name" => Column::Text(self.name.clone()),
+            "display_description" => Column::Text(self.description.clone()),
+            "progress" => Column::Text(self.progress.clone()),
+            "use_quota" => Column::Boolean(self.consumes_quota),
+            "group_snapshot_id" => Column::Text(self.group_snapshot_id.map(|id| id.to_string())),
+            "volume_type_id" => Column::Text(self.volume_type.clone()),
+            "deleted" => Column::Boolean(false),
+            "deleted_at" | "scheduled_at" => Column::Time(None),
+            "cgsnapshot_id" | "encryption_key_id" | "provider_location" | "provider_id" | "provider_auth" => {
+                Column::Text(None)
+            }
+            _ => return None,
+        })
+    }
+
+    fn not_found(id: &str) -> Error {
+        Error::SnapshotNotFound(id.to_owned())
+    }
+}
+
+impl Listed for Volume {
+    const KIND: Kind = Kind::Volume;
+    const RULE: Rule = Rule::GetAllVolumes;
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "created_at",
+        "updated_at",
+        "status",
+        "project_id",
+        "user_id",
+        "size",
+        "display_name",
+        "display_description",
+        "host",
+        "cluster_name",
+        "availability_zone",
+        "attach_status",
+        "migration_status",
+        "volume_type_id",
+        "snapshot_id",
+        "group_id",
+        "bootable",
+        "multiattach",
+        "use_quota",
+        "deleted",
+    ];
+
+    fn read(store: &Store<'_>, ids: &[Uuid]) -> Result<Vec<Option<Self>>, StoreError> {
+        store.volumes(ids)
+    }
+
+    fn effective(self, now: Timestamp) -> Option<Self> {
+        self.effective(now, Occasion::Reading)
+    }
+
+    fn entry(&self) -> Entry {
+        projects::entry_of_volume(self)
+    }
+
+    fn project_id(&self) -> &ProjectId {
+        &self.project_id
+    }
+
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    fn column(&self, name: &str) -> Option<Column> {
+        Some(match name {
+            "id" => Column::Text(Some(self.id.to_string())),
+            "created_at" => Column::Time(Some(self.created_at)),
+            "updated_at" => Column::Time(self.updated_at),
+            "status" => Column::Text(Some(self.status.to_string())),
+            "project_id" => Column::Text(Some(self.project_id.to_string())),
+            "user_id" => Column::Text(self.user_id.as_ref().map(ToString::to_string)),
+            "size" => Column::Number(i64::from(self.size)),
+            "display_name" => Column::Text(self.name.clone()),
+            "display_description" => Column::Text(self.description.clone()),
+            "host" => Column::Text(self.host.clone()),
+            "cluster_name" => Column::Text(self.cluster_name.clone()),
+            "availability_zone" => Column::Text(self.availability_zone.clone()),
+            "attach_status" => Column::Text(Some(self.attach_status.clone())),
+            "migration_status" => Column::Text(self.migration_status.clone()),
+            "volume_type_id" => Column::Text(self.volume_type.clone()),
+            "snapshot_id" => Column::Text(self.snapshot_id.map(|id| id.to_string())),
+            "group_id" => Column::Text(self.group_id.clone()),
+            "bootable" => Column::Boolean(self.bootable),
+            "multiattach" => Column::Boolean(self.multiattach),
+            "use_quota" => Column::Boolean(self.consumes_quota),
+            "deleted" => Column::Boolean(false),
+            _ => return None,
+        })
+    }
+
+    fn not_found(id: &str) -> Error {
+        Error::VolumeNotFound(id.to_owned())
+    }
+}
+
+/// A condition on rows; all conditions of a query must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Filter {
+    /// A column equals a text.
+    Exact { column: String, text: String },
+    /// A column contains a text, in which `%` and `_` are wildcards and letters match in either case.
+    Like { column: String, text: String },
+    /// Whether the row counts towards quota.
+    UsesQuota(bool),
+    /// Each pair is an item of the metadata.
+    Metadata(BTreeMap<String, String>),
+    /// The zone of the row's volume.
+    Zone(String),
+    /// The host of the row's volume.
+    Host(String),
+    /// The cluster of the row's volume.
+    Cluster(String),
+    /// Nothing matches.
+    Nothing,
+}
+
+impl Filter {
+    const fn needs_volume(&self) -> bool {
+        matches!(self, Self::Zone(_) | Self::Host(_) | Self::Cluster(_))
+    }
+
+    fn matches<T: Listed>(&self, row: &T, volume: Option<&Volume>) -> bool {
+        match self {
+            Self::Exact { column, text } => row.column(column).is_some_and(|column| column.equals(text)),
+            Self::Like { column, text } => {
+                row.column(column).and_then(|column| column.text()).is_some_and(|column| contains_like(&column, text))
+            }
+            Self::UsesQuota(wanted) => row.column("use_quota") == Some(Column::Boolean(*wanted)),
+            Self::Metadata(items) => items.iter().all(|(key, value)| row.metadata().get(key) == Some(value)),
+            Self::Zone(zone) => volume.is_some_and(|volume| volume.availability_zone.as_ref() == Some(zone)),
+            Self::Host(host) => volume.and_then(|volume| volume.host.as_deref()).is_some_and(|own| on_host(own, host)),
+            Self::Cluster(cluster) => {
+                volume.and_then(|volume| volume.cluster_name.as_deref()).is_some_and(|own| on_host(own, cluster))
+            }
+            Self::Nothing => false,
+        }
+    }
+}
+
+/// Whether a host is meant by a filter: `host`, `host@backend` or `host@backend#pool`, each with all below it.
+fn on_host(own: &str, wanted: &str) -> bool {
+    let below = own.strip_prefix(wanted).and_then(|rest| rest.chars().next());
+    own == wanted
+        || match (wanted.contains('#'), wanted.contains('@')) {
+            (true, _) => false,
+            (false, true) => below == Some('#'),
+            (false, false) => matches!(below, Some('#' | '@')),
+        }
+}
+
+/// SQL's `LIKE '%text%'`, without regard to the case of ASCII letters.
+fn contains_like(column: &str, text: &str) -> bool {
+    let pattern: Vec<char> = format!("%{text}%").to_ascii_lowercase().chars().collect();
+    let column: Vec<char> = column.to_ascii_lowercase().chars().collect();
+    // The classic greedy match: on a mismatch, the last `%` takes one character more.
+    let (mut at, mut in_pattern) = (0, 0);
+    let mut last_wildcard: Option<(usize, usize)> = None;
+    while at < column.len() {
+        match pattern.get(in_pattern) {
+            Some('%') => {
+                last_wildcard = Some((in_pattern, at));
+                in_pattern += 1;
+            }
+            Some(expected) if *expected == '_' || *expected == column[at] => {
+                at += 1;
+                in_pattern += 1;
+            }
+            _ => {
+                let Some((wildcard, taken)) = last_wildcard else { return false };
+                last_wildcard = Some((wildcard, taken + 1));
+                in_pattern = wildcard + 1;
+                at = taken + 1;
+            }
+        }
+    }
+    pattern[in_pattern..].iter().all(|rest| *rest == '%')
+}
+
+/// One key of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SortKey {
+    pub column: String,
+    pub ascending: bool,
+}
+
+/// Which rows are asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Query {
+    /// Rows of all projects; only an administrator's query has this.
+    pub all_tenants: bool,
+    pub filters: Vec<Filter>,
+    /// Ends with `created_at` and `id`.
+    pub sort: Vec<SortKey>,
+    /// The id after which the page begins.
+    pub marker: Option<String>,
+    pub limit: usize,
+    pub offset: usize,
+    pub with_count: bool,
+}
+
+/// The rows found.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    pub rows: Vec<T>,
+    /// How many match in all, where that was asked.
+    pub count: Option<usize>,
+}
+
+impl Service<'_> {
+    /// Lists what the caller may see.
+    ///
+    /// # Errors
+    ///
+    /// Not allowed, a marker that is not there, a sort key that is no column, or what the store gives.
+    pub fn list<T: Listed>(&self, query: &Query) -> Result<Page<T>, Error> {
+        self.caller.allow_own(T::RULE)?;
+        let marker: Option<T> = query.marker.as_deref().map(|id| self.marker(id)).transpose()?;
+        let records = self.records(query)?;
+        let rows = match self.stored_direction(query) {
+            Some(direction) => {
+                let after = marker.as_ref().map(|marker| marker.entry().position);
+                self.page_in_stored_order(query, records.clone(), direction, after)?
+            }
+            None => self.page_in_any_order(query, records.clone(), marker.as_ref())?,
+        };
+        let count = if query.with_count { Some(self.count::<T>(query, records)?) } else { None };
+        Ok(Page { rows, count })
+    }
+
+    fn marker<T: Listed>(&self, id: &str) -> Result<T, Error> {
+        let not_found = || T::not_found(id);
+        // Only the canonical spelling is an id, for rows of every kind.
+        let parsed: crate::domain::SnapshotId = id.parse().map_err(|_| not_found())?;
+        let row = T::read(&self.store, &[parsed.as_uuid()])?.pop().flatten();
+        row.and_then(|row| row.effective(self.now))
+            .filter(|row| self.caller.sees(row.project_id()))
+            .ok_or_else(not_found)
+    }
+
+    /// The records of the projects that a query is about.
+    fn records(&self, query: &Query) -> Result<Vec<ProjectRecord>, Error> {
+        if query.filters.contains(&Filter::Nothing) {
+            return Ok(Vec::new());
+        }
+        if !query.all_tenants {
+            return Ok(match &self.caller.project_id {
+                Some(project_id) => self.store.project(project_id)?.into_iter().collect(),
+                None => Vec::new(),
+            });
+        }
+        let named = query.filters.iter().find_map(|filter| match filter {
+            Filter::Exact { column, text } if column == "project_id" => Some(text),
+            _ => None,
+        });
+        Ok(match named.map(|text| text.parse::<ProjectId>()) {
+            Some(Ok(project_id)) => self.store.project(&project_id)?.into_iter().collect(),
+            Some(Err(_)) => Vec::new(),
+            None => self.store.projects(&self.store.project_ids()?)?,
+        })
+    }
+
+    /// Which way through the stored listing gives the order; `None` for any other order.
+    fn stored_direction(&self, query: &Query) -> Option<Direction> {
+        match query.sort.as_slice() {
+            [created_at, id] if created_at.column == "created_at" && id.column == "id" => {
+                match (created_at.ascending, id.ascending) {
+                    (false, false) => Some(Direction::NewestFirst),
+                    (true, true) => Some(Direction::OldestFirst),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    fn page_in_stored_order<T: Listed>(
+        &self,
+        query: &Query,
+        records: Vec<ProjectRecord>,
+        direction: Direction,
+        after: Option<Position>,
+    ) -> Result<Vec<T>, Error> {
+        let mut listing =
+            Listing::new(self.store, records, T::KIND, direction, after).of_volume(volume_of(&query.filters));
+        let mut to_skip = query.offset;
+        let mut rows = Vec::with_capacity(query.limit.min(*BATCH.end()));
+        // Without a filter every entry is a row of the page; with one, ever larger batches look for the next match.
+        let mut batch = if query.filters.is_empty() { 1 } else { *BATCH.start() };
+        while rows.len() < query.limit {
+            let missing = (query.limit - rows.len()).saturating_add(to_skip);
+            let wanted = missing.max(batch).min(*BATCH.end());
+            batch = batch.saturating_mul(2);
+            let entries = listing.next(wanted)?;
+            if entries.is_empty() {
+                break;
+            }
+            for row in self.matching::<T>(&entries, &query.filters)? {
+                if to_skip > 0 {
+                    to_skip -= 1;
+                } else if rows.len() < query.limit {
+                    rows.push(row);
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    fn page_in_any_order<T: Listed>(
+        &self,
+        query: &Query,
+        records: Vec<ProjectRecord>,
+        marker: Option<&T>,
+    ) -> Result<Vec<T>, Error> {
+        let mut rows: Vec<(Vec<Column>, T)> = Vec::new();
+        let sort_values =
+            |row: &T| -> Vec<Column> { query.sort.iter().filter_map(|key| row.column(&key.column)).collect() };
+        let compare = |one: &[Column], two: &[Column]| {
+            query
+                .sort
+                .iter()
+                .zip(one.iter().zip(two))
+                .map(|(key, (one, two))| if key.ascending { one.compare(two) } else { two.compare(one) })
+                .find(|ordering| ordering.is_ne())
+                .unwrap_or(Ordering::Equal)
+        };
+        let marker = marker.map(sort_values);
+        self.scan::<T>(query, records, |row| {
+            let values = sort_values(&row);
+            if marker.as_ref().is_none_or(|marker| compare(marker, &values).is_lt()) {
+                rows.push((values, row));
+            }
+        })?;
+        rows.sort_by(|(one, _), (two, _)| compare(one, two));
+        Ok(rows.into_iter().skip(query.offset).take(query.limit).map(|(_, row)| row).collect())
+    }
+
+    /// How many rows match, whatever the page. Without a filter the records know.
+    fn count<T: Listed>(&self, query: &Query, records: Vec<ProjectRecord>) -> Result<usize, Error> {
+        if query.filters.is_empty() {
+            let mut count = 0_usize;
+            for record in &records {
+                let gone = self.removals_due(record)?.into_iter().filter(|item| item.kind == T::KIND).count();
+                count += record.index(T::KIND).len().saturating_sub(gone);
+            }
+            return Ok(count);
+        }
+        let mut count = 0;
+        self.scan::<T>(query, records, |_| count += 1)?;
+        Ok(count)
+    }
+
+    /// Every matching row, newest first.
+    fn scan<T: Listed>(
+        &self,
+        query: &Query,
+        records: Vec<ProjectRecord>,
+        mut each: impl FnMut(T),
+    ) -> Result<(), Error> {
+        let mut listing = Listing::new(self.store, records, T::KIND, Direction::NewestFirst, None)
+            .of_volume(volume_of(&query.filters));
+        loop {
+            let entries = listing.next(*BATCH.end())?;
+            if entries.is_empty() {
+                return Ok(());
+            }
+            self.matching::<T>(&entries, &query.filters)?.into_iter().for_each(&mut each);
+        }
+    }
+
+    /// The rows of entries, as they are now, that match; rows that are gone are left out.
+    fn matching<T: Listed>(&self, entries: &[Entry], filters: &[Filter]) -> Result<Vec<T>, Error> {
+        let ids: Vec<Uuid> = entries.iter().map(|entry| entry.position.id).collect();
+        let volumes = if filters.iter().any(Filter::needs_volume) { self.volumes_of(entries)? } else { HashMap::new() };
+        let rows = T::read(&self.store, &ids)?.into_iter().zip(entries).filter_map(|(row, entry)| {
+            let row = row?.effective(self.now)?;
+            let volume = volumes.get(&entry.volume_id);
+            filters.iter().all(|filter| filter.matches(&row, volume)).then_some(row)
+        });
+        Ok(rows.collect())
+    }
+
+    fn volumes_of(&self, entries: &[Entry]) -> Result<HashMap<Uuid, Volume>, Error> {
+        let mut ids: Vec<Uuid> = entries.iter().map(|entry| entry.volume_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let volumes = self.store.volumes(&ids)?;
+        Ok(ids.into_iter().zip(volumes).filter_map(|(id, volume)| Some((id, volume?))).collect())
+    }
+}
+
+/// The volume that a filter names, where the listing itself can tell.
+fn volume_of(filters: &[Filter]) -> Option<Uuid> {
+    filters.iter().find_map(|filter| match filter {
+        Filter::Exact { column, text } if column == "volume_id" => {
+            text.parse::<crate::domain::VolumeId>().ok().map(|id| id.as_uuid())
+        }
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_column_that_is_named_is_there() {
+        let snapshot = crate::domain::snapshot::tests::snapshot(crate::domain::SnapshotStatus::Available);
+        for column in Snapshot::COLUMNS {
+            assert!(snapshot.column(column).is_some(), "{column}");
+        }
+        let volume = crate::domain::volume::tests::volume("available", None);
+        for column in Volume::COLUMNS {
+            assert!(volume.column(column).is_some(), "{column}");
+        }
+    }
+
+    #[test]
+    fn like_finds_substrings_and_knows_wildcards() {
+        let cases = [
+            ("alphabet", "alph", true),
+            ("alphabet", "ALPH", true),
+            ("alphabet", "a%t", true),
+            ("alphabet", "b_t", true),
+            ("alphabet", "b__t", false),
+            ("alphabet", "", true),
+            ("", "", true),
+            ("", "_", false),
+            ("aab", "ab", true),
+            ("ÄB", "äb", false),
+        ];
+        for (column, text, expected) in cases {
+            assert_eq!(contains_like(column, text), expected, "{column} like {text}");
+        }
+    }
+
+    #[test]
+    fn a_host_filter_means_the_host_and_all_below_it() {
+        let cases = [
+            ("host1@lvm#pool", "host1", true),
+            ("host1@lvm#pool", "host1@lvm", true),
+            ("host1@lvm#pool", "host1@lvm#pool", true),
+            ("host1@lvm#pool", "host", false),
+            ("host1@lvm#pool", "host1@lv", false),
+            ("host1@lvm#pool", "host1@lvm#po", false),
+            ("host1@lvm#pool", "HOST1", false),
+        ];
+        for (own, wanted, expected) in cases {
+            assert_eq!(on_host(own, wanted), expected, "{own} on {wanted}");
+        }
+    }
+}

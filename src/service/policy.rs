@@ -1,0 +1,167 @@
+//! Who may do what: Cinder's default policy (`spec/snapshots-api.md` section 8), as a table.
+
+use crate::domain::{ProjectId, UserId};
+
+use super::Error;
+
+/// The roles of a caller that any rule looks at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Roles {
+    pub admin: bool,
+    pub member: bool,
+    pub reader: bool,
+}
+
+impl Roles {
+    /// An administrator, with the roles that Keystone implies.
+    pub const ADMIN: Self = Self { admin: true, member: true, reader: true };
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    pub user_id: Option<UserId>,
+    /// None for a token without project scope.
+    pub project_id: Option<ProjectId>,
+    pub roles: Roles,
+}
+
+/// The rules of Cinder that this service checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    GetAllSnapshots,
+    GetSnapshot,
+    GetSnapshotMetadata,
+    ExtendedSnapshotAttributes,
+    CreateSnapshot,
+    UpdateSnapshot,
+    DeleteSnapshot,
+    UpdateSnapshotMetadata,
+    DeleteSnapshotMetadata,
+    UpdateSnapshotStatus,
+    ResetStatus,
+    ForceDelete,
+    Unmanage,
+    GetVolume,
+    GetAllVolumes,
+    CreateVolume,
+    UpdateVolume,
+    DeleteVolume,
+}
+
+/// What a rule demands besides the role `admin`, which passes every rule on any project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Demand {
+    /// The role `reader` in the owning project.
+    Reader,
+    /// The role `member` in the owning project.
+    Member,
+    /// Nothing less than `admin`.
+    Admin,
+}
+
+impl Rule {
+    /// The rule as policy files and fault messages name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    const fn row(self) -> (&'static str, Demand) {
+        match self {
+            Self::GetAllSnapshots => ("volume:get_all_snapshots", Demand::Reader),
+            Self::GetSnapshot => ("volume:get_snapshot", Demand::Reader),
+            Self::GetSnapshotMetadata => ("volume:get_snapshot_metadata", Demand::Reader),
+            Self::ExtendedSnapshotAttributes => ("volume_extension:extended_snapshot_attributes", Demand::Reader),
+            Self::CreateSnapshot => ("volume:create_snapshot", Demand::Member),
+            Self::UpdateSnapshot => ("volume:update_snapshot", Demand::Member),
+            Self::DeleteSnapshot => ("volume:delete_snapshot", Demand::Member),
+            Self::UpdateSnapshotMetadata => ("volume:update_snapshot_metadata", Demand::Member),
+            Self::DeleteSnapshotMetadata => ("volume:delete_snapshot_metadata", Demand::Member),
+            Self::UpdateSnapshotStatus => {
+                ("snapshot_extension:snapshot_actions:update_snapshot_status", Demand::Member)
+            }
+            Self::ResetStatus => ("volume_extension:snapshot_admin_actions:reset_status", Demand::Admin),
+            Self::ForceDelete => ("volume_extension:snapshot_admin_actions:force_delete", Demand::Admin),
+            Self::Unmanage => ("snapshot_extension:snapshot_unmanage", Demand::Admin),
+            Self::GetVolume => ("volume:get", Demand::Reader),
+            Self::GetAllVolumes => ("volume:get_all", Demand::Reader),
+            Self::CreateVolume => ("volume:create", Demand::Member),
+            Self::UpdateVolume => ("volume:update", Demand::Member),
+            Self::DeleteVolume => ("volume:delete", Demand::Member),
+        }
+    }
+}
+
+impl Caller {
+    /// Whether rows of a project exist for this caller at all.
+    #[must_use]
+    pub fn sees(&self, owner: &ProjectId) -> bool {
+        self.roles.admin || self.project_id.as_ref() == Some(owner)
+    }
+
+    /// Checks a rule on something that a project owns.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`], naming the rule.
+    pub fn allow(&self, rule: Rule, owner: &ProjectId) -> Result<(), Error> {
+        let owns = self.project_id.as_ref() == Some(owner);
+        let allowed = self.roles.admin
+            || match rule.row().1 {
+                Demand::Reader => owns && self.roles.reader,
+                Demand::Member => owns && self.roles.member,
+                Demand::Admin => false,
+            };
+        if allowed { Ok(()) } else { Err(Error::Forbidden(rule)) }
+    }
+
+    /// Checks a rule on the caller's own project, as lists do.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unscoped`] without a project, unless the caller is an administrator; else as [`Caller::allow`].
+    pub fn allow_own(&self, rule: Rule) -> Result<(), Error> {
+        match &self.project_id {
+            Some(project_id) => self.allow(rule, project_id),
+            None if self.roles.admin => Ok(()),
+            None => Err(Error::Unscoped),
+        }
+    }
+
+    /// The project that new rows belong to.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unscoped`] without a project.
+    pub fn project(&self) -> Result<&ProjectId, Error> {
+        self.project_id.as_ref().ok_or(Error::Unscoped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_role_is_allowed_what_cinder_allows_it() {
+        let own: ProjectId = "a1".parse().expect("a project id");
+        let other: ProjectId = "b2".parse().expect("a project id");
+        let caller = |admin, member, reader| Caller {
+            user_id: None,
+            project_id: Some(own.clone()),
+            roles: Roles { admin, member, reader },
+        };
+        let (admin, member) = (caller(true, false, false), caller(false, true, true));
+        let (reader, nobody) = (caller(false, false, true), caller(false, false, false));
+        for (rule, of_member, of_reader) in
+            [(Rule::GetSnapshot, true, true), (Rule::DeleteSnapshot, true, false), (Rule::ResetStatus, false, false)]
+        {
+            assert!(admin.allow(rule, &other).is_ok(), "{rule:?}");
+            assert_eq!(member.allow(rule, &own).is_ok(), of_member, "{rule:?}");
+            assert_eq!(reader.allow(rule, &own).is_ok(), of_reader, "{rule:?}");
+            assert!(nobody.allow(rule, &own).is_err(), "{rule:?}");
+            assert!(member.allow(rule, &other).is_err(), "{rule:?}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The actions on a snapshot (`spec/lifecycle.md` section 4).
+
+use crate::domain::{Completion, Snapshot, SnapshotStatus};
+use crate::store::Change;
+
+use super::policy::Rule;
+use super::{Error, Service};
+
+impl Service<'_> {
+    /// A storage agent reports how far it is (`os-update_snapshot_status`).
+    ///
+    /// # Errors
+    ///
+    /// Not found, not allowed, or not a report for the snapshot's status.
+    pub fn report_snapshot_status(&self, id: &str, reported: &str, progress: Option<&str>) -> Result<(), Error> {
+        let snapshot = self.readable_snapshot(id)?;
+        self.caller.allow(Rule::UpdateSnapshotStatus, &snapshot.project_id)?;
+        self.change_snapshot(&snapshot, |mut snapshot| {
+            let current = snapshot.status;
+            let reportable = Snapshot::reportable(current).ok_or_else(|| {
+                Error::BadRequest(format!("Snapshot status {current} not allowed for update_snapshot_status"))
+            })?;
+            let status = reportable.iter().copied().find(|status| status.as_str() == reported).ok_or_else(|| {
+                let text =
+                    format!("Provided snapshot status {reported} not allowed for snapshot with status {current}.");
+                Error::BadRequest(text)
+            })?;
+            // A report of the same status is a sign of life: what is under way goes on.
+            let pending = if status == current { snapshot.pending } else { None };
+            snapshot.enter(status, pending, self.now);
+            if let Some(progress) = progress {
+                snapshot.progress = Some(progress.to_owned());
+            }
+            Ok(Change::Write(snapshot, ()))
+        })
+    }
+
+    /// An administrator sets a status, whatever it was (`os-reset_status`). No backend is asked to do anything, so a
+    /// transient status set this way ends only with a report or at its time bound.
+    ///
+    /// # Errors
+    ///
+    /// Not found, not allowed, or not a status.
+    pub fn reset_snapshot_status(&self, id: &str, wanted: &str) -> Result<(), Error> {
+        let status: SnapshotStatus = wanted.to_lowercase().parse().map_err(|_| {
+            let valid: Vec<String> = SnapshotStatus::ALL.iter().map(|status| format!("'{status}'")).collect();
+            let valid = valid.join(", ");
+            Error::BadRequest(format!("Snapshot status: {wanted} is invalid, valid statuses are: ({valid})."))
+        })?;
+        let snapshot = self.visible_snapshot(id)?;
+        self.caller.allow(Rule::GetSnapshot, &snapshot.project_id)?;
+        self.caller.allow(Rule::ResetStatus, &snapshot.project_id)?;
+        let pending = status.completion().map(|_| self.delays.begin(Completion::None, self.now));
+        self.change_snapshot(&snapshot, |mut snapshot| {
+            snapshot.enter(status, pending, self.now);
+            Ok(Change::Write(snapshot, ()))
+        })
+    }
+
+    /// An administrator deletes a snapshot in any status (`os-force_delete`).
+    ///
+    /// # Errors
+    ///
+    /// Not found, not allowed, frozen, or in a group.
+    pub fn force_delete_snapshot(&self, id: &str) -> Result<(), Error> {
+        let snapshot = self.readable_snapshot(id)?;
+        self.caller.allow(Rule::ForceDelete, &snapshot.project_id)?;
+        self.caller.allow(Rule::DeleteSnapshot, &snapshot.project_id)?;
+        self.refuse_if_frozen(&snapshot)?;
+        self.begin_removal(&snapshot, SnapshotStatus::Deleting, |snapshot| Ok(snapshot.may_be_force_deleted()?))
+    }
+
+    /// An administrator lets a backend forget a snapshot and keep its data (`os-unmanage`). A frozen backend allows it.
+    ///
+    /// # Errors
+    ///
+    /// Not found, not allowed, or not deletable in its state.
+    pub fn unmanage_snapshot(&self, id: &str) -> Result<(), Error> {
+        let snapshot = self.readable_snapshot(id)?;
+        self.caller.allow(Rule::Unmanage, &snapshot.project_id)?;
+        self.caller.allow(Rule::DeleteSnapshot, &snapshot.project_id)?;
+        self.begin_removal(&snapshot, SnapshotStatus::Unmanaging, |snapshot| Ok(snapshot.may_be_deleted()?))
+    }
+}

@@ -1,0 +1,251 @@
+//! Create, show, update and delete snapshots (`spec/snapshots-api.md` sections 3 to 6).
+
+use crate::domain::lifecycle::{Completion, Occasion, Schedule};
+use crate::domain::quota::{self, Counted};
+use crate::domain::{Metadata, Snapshot, SnapshotId, SnapshotStatus, Volume, VolumeId};
+use crate::store::deployment::Deployment;
+use crate::store::projects::{AgendaItem, ProjectRecord};
+use crate::store::{Change, StoreError};
+
+use super::policy::Rule;
+use super::{Error, FROZEN, Service};
+
+/// What a client asks for with a create.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewSnapshot {
+    /// The volume as the client wrote it; `None` for JSON `null`.
+    pub volume_id: Option<String>,
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub metadata: Metadata,
+    pub in_use: InUse,
+}
+
+/// Whether a volume may be in use, which `force` and the microversion decide.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum InUse {
+    /// Only an `available` volume.
+    #[default]
+    Refused,
+    /// An `in-use` volume too.
+    Accepted,
+    /// The client sent a false `force` where it is no longer a choice (3.66); refused once the volume is found.
+    ForceNoLongerAllowed,
+}
+
+/// The text for a false `force` from 3.66; spelling and spaces are Cinder's.
+const FORCE_NO_LONGER_ALLOWED: &str = "Since microversion 3.66 the 'force' flag is invalid for this request.  For \
+                                       backward compatability, however, when the 'force' flag is passed with a value \
+                                       evaluating to True, it is silently ignored.";
+
+/// What a client changes with an update; the outer `None` leaves a field, the inner clears it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SnapshotUpdate {
+    pub name: Option<Option<String>>,
+    pub description: Option<Option<String>>,
+}
+
+impl Service<'_> {
+    /// Makes a snapshot; a backend, or the clock, finishes it later. Two commits: its row, and its project's record.
+    ///
+    /// # Errors
+    ///
+    /// The first that fails of: the volume, `force`, its host, a frozen backend, policy, its state, quota.
+    pub fn create_snapshot(&self, new: NewSnapshot) -> Result<Snapshot, Error> {
+        let (volume, deployment) = self.volume_to_snapshot(new.volume_id.as_deref())?;
+        if new.in_use == InUse::ForceNoLongerAllowed {
+            return Err(Error::BadRequest(FORCE_NO_LONGER_ALLOWED.to_owned()));
+        }
+        let in_use_accepted = new.in_use == InUse::Accepted;
+        volume.has_host()?;
+        if volume.host.as_deref().is_some_and(|host| deployment.is_frozen(host)) {
+            return Err(Error::BadRequest(FROZEN.to_owned()));
+        }
+        self.caller.allow(Rule::CreateSnapshot, &volume.project_id)?;
+        volume.may_be_snapshotted(in_use_accepted)?;
+        let snapshot = self.begin_snapshot(new, &volume, Completion::Create)?;
+        self.save_new_snapshot(&snapshot, &volume, &deployment)?;
+
+        // The volume may have been taken away meanwhile; whoever deletes one looks for snapshots after it has marked
+        // it, so one of the two sees the other.
+        let after = self.store.volume(volume.id)?.and_then(|row| row.effective(self.now, Occasion::Reading));
+        let still_accepted = match &after {
+            Some(volume) => volume.has_accepted_status(in_use_accepted, " ").map_err(Error::from),
+            None => Err(Error::VolumeNotFound(volume.id.to_string())),
+        };
+        if let Err(refusal) = still_accepted {
+            let item = AgendaItem::of_snapshot(&snapshot, self.now);
+            self.store.schedule(&snapshot.project_id, std::slice::from_ref(&item))?;
+            self.store.remove(&snapshot.project_id, &[item], deployment.snapshots_count_gigabytes(), &[])?;
+            return Err(refusal);
+        }
+        Ok(snapshot)
+    }
+
+    /// The volume that is to be snapshotted, and the deployment; in one call of the store.
+    fn volume_to_snapshot(&self, id: Option<&str>) -> Result<(Volume, Deployment), Error> {
+        // Cinder looks up what Python prints for null.
+        let text = id.unwrap_or("None");
+        let not_found = || Error::VolumeNotFound(text.to_owned());
+        let parsed: VolumeId = text.parse().map_err(|_| not_found())?;
+        let (row, deployment) = self.store.volume_and_deployment(parsed)?;
+        Ok((self.seen_volume(row).ok_or_else(not_found)?, deployment))
+    }
+
+    /// A snapshot as it is when its work begins. It belongs to the caller, not to the owner of the volume.
+    fn begin_snapshot(&self, new: NewSnapshot, volume: &Volume, completion: Completion) -> Result<Snapshot, Error> {
+        Ok(Snapshot {
+            id: SnapshotId::new(self.identifiers.uuid()),
+            project_id: self.caller.project()?.clone(),
+            user_id: self.caller.user_id.clone(),
+            volume_id: volume.id,
+            volume_type: volume.volume_type.clone(),
+            name: new.name,
+            description: new.description,
+            metadata: new.metadata,
+            size: volume.size,
+            status: SnapshotStatus::Creating,
+            progress: Some("0%".to_owned()),
+            created_at: self.now,
+            updated_at: None,
+            group_snapshot_id: None,
+            consumes_quota: true,
+            pending: Some(self.delays.begin(completion, self.now)),
+        })
+    }
+
+    /// Writes a new snapshot if the project's quota has room for it.
+    fn save_new_snapshot(&self, snapshot: &Snapshot, volume: &Volume, deployment: &Deployment) -> Result<(), Error> {
+        let with_gigabytes = deployment.snapshots_count_gigabytes();
+        let amounts =
+            quota::amounts_of(Counted::Snapshots, snapshot.size, snapshot.volume_type.as_deref(), with_gigabytes);
+        self.store.create_snapshot(snapshot, |record| {
+            self.admit(record, Counted::Snapshots, &amounts, deployment)?;
+            record.take(&amounts);
+            record.has_snapshots_of_other_projects_volumes |= volume.project_id != snapshot.project_id;
+            // Only work that ends with a tick needs one; what ends by the clock or a report needs none.
+            if let Some(pending) = snapshot.pending.filter(|pending| pending.schedule == Schedule::NextTick) {
+                record.schedule(AgendaItem::of_snapshot(snapshot, pending.due));
+            }
+            Ok::<_, Error>(())
+        })
+    }
+
+    /// Whether a project's quota has room. What is removed already and only waits for the tick does not count.
+    pub(super) fn admit(
+        &self,
+        record: &ProjectRecord,
+        counted: Counted,
+        requested: &quota::Amounts,
+        deployment: &Deployment,
+    ) -> Result<(), Error> {
+        let limit_of = |resource: &str| {
+            record.quotas.get(resource).copied().unwrap_or_else(|| deployment.default_limit(resource, self.quotas))
+        };
+        let refusal = match quota::admit(counted, requested, limit_of, |resource| record.in_use(resource)) {
+            Ok(()) => return Ok(()),
+            Err(refusal) => refusal,
+        };
+        let gone = self.removals_due(record)?;
+        if gone.is_empty() {
+            return Err(refusal.into());
+        }
+        let mut settled = record.clone();
+        for item in gone {
+            settled.give_back(&item.amounts(deployment.snapshots_count_gigabytes()));
+        }
+        Ok(quota::admit(counted, requested, limit_of, |resource| settled.in_use(resource))?)
+    }
+
+    /// The items of a project's agenda whose removal is due, each seen in its row.
+    pub(super) fn removals_due(&self, record: &ProjectRecord) -> Result<Vec<AgendaItem>, StoreError> {
+        let due: Vec<AgendaItem> =
+            record.agenda.iter().filter(|item| item.due <= self.now.microseconds()).cloned().collect();
+        crate::tick::ended(&self.store, &due, self.now, Occasion::Reading)
+    }
+
+    /// A snapshot, and whether its extended attributes may be shown.
+    ///
+    /// # Errors
+    ///
+    /// Not found, or not allowed.
+    pub fn show_snapshot(&self, id: &str) -> Result<Snapshot, Error> {
+        self.readable_snapshot(id)
+    }
+
+    /// Changes name and description, in any status. Answers with what the snapshot is then, except for `updated_at`,
+    /// which is the value of before (`spec/snapshots-api.md` section 5, "Response quirk").
+    ///
+    /// # Errors
+    ///
+    /// Not found, or not allowed.
+    pub fn update_snapshot(&self, id: &str, update: &SnapshotUpdate) -> Result<Snapshot, Error> {
+        let snapshot = self.readable_snapshot(id)?;
+        self.caller.allow(Rule::UpdateSnapshot, &snapshot.project_id)?;
+        self.change_snapshot(&snapshot, |mut snapshot| {
+            let updated_before = snapshot.updated_at;
+            if let Some(name) = &update.name {
+                snapshot.name.clone_from(name);
+            }
+            if let Some(description) = &update.description {
+                snapshot.description.clone_from(description);
+            }
+            snapshot.updated_at = Some(self.now);
+            let answer = Snapshot { updated_at: updated_before, ..snapshot.clone() };
+            Ok(Change::Write(snapshot, answer))
+        })
+    }
+
+    /// Starts the deletion of a snapshot.
+    ///
+    /// # Errors
+    ///
+    /// Not found, not allowed, frozen, or not deletable in its state.
+    pub fn delete_snapshot(&self, id: &str) -> Result<(), Error> {
+        let snapshot = self.readable_snapshot(id)?;
+        self.caller.allow(Rule::DeleteSnapshot, &snapshot.project_id)?;
+        self.refuse_if_frozen(&snapshot)?;
+        self.begin_removal(&snapshot, SnapshotStatus::Deleting, |snapshot| Ok(snapshot.may_be_deleted()?))
+    }
+
+    /// Refuses what modifies a frozen backend.
+    pub(super) fn refuse_if_frozen(&self, snapshot: &Snapshot) -> Result<(), Error> {
+        let (volume, deployment) = self.store.volume_and_deployment(snapshot.volume_id)?;
+        let host = volume.and_then(|volume| volume.host);
+        if host.is_some_and(|host| deployment.is_frozen(&host)) {
+            return Err(Error::BadRequest(FROZEN.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Moves a snapshot to a status that ends with its removal. Two commits: the agenda of its project first, so that
+    /// the scheduled step will look at it whatever happens to us, then the row, on which alone the decision is made.
+    pub(super) fn begin_removal(
+        &self,
+        snapshot: &Snapshot,
+        status: SnapshotStatus,
+        allowed: impl Fn(&Snapshot) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        allowed(snapshot)?;
+        let pending = self.delays.begin(Completion::Remove, self.now);
+        let item = AgendaItem::of_snapshot(snapshot, pending.due);
+        self.store.schedule(&snapshot.project_id, &[item])?;
+        self.change_snapshot(snapshot, |mut snapshot| {
+            allowed(&snapshot)?;
+            snapshot.enter(status, Some(pending), self.now);
+            Ok(Change::Write(snapshot, ()))
+        })
+    }
+
+    /// Changes a snapshot's row by compare-and-swap; `change` sees it as it is now, with what is due applied.
+    pub(super) fn change_snapshot<R>(
+        &self,
+        snapshot: &Snapshot,
+        mut change: impl FnMut(Snapshot) -> Result<Change<Snapshot, R>, Error>,
+    ) -> Result<R, Error> {
+        self.store.update_snapshot(snapshot.id, |row| {
+            let row = row.and_then(|row| row.effective(self.now, Occasion::Reading));
+            change(row.ok_or_else(|| Error::SnapshotNotFound(snapshot.id.to_string()))?)
+        })
+    }
+}

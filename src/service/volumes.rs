@@ -1,0 +1,229 @@
+//! The small catalogue of volumes that snapshots need (`spec/beyond.md` section 2, `spec/lifecycle.md` section 8).
+
+use uuid::Uuid;
+
+use crate::domain::lifecycle::Schedule;
+use crate::domain::lifecycle::{Completion, Occasion};
+use crate::domain::quota::{self, Counted};
+use crate::domain::{Metadata, Snapshot, SnapshotStatus, Volume, VolumeId, VolumeStatus};
+use crate::store::index::Direction;
+use crate::store::projects::{AgendaItem, Kind, ProjectRecord};
+use crate::store::{Change, Listing};
+
+use super::policy::Rule;
+use super::{Error, Service};
+
+/// Where volumes of the built-in catalogue live.
+const HOST: &str = "volume-snapshots@catalogue#pool";
+/// The zone of a volume whose maker named none.
+const ZONE: &str = "nova";
+/// The type of a volume whose maker named none.
+pub const DEFAULT_TYPE: &str = "__DEFAULT__";
+
+/// Why a volume cannot be deleted; Cinder gives one text for all reasons.
+const NOT_DELETABLE: &str = "Invalid volume: Volume status must be available or error or error_restoring or \
+                             error_extending or error_managing and must not be migrating, attached, belong to a \
+                             group, have snapshots, awaiting a transfer, or be disassociated from snapshots after \
+                             volume transfer.";
+
+/// What a client asks for with a create.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewVolume {
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub metadata: Metadata,
+    /// In GiB; without it, the size of the snapshot that the volume is made from.
+    pub size: Option<u32>,
+    pub snapshot_id: Option<String>,
+    pub availability_zone: Option<String>,
+    pub volume_type: Option<String>,
+    pub multiattach: bool,
+}
+
+/// What a client changes with an update; the outer `None` leaves a field, the inner clears it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VolumeUpdate {
+    pub name: Option<Option<String>>,
+    pub description: Option<Option<String>>,
+    pub metadata: Option<Metadata>,
+}
+
+impl Service<'_> {
+    /// Makes a volume; the clock finishes it later.
+    ///
+    /// # Errors
+    ///
+    /// Not allowed, the snapshot is not there or not usable, no size, or over quota.
+    pub fn create_volume(&self, new: NewVolume) -> Result<Volume, Error> {
+        let project_id = self.caller.project()?.clone();
+        self.caller.allow(Rule::CreateVolume, &project_id)?;
+        let snapshot = new.snapshot_id.as_deref().map(|id| self.readable_snapshot(id)).transpose()?;
+        let size = size_of_new_volume(new.size, snapshot.as_ref())?;
+        let volume = Volume {
+            id: VolumeId::new(self.identifiers.uuid()),
+            project_id,
+            user_id: self.caller.user_id.clone(),
+            name: new.name,
+            description: new.description,
+            metadata: new.metadata,
+            size,
+            status: VolumeStatus::CREATING,
+            host: Some(HOST.to_owned()),
+            cluster_name: None,
+            availability_zone: Some(new.availability_zone.unwrap_or_else(|| ZONE.to_owned())),
+            attach_status: "detached".to_owned(),
+            migration_status: None,
+            volume_type: Some(new.volume_type.unwrap_or_else(|| DEFAULT_TYPE.to_owned())),
+            snapshot_id: snapshot.map(|snapshot| snapshot.id),
+            group_id: None,
+            bootable: false,
+            multiattach: new.multiattach,
+            created_at: self.now,
+            updated_at: None,
+            consumes_quota: true,
+            pending: Some(self.delays.begin(Completion::Create, self.now)),
+        };
+        let deployment = self.store.deployment()?;
+        let amounts = quota::amounts_of(Counted::Volumes, size, volume.volume_type.as_deref(), true);
+        self.store.create_volume(&volume, |record| {
+            self.admit(record, Counted::Volumes, &amounts, &deployment)?;
+            record.take(&amounts);
+            if let Some(pending) = volume.pending.filter(|pending| pending.schedule == Schedule::NextTick) {
+                record.schedule(AgendaItem::of_volume(&volume, pending.due));
+            }
+            Ok::<_, Error>(())
+        })?;
+        Ok(volume)
+    }
+
+    /// A volume.
+    ///
+    /// # Errors
+    ///
+    /// Not found; also for a volume that the caller may not read.
+    pub fn show_volume(&self, id: &str) -> Result<Volume, Error> {
+        self.readable_volume(id)
+    }
+
+    /// Changes name, description and metadata.
+    ///
+    /// # Errors
+    ///
+    /// Not found, or not allowed.
+    pub fn update_volume(&self, id: &str, update: &VolumeUpdate) -> Result<Volume, Error> {
+        let volume = self.readable_volume(id)?;
+        self.caller.allow(Rule::UpdateVolume, &volume.project_id)?;
+        self.change_volume(&volume, |mut volume| {
+            if let Some(name) = &update.name {
+                volume.name.clone_from(name);
+            }
+            if let Some(description) = &update.description {
+                volume.description.clone_from(description);
+            }
+            if let Some(metadata) = &update.metadata {
+                volume.metadata.clone_from(metadata);
+            }
+            volume.updated_at = Some(self.now);
+            Ok(Change::Write(volume.clone(), volume))
+        })
+    }
+
+    /// Starts the deletion of a volume, and with `cascade` of its snapshots.
+    ///
+    /// # Errors
+    ///
+    /// Not found, not allowed, or not deletable: by its state, by snapshots, or with `cascade` by one that is busy.
+    pub fn delete_volume(&self, id: &str, cascade: bool) -> Result<(), Error> {
+        let volume = self.readable_volume(id)?;
+        self.caller.allow(Rule::DeleteVolume, &volume.project_id)?;
+        let not_deletable = || Error::BadRequest(NOT_DELETABLE.to_owned());
+        let deletable_snapshots = |snapshots: &[Snapshot]| {
+            snapshots.is_empty()
+                || (cascade
+                    && snapshots
+                        .iter()
+                        .all(|snapshot| snapshot.may_be_deleted().is_ok() && self.caller.sees(&snapshot.project_id)))
+        };
+        if !volume.may_be_deleted() || !deletable_snapshots(&self.snapshots_of(&volume)?) {
+            return Err(not_deletable());
+        }
+        let pending = self.delays.begin(Completion::Remove, self.now);
+        self.store.schedule(&volume.project_id, &[AgendaItem::of_volume(&volume, pending.due)])?;
+        let before = self.change_volume(&volume, |mut volume| {
+            if !volume.may_be_deleted() {
+                return Err(not_deletable());
+            }
+            let before = volume.clone();
+            volume.enter(VolumeStatus::DELETING, Some(pending), self.now);
+            Ok(Change::Write(volume, before))
+        })?;
+
+        // A snapshot may have come since we looked. Whoever makes one looks at the volume once more after it is
+        // written, so one of the two sees the other; here we see it, and take the deletion back.
+        let snapshots = self.snapshots_of(&volume)?;
+        if !deletable_snapshots(&snapshots) {
+            self.change_volume(&volume, |_| Ok(Change::Write(before.clone(), ())))?;
+            return Err(not_deletable());
+        }
+        for snapshot in &snapshots {
+            self.begin_removal(snapshot, SnapshotStatus::Deleting, |snapshot| Ok(snapshot.may_be_deleted()?))?;
+        }
+        Ok(())
+    }
+
+    /// The snapshots of a volume, newest first, as they are now, whoever owns them.
+    fn snapshots_of(&self, volume: &Volume) -> Result<Vec<Snapshot>, Error> {
+        let records: Vec<ProjectRecord> = self
+            .store
+            .projects(&self.store.project_ids()?)?
+            .into_iter()
+            .filter(|record| record.project == volume.project_id || record.has_snapshots_of_other_projects_volumes)
+            .collect();
+        let mut listing = Listing::new(self.store, records, Kind::Snapshot, Direction::NewestFirst, None)
+            .of_volume(Some(volume.id.as_uuid()));
+        let mut snapshots = Vec::new();
+        loop {
+            let ids: Vec<Uuid> = listing.next(1_000)?.iter().map(|entry| entry.position.id).collect();
+            if ids.is_empty() {
+                return Ok(snapshots);
+            }
+            let rows = self.store.snapshots(&ids)?.into_iter().flatten();
+            snapshots.extend(rows.filter_map(|row| row.effective(self.now, Occasion::Reading)));
+        }
+    }
+
+    /// Changes a volume's row by compare-and-swap; `change` sees it as it is now, with what is due applied.
+    fn change_volume<R>(
+        &self,
+        volume: &Volume,
+        mut change: impl FnMut(Volume) -> Result<Change<Volume, R>, Error>,
+    ) -> Result<R, Error> {
+        self.store.update_volume(volume.id, |row| {
+            let row = row.and_then(|row| row.effective(self.now, Occasion::Reading));
+            change(row.ok_or_else(|| Error::VolumeNotFound(volume.id.to_string()))?)
+        })
+    }
+}
+
+fn size_of_new_volume(size: Option<u32>, snapshot: Option<&Snapshot>) -> Result<u32, Error> {
+    let Some(snapshot) = snapshot else {
+        return size.ok_or_else(|| {
+            Error::BadRequest(
+                "Invalid input received: Volume size 'None' must be an integer and greater than 0".to_owned(),
+            )
+        });
+    };
+    if snapshot.status != SnapshotStatus::Available {
+        let text = "Invalid snapshot: Originating snapshot status must be one of 'available' values";
+        return Err(Error::BadRequest(text.to_owned()));
+    }
+    match size {
+        Some(size) if size < snapshot.size => Err(Error::BadRequest(format!(
+            "Invalid input received: Volume size '{size}'GB cannot be smaller than the snapshot size {}GB. They must be \
+             >= original snapshot size.",
+            snapshot.size
+        ))),
+        Some(size) => Ok(size),
+        None => Ok(snapshot.size),
+    }
+}

@@ -1,0 +1,186 @@
+//! The Spin variables of this service, read and checked (`design/contract.md`, "Configuration").
+//!
+//! `spin.toml` hands the variables that are not secret to the component as one text, a `name=value` a line, because
+//! each variable costs a call of the host and a fresh instance serves every request. Secrets come singly and only
+//! where they are needed.
+
+use std::collections::BTreeMap;
+
+use crate::domain::Progression;
+use crate::domain::lifecycle::Delays;
+use crate::domain::quota::Amounts;
+
+/// The variable that holds all others that are not secret.
+pub const SETTINGS: &str = "settings";
+/// The secret that opens the operator's routes.
+pub const OPS_TOKEN: &str = "ops_token";
+
+/// Where variables come from; the shell asks Spin.
+pub trait Variables {
+    /// The value of a component variable; the error is a text for the log.
+    ///
+    /// # Errors
+    ///
+    /// A text that says why the host has no such variable.
+    fn get(&self, name: &str) -> Result<String, String>;
+}
+
+/// A variable that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("variable {name}: {reason}")]
+pub struct SettingsError {
+    /// The variable as an operator knows it.
+    pub name: String,
+    reason: String,
+}
+
+/// Who says who a caller is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthMode {
+    /// Everybody is an administrator of the project they name.
+    NoAuth,
+    /// A trusted front has authenticated and passes the identity in headers.
+    Headers,
+}
+
+/// The settings in force.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    pub auth_mode: AuthMode,
+    /// Named to clients that lack a token.
+    pub keystone_url: String,
+    pub delays: Delays,
+    /// Default limits by resource.
+    pub quotas: Amounts,
+    /// The largest page.
+    pub max_limit: usize,
+}
+
+impl Settings {
+    /// Reads and checks every setting.
+    ///
+    /// # Errors
+    ///
+    /// Names the first variable that is missing, unknown or wrong.
+    pub fn read(variables: &dyn Variables) -> Result<Self, SettingsError> {
+        let text = variables.get(SETTINGS).map_err(|reason| refused(SETTINGS, reason))?;
+        Self::parse(&text)
+    }
+
+    fn parse(text: &str) -> Result<Self, SettingsError> {
+        let mut values: BTreeMap<&str, &str> = BTreeMap::new();
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (name, value) =
+                line.split_once('=').ok_or_else(|| refused(SETTINGS, format!("'{line}' is not name=value")))?;
+            values.insert(name.trim(), value.trim());
+        }
+        let mut take = |name: &'static str| {
+            values.remove(name).map(|value| (name, value)).ok_or_else(|| refused(name, "is missing".to_owned()))
+        };
+        let settings = Self {
+            auth_mode: choice(take("auth_mode")?, &[("noauth", AuthMode::NoAuth), ("headers", AuthMode::Headers)])?,
+            keystone_url: take("keystone_url")?.1.to_owned(),
+            delays: Delays {
+                progression: choice(
+                    take("progression")?,
+                    &[
+                        ("time", Progression::Time),
+                        ("immediate", Progression::Immediate),
+                        ("manual", Progression::Manual),
+                    ],
+                )?,
+                create_seconds: seconds(take("create_seconds")?)?,
+                delete_seconds: seconds(take("delete_seconds")?)?,
+                give_up_seconds: seconds(take("give_up_seconds")?)?,
+            },
+            quotas: Amounts::from([
+                ("snapshots".to_owned(), limit(take("quota_snapshots")?)?),
+                ("gigabytes".to_owned(), limit(take("quota_gigabytes")?)?),
+            ]),
+            max_limit: page_limit(take("max_limit")?)?,
+        };
+        match values.keys().next() {
+            Some(unknown) => Err(refused(unknown, "is not a setting of this release".to_owned())),
+            None => Ok(settings),
+        }
+    }
+}
+
+fn refused(name: &str, reason: String) -> SettingsError {
+    SettingsError { name: name.to_owned(), reason }
+}
+
+fn choice<T: Copy>((name, value): (&str, &str), choices: &[(&str, T)]) -> Result<T, SettingsError> {
+    choices.iter().find(|(word, _)| *word == value).map(|(_, choice)| *choice).ok_or_else(|| {
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        refused(name, format!("'{value}' is none of {}", words.join(", ")))
+    })
+}
+
+fn seconds((name, value): (&str, &str)) -> Result<f64, SettingsError> {
+    match value.parse::<f64>() {
+        Ok(seconds) if seconds >= 0.0 && seconds.is_finite() => Ok(seconds),
+        _ => Err(refused(name, format!("'{value}' is not a number of seconds of zero or more"))),
+    }
+}
+
+fn limit((name, value): (&str, &str)) -> Result<i64, SettingsError> {
+    match value.parse::<i64>() {
+        Ok(limit) if limit >= -1 => Ok(limit),
+        _ => Err(refused(name, format!("'{value}' is not a limit: a whole number, or -1 for none"))),
+    }
+}
+
+fn page_limit((name, value): (&str, &str)) -> Result<usize, SettingsError> {
+    match value.parse::<u32>() {
+        Ok(limit) if limit > 0 => Ok(limit as usize),
+        _ => Err(refused(name, format!("'{value}' is not a whole number above zero"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULTS: &str = "auth_mode=noauth\nkeystone_url=\nprogression=time\ncreate_seconds=2\ndelete_seconds=1\n\
+                            give_up_seconds=3600\nquota_snapshots=10\nquota_gigabytes=1000\nmax_limit=1000\n";
+
+    #[test]
+    fn the_defaults_are_read() {
+        let settings = Settings::parse(DEFAULTS).expect("settings");
+        assert_eq!(settings.auth_mode, AuthMode::NoAuth);
+        assert_eq!(settings.delays.progression, Progression::Time);
+        assert_eq!(settings.max_limit, 1000);
+    }
+
+    #[test]
+    fn a_bad_variable_is_named() {
+        let cases = [
+            ("auth_mode=noauth", "auth_mode=open", "variable auth_mode: 'open' is none of noauth, headers"),
+            ("progression=time", "progression=", "variable progression: '' is none of time, immediate, manual"),
+            (
+                "create_seconds=2",
+                "create_seconds=-1",
+                "variable create_seconds: '-1' is not a number of seconds of zero or more",
+            ),
+            (
+                "delete_seconds=1",
+                "delete_seconds=NaN",
+                "variable delete_seconds: 'NaN' is not a number of seconds of zero or more",
+            ),
+            (
+                "quota_snapshots=10",
+                "quota_snapshots=-2",
+                "variable quota_snapshots: '-2' is not a limit: a whole number, or -1 for none",
+            ),
+            ("max_limit=1000", "max_limit=0", "variable max_limit: '0' is not a whole number above zero"),
+            ("max_limit=1000", "", "variable max_limit: is missing"),
+            ("max_limit=1000", "max_limit=1\nfoo=1", "variable foo: is not a setting of this release"),
+        ];
+        for (line, replacement, expected) in cases {
+            let text = DEFAULTS.replace(line, replacement);
+            let error = Settings::parse(&text).expect_err(replacement);
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Sends one vector and compares the answer, header by header and row by row.
+
+use http::{HeaderMap, Request, Response};
+use serde_json::{Map, Value, json};
+
+use crate::support::{Service, json, text};
+
+/// The vectors of the file.
+pub fn vectors() -> Vec<Value> {
+    let file = include_str!("test-vectors.json");
+    let mut document: Value = serde_json::from_str(file).expect("the vectors are JSON");
+    match document["vectors"].take() {
+        Value::Array(vectors) => vectors,
+        other => panic!("vectors are a list, not {other}"),
+    }
+}
+
+/// What a replay found.
+pub struct Report {
+    total: usize,
+    /// The vectors that differ, each with the first difference.
+    pub failures: Vec<(String, String)>,
+}
+
+impl Report {
+    /// Prints how many agree, and each that does not.
+    pub fn print(&self, name: &str) {
+        for (id, difference) in &self.failures {
+            println!("{id}: {difference}");
+        }
+        println!("{name}: {} of {}", self.total - self.failures.len(), self.total);
+    }
+}
+
+/// Replays vectors, each on a service of its own.
+pub fn run<S: Service>(vectors: &[Value], mut service: impl FnMut() -> S) -> Report {
+    let mut failures = Vec::new();
+    for vector in vectors {
+        if let Err(difference) = replay(vector, &service()) {
+            failures.push((vector["id"].as_str().unwrap_or("?").to_owned(), difference));
+        }
+    }
+    Report { total: vectors.len(), failures }
+}
+
+fn replay(vector: &Value, service: &impl Service) -> Result<(), String> {
+    service.put_state(&vector["setup"]);
+    let answer = service.send(request(vector));
+    let expected = &vector["expect"];
+    match vector.get("recommended") {
+        Some(recommended) => compare_recommended(recommended, expected, &answer)?,
+        None => compare(expected, &answer)?,
+    }
+    compare_rows(expected, service)
+}
+
+fn request(vector: &Value) -> Request<Vec<u8>> {
+    let recorded = &vector["request"];
+    let path = recorded["path"].as_str().expect("a path");
+    let mut request = Request::builder()
+        .method(recorded["method"].as_str().expect("a method"))
+        .uri(format!("http://cinder.example.com:8776{}", encoded(path)))
+        .header("host", "cinder.example.com:8776");
+    let role = vector["role"].as_str().expect("a role");
+    if role != "none" {
+        let roles = match role {
+            "admin" | "unscoped_admin" => "admin,member,reader",
+            "member" | "unscoped" => "member,reader",
+            "reader" => "reader",
+            _ => "",
+        };
+        request = request
+            .header("x-identity-status", "Confirmed")
+            .header("x-user-id", "c1000000000000000000000000000001")
+            .header("x-roles", roles);
+        if !role.starts_with("unscoped") {
+            request = request.header("x-project-id", "a1000000000000000000000000000001");
+        }
+    }
+    let body = if let Some(body) = recorded.get("body") {
+        body.to_string().into_bytes()
+    } else if let Some(raw) = recorded.get("raw_body") {
+        raw.as_str().expect("a text").as_bytes().to_vec()
+    } else if let Some(build) = recorded.get("raw_body_build") {
+        let part = |name: &str| build[name].as_str().expect("a text");
+        let count = usize::try_from(build["count"].as_u64().expect("a count")).expect("small");
+        format!("{}{}{}", part("head"), part("repeat").repeat(count), part("tail")).into_bytes()
+    } else {
+        Vec::new()
+    };
+    let headers = recorded["headers"].as_object().expect("headers");
+    let names_type = headers.keys().any(|name| name.eq_ignore_ascii_case("content-type"));
+    if !body.is_empty() && !names_type {
+        request = request.header("content-type", "application/json");
+    }
+    for (name, value) in headers {
+        if let Some(value) = value.as_str() {
+            request = request.header(name, value);
+        }
+    }
+    request.body(body).expect("a request")
+}
+
+/// Vectors write some characters bare that a client sends encoded.
+fn encoded(path: &str) -> String {
+    let mut encoded = String::new();
+    for byte in path.bytes() {
+        match byte {
+            b'!'..=b'~' if !b"\"<>\\^`{|}".contains(&byte) => encoded.push(char::from(byte)),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+/// A defect of Cinder, answered as the specification recommends.
+fn compare_recommended(recommended: &Value, expected: &Value, answer: &Response<Vec<u8>>) -> Result<(), String> {
+    compare_value("status", &recommended["status"], &json!(answer.status().as_u16()))?;
+    if let Some(key) = recommended.get("fault_key").and_then(Value::as_str) {
+        let fault = json(answer);
+        if fault.get(key).is_none() {
+            return Err(format!("fault key: expected {key}, got {fault}"));
+        }
+    } else if recommended["status"] == expected["status"] && expected.get("body").is_none() {
+        compare(expected, answer)?;
+    }
+    Ok(())
+}
+
+fn compare(expected: &Value, answer: &Response<Vec<u8>>) -> Result<(), String> {
+    let shown = || text(answer).chars().take(600).collect::<String>();
+    compare_value("status", &expected["status"], &json!(answer.status().as_u16()))
+        .map_err(|difference| format!("{difference}; {}", shown()))?;
+    if let Some(body) = expected.get("body") {
+        compare_value("body", body, &json(answer))?;
+    }
+    if let Some(part) = expected.get("body_contains") {
+        contains("body", part, &json(answer))?;
+    }
+    if expected.get("body_empty").is_some() && !answer.body().is_empty() {
+        return Err(format!("body: expected nothing, got {}", shown()));
+    }
+    if let Some(body) = expected.get("body_text").and_then(Value::as_str)
+        && text(answer).trim() != body.trim()
+    {
+        return Err(format!("body: expected {body:?}, got {}", shown()));
+    }
+    if let Some(key) = expected.get("fault_key").and_then(Value::as_str) {
+        let document = json(answer);
+        let fault = document.get(key).ok_or_else(|| format!("fault key: expected {key}, got {}", shown()))?;
+        compare_value("code", &expected["status"], &fault["code"])?;
+        let message = fault["message"].as_str().unwrap_or_default();
+        let informative = expected.get("schema_text").is_some();
+        if let Some(text) = expected.get("message").and_then(Value::as_str)
+            && !informative
+            && message != text
+        {
+            return Err(format!("message: expected {text:?}, got {message:?}"));
+        }
+        if let Some(prefix) = expected.get("message_prefix").and_then(Value::as_str)
+            && !informative
+            && !message.starts_with(prefix)
+        {
+            return Err(format!("message: expected {prefix:?}..., got {message:?}"));
+        }
+        for (name, value) in expected.get("fault_extra").and_then(Value::as_object).into_iter().flatten() {
+            compare_value(name, value, &fault[name])?;
+        }
+    }
+    compare_headers(expected, answer.headers())
+}
+
+fn compare_headers(expected: &Value, headers: &HeaderMap) -> Result<(), String> {
+    let own = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let wanted = expected["headers"].as_object().cloned().unwrap_or_default();
+    for (name, value) in &wanted {
+        // Where Keystone is stands in a variable that the vectors do not set.
+        let value = value.as_str().unwrap_or_default().replace("<www_authenticate_uri>", "");
+        if own(name) != Some(&value) {
+            return Err(format!("header {name}: expected {value:?}, got {:?}", own(name)));
+        }
+    }
+    for name in ["OpenStack-API-Version", "Vary", "Retry-After"] {
+        if !wanted.contains_key(name) && headers.contains_key(name) {
+            return Err(format!("header {name}: expected none, got {:?}", own(name)));
+        }
+    }
+    let ids: Vec<&str> =
+        expected["request_id_headers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    for name in ["x-openstack-request-id", "x-compute-request-id"] {
+        if ids.contains(&name) != headers.contains_key(name) {
+            return Err(format!("header {name}: expected {}, got {:?}", ids.contains(&name), own(name)));
+        }
+    }
+    match own("x-openstack-request-id").and_then(|id| id.strip_prefix("req-")) {
+        Some(id) if is_uuid(id) => Ok(()),
+        _ => Err(format!("header x-openstack-request-id: got {:?}", own("x-openstack-request-id"))),
+    }
+}
+
+/// Compares the stored rows with those that Cinder had after the call.
+fn compare_rows(expected: &Value, service: &impl Service) -> Result<(), String> {
+    let wants = |name: &str| expected.get(name).filter(|wanted| !wanted.is_null());
+    if ["after_snapshots", "after_volumes", "after_quota_usage"].iter().all(|name| wants(name).is_none()) {
+        return Ok(());
+    }
+    let state = service.state();
+    if let Some(Value::Array(rows)) = wants("after_snapshots") {
+        let mut rows = rows.clone();
+        let mut own: Vec<Value> = state["snapshots"].as_array().cloned().unwrap_or_default();
+        for list in [&mut rows, &mut own] {
+            list.sort_by_key(|row| row["id"].to_string());
+        }
+        if rows.len() != own.len() {
+            return Err(format!("rows: expected {}, got {}", rows.len(), own.len()));
+        }
+        for (row, own) in rows.iter().zip(&own) {
+            for (name, value) in row.as_object().into_iter().flatten() {
+                let actual =
+                    if name == "updated_at_set" { json!(!own["updated_at"].is_null()) } else { own[name].clone() };
+                compare_value(&format!("row {name}"), value, &actual)?;
+            }
+        }
+    }
+    for (id, status) in wants("after_volumes").and_then(Value::as_object).into_iter().flatten() {
+        let volumes = state["volumes"].as_array().into_iter().flatten();
+        let own = volumes.clone().find(|volume| volume["id"] == json!(id)).map(|volume| volume["status"].clone());
+        compare_value(&format!("volume {id}"), status, &own.unwrap_or_default())?;
+    }
+    if let Some(usage) = wants("after_quota_usage") {
+        compare_value("quota usage", usage, &state["quota_usage"]["a1000000000000000000000000000001"])?;
+    }
+    Ok(())
+}
+
+/// Whether two values are equal, with the placeholders of the vectors on the expected side.
+fn compare_value(name: &str, expected: &Value, actual: &Value) -> Result<(), String> {
+    let differs = || Err(format!("{name}: expected {expected}, got {actual}"));
+    match (expected, actual) {
+        (Value::String(expected), Value::String(actual)) if matches_text(expected, actual) => Ok(()),
+        (Value::Array(one), Value::Array(two)) if one.len() == two.len() => {
+            one.iter().zip(two).try_for_each(|(one, two)| compare_value(name, one, two))
+        }
+        (Value::Object(one), Value::Object(two)) => {
+            if one.keys().collect::<Vec<_>>() != two.keys().collect::<Vec<_>>() {
+                return Err(format!("{name}: expected the keys {:?}, got {:?}", keys(one), keys(two)));
+            }
+            one.iter().try_for_each(|(key, value)| compare_value(&format!("{name}.{key}"), value, &two[key]))
+        }
+        _ if expected == actual => Ok(()),
+        _ => differs(),
+    }
+}
+
+fn keys(object: &Map<String, Value>) -> Vec<&String> {
+    object.keys().collect()
+}
+
+/// Whether everything expected is there; more may be.
+fn contains(name: &str, expected: &Value, actual: &Value) -> Result<(), String> {
+    match (expected, actual) {
+        // The list of extensions is named by its aliases.
+        (Value::Object(one), Value::Object(two)) if one.contains_key("extensions_aliases") => {
+            let own: Vec<&Value> =
+                two["extensions"].as_array().into_iter().flatten().map(|own| &own["alias"]).collect();
+            let mut wanted = one["extensions_aliases"].as_array().into_iter().flatten();
+            match wanted.find(|alias| !own.contains(alias)) {
+                Some(missing) => Err(format!("{name}: no extension {missing}")),
+                None => Ok(()),
+            }
+        }
+        (Value::Object(one), Value::Object(two)) => one.iter().try_for_each(|(key, value)| {
+            let own = two.get(key).ok_or_else(|| format!("{name}.{key}: missing"))?;
+            contains(&format!("{name}.{key}"), value, own)
+        }),
+        (Value::Array(one), Value::Array(two)) if one.len() == two.len() => {
+            one.iter().zip(two).try_for_each(|(one, two)| contains(name, one, two))
+        }
+        _ => compare_value(name, expected, actual),
+    }
+}
+
+/// Whether a text is what a text with placeholders asks for.
+fn matches_text(expected: &str, actual: &str) -> bool {
+    match expected {
+        "$now" => actual.len() == 26 && actual.is_ascii() && !actual.ends_with('Z') && actual.as_bytes()[10] == b'T',
+        _ => match expected.split_once("$uuid") {
+            Some((before, after)) => {
+                actual.strip_prefix(before).and_then(|rest| rest.strip_suffix(after)).is_some_and(is_uuid)
+            }
+            None => expected == actual,
+        },
+    }
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.char_indices().all(|(at, character)| match at {
+            8 | 13 | 18 | 23 => character == '-',
+            _ => character.is_ascii_digit() || ('a'..='f').contains(&character),
+        })
+}

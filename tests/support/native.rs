@@ -1,0 +1,114 @@
+//! The core alone, on a store in memory, at a time that the test sets.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use http::{Request, Response};
+use uuid::Uuid;
+use volume_snapshots::api::{self, Body, Environment};
+use volume_snapshots::domain::Timestamp;
+use volume_snapshots::settings::{OPS_TOKEN, SETTINGS, Variables};
+use volume_snapshots::store::{Identifiers, MemoryKeyValue};
+
+use super::Service;
+
+/// Ids that count up, so that a failure can be repeated; they have the form of random ones.
+#[derive(Debug, Default)]
+pub struct CountingIdentifiers(AtomicU64);
+
+impl Identifiers for CountingIdentifiers {
+    fn uuid(&self) -> Uuid {
+        let number = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+        Uuid::from_u128(0x1000_0000_0000_4000_8000_0000_0000_0000 | u128::from(number))
+    }
+}
+
+/// The variables of `spin.toml`, with changes.
+#[derive(Debug, Clone)]
+pub struct TestVariables(Vec<(&'static str, String)>);
+
+impl Default for TestVariables {
+    fn default() -> Self {
+        let defaults = [
+            ("auth_mode", "noauth"),
+            ("keystone_url", ""),
+            ("progression", "time"),
+            ("create_seconds", "2"),
+            ("delete_seconds", "1"),
+            ("give_up_seconds", "3600"),
+            ("quota_snapshots", "10"),
+            ("quota_gigabytes", "1000"),
+            ("max_limit", "1000"),
+        ];
+        Self(defaults.map(|(name, value)| (name, value.to_owned())).to_vec())
+    }
+}
+
+impl TestVariables {
+    /// The same with another value.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        let place = self.0.iter_mut().find(|(own, _)| *own == name).expect("a variable of spin.toml");
+        value.clone_into(&mut place.1);
+        self
+    }
+}
+
+impl Variables for TestVariables {
+    fn get(&self, name: &str) -> Result<String, String> {
+        match name {
+            SETTINGS => Ok(self.0.iter().map(|(name, value)| format!("{name}={value}\n")).collect()),
+            OPS_TOKEN => Ok(super::OPS_TOKEN.to_owned()),
+            _ => Err(format!("no variable '{name}'")),
+        }
+    }
+}
+
+/// The core with all that it is given.
+#[derive(Debug, Default)]
+pub struct NativeService {
+    pub key_value: MemoryKeyValue,
+    identifiers: CountingIdentifiers,
+    pub variables: TestVariables,
+    /// Microseconds since the epoch.
+    now: AtomicI64,
+    pub log: RefCell<Vec<String>>,
+}
+
+impl NativeService {
+    /// With other variables.
+    pub fn with_variables(variables: TestVariables) -> Self {
+        let service = Self { variables, ..Self::default() };
+        service.set_now(Timestamp::from_seconds(1_790_000_000));
+        service
+    }
+
+    /// Sets the clock.
+    pub fn set_now(&self, now: Timestamp) {
+        self.now.store(now.microseconds(), Ordering::Relaxed);
+    }
+
+    /// What the clock says.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_microseconds(self.now.load(Ordering::Relaxed))
+    }
+
+    /// Moves the clock on.
+    pub fn advance(&self, seconds: f64) {
+        self.set_now(self.now().plus_seconds(seconds));
+    }
+}
+
+impl Service for NativeService {
+    fn send(&self, request: Request<Vec<u8>>) -> Response<Vec<u8>> {
+        let environment = Environment {
+            key_value: &self.key_value,
+            identifiers: &self.identifiers,
+            variables: &self.variables,
+            now: self.now(),
+            log: &|line| self.log.borrow_mut().push(line.to_owned()),
+        };
+        let limit = api::largest_body(request.uri().path());
+        let request = request.map(|body| if body.len() > limit { Body::TooLarge } else { Body::Complete(body) });
+        api::handle(&request, &environment)
+    }
+}
