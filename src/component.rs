@@ -1,34 +1,278 @@
-//! The shell.
+//! The shell: the only code that knows Spin. It turns the two exports of the component into calls of the core, and
+//! hands the core Spin's key-value store, clock, randomness and variables.
+//!
+//! It must not know the API: what a path, a body or a status means is none of its business.
 
+use std::cell::OnceCell;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use spin_sdk::http::{Headers, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam};
+use spin_sdk::{http_component, variables};
+use uuid::Uuid;
+
+use crate::api::{self, Body, Environment};
+use crate::domain::Timestamp;
+use crate::settings::Variables;
+use crate::store::key_value::{ReadToSwap, Swap};
+use crate::store::{Identifiers, KeyValue, Store, StoreError};
+use crate::tick::{self, Moment};
+
+use bindings::wasi::keyvalue::{atomics, batch, store};
+
+/// The bindings of `wit/world.wit`, beside those that spin-sdk brings.
 mod bindings {
+    #![expect(clippy::all, clippy::pedantic, unsafe_code, reason = "generated")]
+
     wit_bindgen::generate!({ path: "wit", world: "scheduled", generate_all });
+
     pub(super) struct Component;
     export!(Component);
 }
 
-use bindings::wasi::keyvalue::{atomics, batch, store};
-use spin_sdk::http::{IncomingRequest, IntoResponse, Request, Response};
-use spin_sdk::http_component;
+/// The label of the store in `spin.toml`.
+const STORE: &str = "default";
+
+/// How often a call is tried again that another process has locked out.
+const LOCKED_ATTEMPTS: u32 = 8;
+
+/// How many bytes of a body are asked for at once.
+const CHUNK: u64 = 64 * 1024;
 
 impl bindings::Guest for bindings::Component {
-    fn handle_cron_event(metadata: bindings::Metadata) -> Result<(), bindings::Error> {
-        let bucket = store::open("default").map_err(|e| bindings::Error::Other(format!("{e:?}")))?;
-        bucket
-            .set("tick", metadata.timestamp.to_string().as_bytes())
-            .map_err(|e| bindings::Error::Other(format!("{e:?}")))?;
-        Ok(())
+    /// The scheduled export. It takes the time from the clock, which is finer than the trigger's whole seconds and is
+    /// what requests use.
+    fn handle_cron_event(_metadata: bindings::Metadata) -> Result<(), bindings::Error> {
+        let key_value = SpinKeyValue::default();
+        let report = tick::run(&Store::new(&key_value, &RandomIdentifiers), Moment::scheduled(now()));
+        report.map(drop).map_err(|error| bindings::Error::Other(error.to_string()))
     }
 }
 
 #[http_component]
-fn handle(request: Request) -> Response {
-    let bucket = store::open("default").unwrap();
-    let n = atomics::increment(&bucket, "hits", 1).unwrap();
-    let cas = atomics::Cas::new(&bucket, "cas").unwrap();
-    let old = cas.current().unwrap();
-    let swapped = atomics::swap(cas, n.to_string().as_bytes()).is_ok();
-    batch::set_many(&bucket, &[("a".to_string(), b"1".to_vec())]).unwrap();
-    let many = batch::get_many(&bucket, &["a".to_string(), "tick".to_string()]).unwrap();
-    let mode = spin_sdk::variables::get("auth_mode");
-    Response::builder().status(200).body(format!("{} {n} {old:?} {swapped} {many:?} {mode:?}\n", request.uri())).build()
+fn handle(request: IncomingRequest, response_out: ResponseOutparam) {
+    let answer = match read(request) {
+        Some(request) => {
+            let environment = Environment {
+                key_value: &SpinKeyValue::default(),
+                identifiers: &RandomIdentifiers,
+                variables: &SpinVariables,
+                now: now(),
+                log: &|line| eprintln!("{line}"),
+            };
+            api::handle(&request, &environment)
+        }
+        None => {
+            // Spin has parsed this request already, so what cannot be read here is no HTTP that a client meant.
+            let mut answer = Response::new(Vec::new());
+            *answer.status_mut() = http::StatusCode::BAD_REQUEST;
+            answer
+        }
+    };
+    write(answer, response_out);
+}
+
+/// Reads a request, of its body no more than the core wants.
+fn read(request: IncomingRequest) -> Option<Request<Body>> {
+    let method = match request.method() {
+        Method::Other(name) => http::Method::from_bytes(name.as_bytes()).ok()?,
+        known => known.to_string().parse().ok()?,
+    };
+    let uri: http::Uri = request.uri().parse().ok()?;
+    let mut headers = HeaderMap::new();
+    for (name, value) in request.headers().entries() {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(&value)) {
+            headers.append(name, value);
+        }
+    }
+    let body = read_body(&request, api::largest_body(uri.path()));
+    let mut core_request = Request::new(body);
+    *core_request.method_mut() = method;
+    *core_request.uri_mut() = uri;
+    *core_request.headers_mut() = headers;
+    Some(core_request)
+}
+
+fn read_body(request: &IncomingRequest, largest: usize) -> Body {
+    let mut bytes = Vec::new();
+    let Ok(body) = request.consume() else { return Body::Complete(bytes) };
+    let Ok(stream) = body.stream() else { return Body::Complete(bytes) };
+    // A failure ends the body as its end does: what is cut short is no JSON any more, and is refused as such.
+    while let Ok(chunk) = stream.blocking_read(CHUNK) {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > largest {
+            return Body::TooLarge;
+        }
+    }
+    Body::Complete(bytes)
+}
+
+/// Writes an answer. A client that has gone away is nobody's fault, so failures end the writing and nothing else.
+fn write(answer: Response<Vec<u8>>, response_out: ResponseOutparam) {
+    let entries: Vec<(String, Vec<u8>)> = answer
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+        .collect();
+    // Names and values come from the `http` crate, which holds them to the same rules, so none is refused.
+    let response = OutgoingResponse::new(Headers::from_list(&entries).unwrap_or_else(|_| Headers::new()));
+    if response.set_status_code(answer.status().as_u16()).is_err() {
+        eprintln!("the status {} cannot be sent", answer.status());
+    }
+    let Ok(body) = response.body() else { return };
+    response_out.set(response);
+    if let Ok(stream) = body.write() {
+        let mut rest = answer.body().as_slice();
+        while !rest.is_empty() {
+            let Ok(room) = stream.check_write() else { return };
+            let (chunk, later) = rest.split_at(rest.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
+            if chunk.is_empty() {
+                stream.subscribe().block();
+            } else if stream.write(chunk).is_err() {
+                return;
+            }
+            rest = later;
+        }
+        if stream.blocking_flush().is_err() {
+            return;
+        }
+    }
+    if let Err(error) = OutgoingBody::finish(body, None) {
+        eprintln!("the answer did not arrive whole: {error:?}");
+    }
+}
+
+/// What the clock says; a clock before 1970 counts as 1970.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_microseconds(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+struct RandomIdentifiers;
+
+impl Identifiers for RandomIdentifiers {
+    fn uuid(&self) -> Uuid {
+        Uuid::new_v4()
+    }
+}
+
+struct SpinVariables;
+
+impl Variables for SpinVariables {
+    fn get(&self, name: &str) -> Result<String, String> {
+        variables::get(name).map_err(|error| error.to_string())
+    }
+}
+
+/// Spin's key-value store, opened when it is first needed.
+#[derive(Default)]
+struct SpinKeyValue {
+    bucket: OnceCell<store::Bucket>,
+}
+
+impl SpinKeyValue {
+    fn bucket(&self) -> Result<&store::Bucket, StoreError> {
+        if let Some(bucket) = self.bucket.get() {
+            return Ok(bucket);
+        }
+        let bucket = store::open(STORE).map_err(failed)?;
+        Ok(self.bucket.get_or_init(|| bucket))
+    }
+
+    /// Makes a call again while another process has the database locked; it has had no effect then.
+    fn retry<T>(&self, call: impl Fn(&store::Bucket) -> Result<T, store::Error>) -> Result<T, StoreError> {
+        let bucket = self.bucket()?;
+        for attempt in 0..LOCKED_ATTEMPTS {
+            match call(bucket) {
+                Err(error) if is_locked(&error) => self.pause(attempt),
+                result => return result.map_err(failed),
+            }
+        }
+        call(bucket).map_err(failed)
+    }
+}
+
+fn failed(error: store::Error) -> StoreError {
+    StoreError::Failed(match error {
+        store::Error::NoSuchStore => format!("there is no store '{STORE}'"),
+        store::Error::AccessDenied => format!("spin.toml gives no access to the store '{STORE}'"),
+        store::Error::Other(text) => text,
+    })
+}
+
+fn is_locked(error: &store::Error) -> bool {
+    matches!(error, store::Error::Other(text) if text.contains("database is locked"))
+}
+
+/// An empty value stands for none; see [`KeyValue::get`].
+fn present(value: Option<Vec<u8>>) -> Option<Vec<u8>> {
+    value.filter(|bytes| !bytes.is_empty())
+}
+
+impl KeyValue for SpinKeyValue {
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.retry(|bucket| bucket.get(key)).map(present)
+    }
+
+    /// Backends leave out absent keys, drop repeated ones and keep no order, and one has no such call at all
+    /// (`design/spin-facts.md`), so the answer is put in order here and single reads stand in where it fails.
+    fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let one_by_one = || keys.iter().map(|key| self.get(key)).collect();
+        if keys.len() < 2 {
+            return one_by_one();
+        }
+        let Ok(found) = self.retry(|bucket| batch::get_many(bucket, keys)) else { return one_by_one() };
+        let mut found: std::collections::HashMap<String, Option<Vec<u8>>> = found.into_iter().collect();
+        Ok(keys.iter().map(|key| present(found.remove(key).flatten())).collect())
+    }
+
+    fn set_many(&self, entries: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
+        match entries {
+            [(key, value)] => self.retry(|bucket| bucket.set(key, value)),
+            entries => self.retry(|bucket| batch::set_many(bucket, entries)),
+        }
+    }
+
+    fn delete_many(&self, keys: &[String]) -> Result<(), StoreError> {
+        match keys {
+            [key] => self.retry(|bucket| bucket.delete(key)),
+            keys => self.retry(|bucket| batch::delete_many(bucket, keys)),
+        }
+    }
+
+    fn keys(&self) -> Result<Vec<String>, StoreError> {
+        self.retry(|bucket| bucket.list_keys(None)).map(|answer| answer.keys)
+    }
+
+    fn increment(&self, key: &str, delta: i64) -> Result<i64, StoreError> {
+        self.retry(|bucket| atomics::increment(bucket, key, delta))
+    }
+
+    fn read_to_swap<'a>(&'a self, key: &str) -> Result<ReadToSwap<'a>, StoreError> {
+        let cas = self.retry(|bucket| atomics::Cas::new(bucket, key))?;
+        let value = self.retry(|_| cas.current())?;
+        Ok(ReadToSwap { value: present(value), handle: Box::new(SpinSwap(cas)) })
+    }
+
+    /// Waits 2 to 4 ms, then twice as long with each attempt, up to about a quarter of a second. The half that is
+    /// random keeps writers that met once from meeting again.
+    fn pause(&self, attempt: u32) {
+        let longest = 4_000_u64 << attempt.min(6);
+        let microseconds = longest / 2 + RandomIdentifiers.number() % (longest / 2);
+        std::thread::sleep(Duration::from_micros(microseconds));
+    }
+}
+
+struct SpinSwap(atomics::Cas);
+
+impl Swap for SpinSwap {
+    fn swap(self: Box<Self>, value: &[u8]) -> Result<bool, StoreError> {
+        match atomics::swap(self.0, value) {
+            Ok(()) => Ok(true),
+            Err(atomics::CasError::CasFailed(_)) => Ok(false),
+            // A locked database has written nothing: that is a lost race and no failure.
+            Err(atomics::CasError::StoreError(error)) if is_locked(&error) => Ok(false),
+            Err(atomics::CasError::StoreError(error)) => Err(failed(error)),
+        }
+    }
 }

@@ -2,8 +2,8 @@
 //! through which a guest reaches them.
 //!
 //! Nothing here knows what keys and values mean. A [`Store`] copies the behaviour of one of Spin's stores, its flaws
-//! included, so that a test sees what a user of Spin gets; `spin-facts.md` holds the truth table. A store that behaves
-//! as Redis does would be one more implementation of the trait.
+//! included, so that a test sees what a user of Spin gets; `tests/key_value_truth_table.rs` lists it. A store that
+//! behaves as Spin's Redis store does would be one more implementation of the trait.
 
 use std::fmt;
 
