@@ -109,11 +109,8 @@ fn read_body(request: &IncomingRequest, largest: usize) -> Body {
 
 /// Writes an answer. A client that has gone away is nobody's fault, so failures end the writing and nothing else.
 fn write(answer: Response<Vec<u8>>, response_out: ResponseOutparam) {
-    let entries: Vec<(String, Vec<u8>)> = answer
-        .headers()
-        .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
-        .collect();
+    let entries: Vec<(String, Vec<u8>)> =
+        answer.headers().iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
     // Names and values come from the `http` crate, which holds them to the same rules, so none is refused.
     let response = OutgoingResponse::new(Headers::from_list(&entries).unwrap_or_else(|_| Headers::new()));
     if response.set_status_code(answer.status().as_u16()).is_err() {

@@ -4,8 +4,6 @@
 //! each variable costs a call of the host and a fresh instance serves every request. Secrets come singly and only
 //! where they are needed.
 
-use std::collections::BTreeMap;
-
 use crate::domain::Progression;
 use crate::domain::lifecycle::Delays;
 use crate::domain::quota::Amounts;
@@ -68,14 +66,15 @@ impl Settings {
     }
 
     fn parse(text: &str) -> Result<Self, SettingsError> {
-        let mut values: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut values: Vec<(&str, &str)> = Vec::new();
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (name, value) =
                 line.split_once('=').ok_or_else(|| refused(SETTINGS, format!("'{line}' is not name=value")))?;
-            values.insert(name.trim(), value.trim());
+            values.push((name.trim(), value.trim()));
         }
-        let mut take = |name: &'static str| {
-            values.remove(name).map(|value| (name, value)).ok_or_else(|| refused(name, "is missing".to_owned()))
+        let mut take = |name: &'static str| match values.iter().position(|(own, _)| *own == name) {
+            Some(at) => Ok((name, values.swap_remove(at).1)),
+            None => Err(refused(name, "is missing".to_owned())),
         };
         let settings = Self {
             auth_mode: choice(take("auth_mode")?, &[("noauth", AuthMode::NoAuth), ("headers", AuthMode::Headers)])?,
@@ -99,8 +98,8 @@ impl Settings {
             ]),
             max_limit: page_limit(take("max_limit")?)?,
         };
-        match values.keys().next() {
-            Some(unknown) => Err(refused(unknown, "is not a setting of this release".to_owned())),
+        match values.first() {
+            Some((unknown, _)) => Err(refused(unknown, "is not a setting of this release".to_owned())),
             None => Ok(settings),
         }
     }

@@ -470,27 +470,19 @@ impl Service<'_> {
         records: Vec<ProjectRecord>,
         marker: Option<&T>,
     ) -> Result<Vec<T>, Error> {
-        let mut rows: Vec<(Vec<Column>, T)> = Vec::new();
         let sort_values =
             |row: &T| -> Vec<Column> { query.sort.iter().filter_map(|key| row.column(&key.column)).collect() };
-        let compare = |one: &[Column], two: &[Column]| {
-            query
-                .sort
-                .iter()
-                .zip(one.iter().zip(two))
-                .map(|(key, (one, two))| if key.ascending { one.compare(two) } else { two.compare(one) })
-                .find(|ordering| ordering.is_ne())
-                .unwrap_or(Ordering::Equal)
-        };
         let marker = marker.map(sort_values);
+        let (mut values, mut rows) = (Vec::new(), Vec::new());
         self.scan::<T>(query, records, |row| {
-            let values = sort_values(&row);
-            if marker.as_ref().is_none_or(|marker| compare(marker, &values).is_lt()) {
-                rows.push((values, row));
+            let own = sort_values(&row);
+            if marker.as_ref().is_none_or(|marker| compare(&query.sort, marker, &own).is_lt()) {
+                values.push(own);
+                rows.push(Some(row));
             }
         })?;
-        rows.sort_by(|(one, _), (two, _)| compare(one, two));
-        Ok(rows.into_iter().skip(query.offset).take(query.limit).map(|(_, row)| row).collect())
+        let order = sorted(&query.sort, &values).into_iter().skip(query.offset).take(query.limit);
+        Ok(order.filter_map(|at| rows[at].take()).collect())
     }
 
     /// How many rows match, whatever the page. Without a filter the records know.
@@ -545,6 +537,22 @@ impl Service<'_> {
         let volumes = self.store.volumes(&ids)?;
         Ok(ids.into_iter().zip(volumes).filter_map(|(id, volume)| Some((id, volume?))).collect())
     }
+}
+
+/// Compares two rows by their values for an order.
+fn compare(sort: &[SortKey], one: &[Column], two: &[Column]) -> Ordering {
+    sort.iter()
+        .zip(one.iter().zip(two))
+        .map(|(key, (one, two))| if key.ascending { one.compare(two) } else { two.compare(one) })
+        .find(|ordering| ordering.is_ne())
+        .unwrap_or(Ordering::Equal)
+}
+
+/// The places of rows in an order. The last key is the id, so no two are equal.
+fn sorted(sort: &[SortKey], values: &[Vec<Column>]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_unstable_by(|one, two| compare(sort, &values[*one], &values[*two]));
+    order
 }
 
 /// The volume that a filter names, where the listing itself can tell.

@@ -1,11 +1,19 @@
-//! What surrounds every stored value: a format version, a revision, and the ids of the last writes.
+//! What stands before every stored value: a line with a format version, a revision, and the ids of the last writes.
+//! The value follows as JSON:
+//!
+//! ```text
+//! 1 12 5f3a90c2d4e81b67 09ce1d2f3b4a5867
+//! {"id":"..."}
+//! ```
 //!
 //! The version lets a newer release read what an older one wrote, and makes an older one refuse what it cannot know.
 //! The write ids let a writer who was told "failed" see whether its write has landed, so that nothing is ever
 //! applied twice (`design/spin-facts.md`, "What follows for us").
 
+use std::fmt::Write as _;
+
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use super::key_value::StoreError;
 
@@ -15,82 +23,69 @@ pub const FORMAT_VERSION: u32 = 1;
 /// How many write ids a value remembers: more than the writers that can overtake one in the time of a read.
 const REMEMBERED_WRITES: usize = 8;
 
-/// A stored value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Envelope<T> {
-    /// The format version.
-    #[serde(rename = "v")]
-    version: u32,
+/// The line before a value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Header {
     /// How often the value was replaced.
-    #[serde(rename = "r", default, skip_serializing_if = "is_zero")]
     revision: u64,
     /// The last writes, newest last.
-    #[serde(rename = "w", default, skip_serializing_if = "Vec::is_empty")]
     writes: Vec<u64>,
-    /// The value itself.
-    #[serde(rename = "d")]
-    pub data: T,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
-const fn is_zero(revision: &u64) -> bool {
-    *revision == 0
-}
-
-#[derive(Deserialize)]
-struct VersionOnly {
-    v: u32,
-}
-
-impl<T> Envelope<T> {
-    /// A value that was never stored.
-    pub const fn fresh(data: T) -> Self {
-        Self { version: FORMAT_VERSION, revision: 0, writes: Vec::new(), data }
-    }
-
-    /// The same place with a new value, marked with the id of the write.
-    pub fn replaced<U>(&self, data: U, write_id: u64) -> Envelope<U> {
-        let kept = self.writes.len().saturating_sub(REMEMBERED_WRITES - 1);
-        let mut writes = self.writes[kept..].to_vec();
+impl Header {
+    /// The header of the value that replaces this one.
+    pub fn next(&self, write_id: u64) -> Self {
+        let forgotten = (self.writes.len() + 1).saturating_sub(REMEMBERED_WRITES);
+        let mut writes = self.writes[forgotten..].to_vec();
         writes.push(write_id);
-        Envelope { version: FORMAT_VERSION, revision: self.revision.saturating_add(1), writes, data }
-    }
-
-    /// The place alone: its revision and writes, without the value.
-    pub fn place(&self) -> Envelope<()> {
-        Envelope { version: self.version, revision: self.revision, writes: self.writes.clone(), data: () }
+        Self { revision: self.revision.saturating_add(1), writes }
     }
 
     /// Whether a write has landed here.
     pub fn has_write(&self, write_id: u64) -> bool {
         self.writes.contains(&write_id)
     }
-}
 
-impl<T: Serialize> Envelope<T> {
-    /// The bytes to store.
-    pub fn encode(&self, key: &str) -> Result<Vec<u8>, StoreError> {
-        serde_json::to_vec(self).map_err(|error| StoreError::Corrupt { key: key.to_owned(), reason: error.to_string() })
-    }
-}
-
-impl<T: DeserializeOwned> Envelope<T> {
-    /// Reads stored bytes; `key` is named in errors.
-    pub fn decode(key: &str, bytes: &[u8]) -> Result<Self, StoreError> {
-        match serde_json::from_slice::<Self>(bytes) {
-            Ok(envelope) if envelope.version <= FORMAT_VERSION => Ok(envelope),
-            Ok(Self { version, .. }) => Err(newer(key, version)),
-            // A newer format may differ in everything but its version, so that is looked at before giving up.
-            Err(error) => Err(match serde_json::from_slice::<VersionOnly>(bytes) {
-                Ok(VersionOnly { v }) if v > FORMAT_VERSION => newer(key, v),
-                _ => StoreError::Corrupt { key: key.to_owned(), reason: error.to_string() },
-            }),
+    /// Reads the line; `key` is named in errors. The rest is the value.
+    pub fn read<'a>(key: &str, stored: &'a [u8]) -> Result<(Self, &'a [u8]), StoreError> {
+        let corrupt = || StoreError::Corrupt { key: key.to_owned(), reason: "it has no header".to_owned() };
+        let end = stored.iter().position(|byte| *byte == b'\n').ok_or_else(corrupt)?;
+        let line = std::str::from_utf8(&stored[..end]).map_err(|_| corrupt())?;
+        let mut words = line.split(' ');
+        let version: u32 = words.next().and_then(|word| word.parse().ok()).ok_or_else(corrupt)?;
+        if version > FORMAT_VERSION {
+            return Err(StoreError::UnknownFormat { key: key.to_owned(), version, known: FORMAT_VERSION });
         }
+        let revision = words.next().and_then(|word| word.parse().ok()).ok_or_else(corrupt)?;
+        let writes: Option<Vec<u64>> = words.map(|word| u64::from_str_radix(word, 16).ok()).collect();
+        Ok((Self { revision, writes: writes.ok_or_else(corrupt)? }, &stored[end + 1..]))
     }
 }
 
-fn newer(key: &str, version: u32) -> StoreError {
-    StoreError::UnknownFormat { key: key.to_owned(), version, known: FORMAT_VERSION }
+/// The bytes to store for a value.
+pub fn encode<T: Serialize>(key: &str, header: &Header, value: &T) -> Result<Vec<u8>, StoreError> {
+    let mut line = format!("{FORMAT_VERSION} {}", header.revision);
+    for write in &header.writes {
+        // Writing to a String cannot fail.
+        let _ = write!(line, " {write:016x}");
+    }
+    line.push('\n');
+    let mut bytes = line.into_bytes();
+    let refused = |error: serde_json::Error| StoreError::Corrupt { key: key.to_owned(), reason: error.to_string() };
+    serde_json::to_writer(&mut bytes, value).map_err(refused)?;
+    Ok(bytes)
+}
+
+/// The bytes to store for a value that was never stored.
+pub fn encode_fresh<T: Serialize>(key: &str, value: &T) -> Result<Vec<u8>, StoreError> {
+    encode(key, &Header::default(), value)
+}
+
+/// Reads stored bytes.
+pub fn decode<T: DeserializeOwned>(key: &str, stored: &[u8]) -> Result<(Header, T), StoreError> {
+    let (header, value) = Header::read(key, stored)?;
+    let refused = |error: serde_json::Error| StoreError::Corrupt { key: key.to_owned(), reason: error.to_string() };
+    Ok((header, serde_json::from_slice(value).map_err(refused)?))
 }
 
 #[cfg(test)]
@@ -99,20 +94,25 @@ mod tests {
 
     #[test]
     fn a_value_reads_back_and_remembers_its_last_writes() {
-        let mut envelope = Envelope::fresh("a".to_owned());
+        let mut header = Header::default();
         for write_id in 0..20 {
-            envelope = envelope.replaced(format!("{write_id}"), write_id);
+            header = header.next(write_id);
         }
-        let read = Envelope::<String>::decode("k", &envelope.encode("k").expect("encodes")).expect("decodes");
-        assert_eq!(read, envelope);
+        let bytes = encode("k", &header, &"line\nbreak").expect("encodes");
+        let (read, value): (Header, String) = decode("k", &bytes).expect("decodes");
+        assert_eq!((read.clone(), value.as_str()), (header, "line\nbreak"));
+        assert_eq!(read.revision, 20);
         assert!(read.has_write(19) && read.has_write(12));
         assert!(!read.has_write(11), "the ring is bounded");
     }
 
     #[test]
     fn a_newer_format_is_refused_and_garbage_is_named() {
-        let newer = Envelope::<String>::decode("k", br#"{"v":9,"entirely":"different"}"#);
+        let newer = Header::read("k", b"9 something entirely different\n\xff");
         assert_eq!(newer, Err(StoreError::UnknownFormat { key: "k".to_owned(), version: 9, known: 1 }));
-        assert!(matches!(Envelope::<String>::decode("k", b"\xff"), Err(StoreError::Corrupt { .. })));
+        for garbage in [b"".as_slice(), b"\xff", b"{}", b"1\n{}", b"1 x\n{}", b"1 1 zz\n{}", b"1 1\n\xff"] {
+            let read = decode::<serde_json::Value>("k", garbage);
+            assert!(matches!(read, Err(StoreError::Corrupt { .. })), "{garbage:?}");
+        }
     }
 }

@@ -23,13 +23,12 @@ pub mod volumes;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::domain::{ProjectId, Snapshot, SnapshotId, Volume, VolumeId};
 
 use deployment::Deployment;
-use envelope::Envelope;
+use envelope::{Header, encode, encode_fresh};
 use index::{Entry, PageChanges, PageId, PageSource};
 use projects::{AgendaItem, Kind, ProjectRecord};
 use snapshots::SnapshotRow;
@@ -200,7 +199,7 @@ impl<'a> Store<'a> {
         mut admit: impl FnMut(&mut ProjectRecord) -> Result<(), E>,
     ) -> Result<(), E> {
         let key = keys::snapshot(snapshot.id);
-        let row = Envelope::fresh(SnapshotRow::from(snapshot.clone())).encode(&key)?;
+        let row = encode_fresh(&key, &SnapshotRow::from(snapshot.clone()))?;
         let entry = projects::entry_of_snapshot(snapshot);
         self.create(&snapshot.project_id, (key, row), Kind::Snapshot, entry, &mut admit)
     }
@@ -213,7 +212,7 @@ impl<'a> Store<'a> {
         mut admit: impl FnMut(&mut ProjectRecord) -> Result<(), E>,
     ) -> Result<(), E> {
         let key = keys::volume(volume.id);
-        let row = Envelope::fresh(VolumeRow::from(volume.clone())).encode(&key)?;
+        let row = encode_fresh(&key, &VolumeRow::from(volume.clone()))?;
         let entry = projects::entry_of_volume(volume);
         self.create(&volume.project_id, (key, row), Kind::Volume, entry, &mut admit)
     }
@@ -332,7 +331,7 @@ impl<'a> Store<'a> {
             let mut fresh = writes.rows;
             for (page, entries) in &writes.pages.written {
                 let key = keys::page(*page);
-                fresh.push((key.clone(), Envelope::fresh(entries).encode(&key)?));
+                fresh.push((key.clone(), encode_fresh(&key, &entries)?));
                 orphans.push(*page);
             }
             if !fresh.is_empty() {
@@ -379,7 +378,7 @@ impl<'a> Store<'a> {
                 }
             }
         }
-        self.key_value.set_many(&[(key.to_owned(), Envelope::fresh(initial).encode(key)?)])
+        self.key_value.set_many(&[(key.to_owned(), encode_fresh(key, &initial)?)])
     }
 
     /// Replaces one value by compare-and-swap, `change` deciding on what is stored, until it wins or gives up.
@@ -388,44 +387,65 @@ impl<'a> Store<'a> {
         T: Serialize + DeserializeOwned,
         E: From<StoreError>,
     {
+        // What the caller answers or refuses with goes past the loop, which is then the same for all callers of a
+        // type: compiled once, it keeps the component small.
+        let mut outcome: Option<Result<R, E>> = None;
+        self.replace(key, &mut |stored| match change(stored) {
+            Ok(Change::Write(value, answer)) => {
+                outcome = Some(Ok(answer));
+                Some(value)
+            }
+            Ok(Change::Leave(answer)) => {
+                outcome = Some(Ok(answer));
+                None
+            }
+            Err(refusal) => {
+                outcome = Some(Err(refusal));
+                None
+            }
+        })?;
+        outcome.unwrap_or_else(|| Err(StoreError::Contended(key.to_owned()).into()))
+    }
+
+    /// The loop of [`Store::update`]: `decide` gives what to write over what is stored, or nothing to leave it.
+    fn replace<T>(&self, key: &str, decide: &mut dyn FnMut(Option<T>) -> Option<T>) -> Result<(), StoreError>
+    where
+        T: Serialize + DeserializeOwned,
+    {
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 self.key_value.pause(attempt - 1);
             }
             let read = self.key_value.read_to_swap(key)?;
-            let stored = read.value.map(|bytes| Envelope::<T>::decode(key, &bytes)).transpose()?;
-            let (data, place) = stored.map_or_else(
-                || (None, Envelope::fresh(())),
-                |envelope| {
-                    let place = envelope.place();
-                    (Some(envelope.data), place)
-                },
-            );
-            let (value, answer) = match change(data)? {
-                Change::Leave(answer) => return Ok(answer),
-                Change::Write(value, answer) => (value, answer),
+            let (header, stored) = match read.value {
+                Some(bytes) => {
+                    let (header, stored) = envelope::decode(key, &bytes)?;
+                    (header, Some(stored))
+                }
+                None => (Header::default(), None),
             };
+            let Some(value) = decide(stored) else { return Ok(()) };
             let write_id = self.identifiers.number();
-            let bytes = place.replaced(value, write_id).encode(key)?;
+            let bytes = encode(key, &header.next(write_id), &value)?;
             let failure = match read.handle.swap(&bytes) {
-                Ok(true) => return Ok(answer),
+                Ok(true) => return Ok(()),
                 Ok(false) => None,
                 Err(error) => Some(error),
             };
             // "No" and "I do not know" are both settled by looking: the write has landed if its id is there.
             if self.has_write(key, write_id)? {
-                return Ok(answer);
+                return Ok(());
             }
             if let Some(error) = failure {
-                return Err(error.into());
+                return Err(error);
             }
         }
-        Err(StoreError::Contended(key.to_owned()).into())
+        Err(StoreError::Contended(key.to_owned()))
     }
 
     fn has_write(&self, key: &str, write_id: u64) -> Result<bool, StoreError> {
         let Some(bytes) = self.key_value.get(key)? else { return Ok(false) };
-        Ok(Envelope::<Value>::decode(key, &bytes)?.has_write(write_id))
+        Ok(Header::read(key, &bytes)?.0.has_write(write_id))
     }
 
     fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StoreError> {
@@ -450,15 +470,15 @@ impl<'a> Store<'a> {
         let mut entries: Vec<(String, Vec<u8>)> = Vec::with_capacity(state.snapshots.len() + state.volumes.len() + 16);
         for snapshot in &state.snapshots {
             let key = keys::snapshot(snapshot.id);
-            let row = Envelope::fresh(SnapshotRow::from(snapshot.clone())).encode(&key)?;
+            let row = encode_fresh(&key, &SnapshotRow::from(snapshot.clone()))?;
             entries.push((key, row));
         }
         for volume in &state.volumes {
             let key = keys::volume(volume.id);
-            let row = Envelope::fresh(VolumeRow::from(volume.clone())).encode(&key)?;
+            let row = encode_fresh(&key, &VolumeRow::from(volume.clone()))?;
             entries.push((key, row));
         }
-        entries.push((keys::DEPLOYMENT.to_owned(), Envelope::fresh(&state.deployment).encode(keys::DEPLOYMENT)?));
+        entries.push((keys::DEPLOYMENT.to_owned(), encode_fresh(keys::DEPLOYMENT, &state.deployment)?));
 
         let mut project_ids: Vec<ProjectId> = state.projects.iter().map(|record| record.project.clone()).collect();
         for record in &state.projects {
@@ -469,12 +489,12 @@ impl<'a> Store<'a> {
                 *record.index_mut(kind) = index;
                 for (page, page_entries) in changes.written {
                     let key = keys::page(page);
-                    let value = Envelope::fresh(page_entries).encode(&key)?;
+                    let value = encode_fresh(&key, &page_entries)?;
                     entries.push((key, value));
                 }
             }
             let key = keys::project(&record.project);
-            let value = Envelope::fresh(record).encode(&key)?;
+            let value = encode_fresh(&key, &record)?;
             entries.push((key, value));
         }
 
@@ -483,11 +503,11 @@ impl<'a> Store<'a> {
         for former in self.project_ids()? {
             if !project_ids.contains(&former) {
                 let key = keys::project(&former);
-                entries.push((key.clone(), Envelope::fresh(ProjectRecord::new(former.clone())).encode(&key)?));
+                entries.push((key.clone(), encode_fresh(&key, &ProjectRecord::new(former.clone()))?));
                 project_ids.push(former);
             }
         }
-        entries.push((keys::PROJECTS.to_owned(), Envelope::fresh(project_ids).encode(keys::PROJECTS)?));
+        entries.push((keys::PROJECTS.to_owned(), encode_fresh(keys::PROJECTS, &project_ids)?));
 
         let written: std::collections::HashSet<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
         let obsolete: Vec<String> =
@@ -573,5 +593,5 @@ fn is_row_or_page(key: &str) -> bool {
 }
 
 fn decode<T: DeserializeOwned>(key: &str, value: Option<Vec<u8>>) -> Result<Option<T>, StoreError> {
-    value.map(|bytes| Envelope::<T>::decode(key, &bytes).map(|envelope| envelope.data)).transpose()
+    value.map(|bytes| envelope::decode(key, &bytes).map(|(_, value)| value)).transpose()
 }

@@ -5,6 +5,7 @@ mod support;
 
 mod replay;
 
+use support::component::ComponentService;
 use support::native::{NativeService, TestVariables};
 
 #[test]
@@ -13,5 +14,13 @@ fn the_core_answers_every_vector_as_cinder_does() {
     let report =
         replay::run(&vectors, || NativeService::with_variables(TestVariables::default().with("auth_mode", "headers")));
     report.print("native");
+    assert!(report.failures.is_empty(), "{} vectors differ", report.failures.len());
+}
+
+#[test]
+fn the_component_answers_every_vector_as_cinder_does() {
+    let vectors = replay::vectors();
+    let report = replay::run(&vectors, || ComponentService::new(&[("auth_mode", "headers")]));
+    report.print("component");
     assert!(report.failures.is_empty(), "{} vectors differ", report.failures.len());
 }
