@@ -79,9 +79,10 @@ impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         let message = error.to_string();
         match error {
-            Error::SnapshotNotFound(_) | Error::VolumeNotFound(_) | Error::MetadataNotFound { .. } => {
-                Self::new(StatusCode::NOT_FOUND, message)
-            }
+            Error::SnapshotNotFound(_)
+            | Error::VolumeNotFound(_)
+            | Error::MetadataNotFound { .. }
+            | Error::NotFound(_) => Self::new(StatusCode::NOT_FOUND, message),
             Error::Forbidden(_) | Error::Unscoped => Self::new(StatusCode::FORBIDDEN, message),
             Error::InvalidSnapshot(_) | Error::InvalidVolume(_) | Error::BadRequest(_) => Self::bad_request(message),
             Error::Conflict(_) => Self::new(StatusCode::CONFLICT, message),

@@ -28,6 +28,14 @@ impl Microversion {
 
 /// `manageable_snapshots`.
 pub const MANAGEABLE_SNAPSHOTS: Microversion = Microversion::v3(8);
+/// `cluster` beside `host` when manageable snapshots are listed.
+pub const MANAGE_BY_CLUSTER: Microversion = Microversion::v3(17);
+/// `resource_filters`.
+pub const RESOURCE_FILTERS_SHOWN: Microversion = Microversion::v3(33);
+/// An administrator may ask for the limits of another project.
+pub const LIMITS_OF_PROJECT: Microversion = Microversion::v3(39);
+/// Volume `revert`.
+pub const REVERT: Microversion = Microversion::v3(40);
 /// `group_id` of volumes.
 pub const VOLUME_GROUP: Microversion = Microversion::v3(13);
 /// `group_snapshot_id` in detail views.

@@ -5,18 +5,23 @@
 //! (`spec/versions-and-faults.md` section 1), since the first that fails is what a client is told.
 
 pub mod discovery;
+pub mod extensions;
 pub mod faults;
 pub mod identity;
+pub mod manageable_snapshots;
 pub mod microversion;
 pub mod operations;
 pub mod python_text;
 pub mod query;
+pub mod quota_sets;
 pub mod reply;
+pub mod resource_filters;
 pub mod routes;
 pub mod schema;
 pub mod snapshot_actions;
 pub mod snapshot_metadata;
 pub mod snapshots;
+pub mod volume_actions;
 pub mod volumes;
 
 use http::header::{ACCEPT, CONTENT_TYPE, HOST};
@@ -170,7 +175,8 @@ fn resource_layer(
         None
     };
     let action = match route.operation {
-        Operation::ActOnSnapshot(_) => Some(snapshot_actions::named(body.as_ref())?),
+        Operation::ActOnSnapshot(_) => Some(Action::OnSnapshot(snapshot_actions::named(body.as_ref())?)),
+        Operation::ActOnVolume(_) => Some(Action::OnVolume(volume_actions::named(body.as_ref())?)),
         _ => None,
     };
     let own_project = caller.project_id.as_ref().map(|id| id.as_str());
@@ -183,6 +189,13 @@ fn resource_layer(
     }
     let call = Call::new(request, &route, &caller, version, body, settings, environment);
     Ok(call.dispatch(&route.operation, action)?)
+}
+
+/// An action that a body names.
+#[derive(Debug, Clone, Copy)]
+enum Action {
+    OnSnapshot(snapshot_actions::Action),
+    OnVolume(volume_actions::Action),
 }
 
 /// A request whose operation, caller and microversion are known.
@@ -245,7 +258,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn dispatch(&self, operation: &Operation, action: Option<snapshot_actions::Action>) -> Result<Reply, Fault> {
+    fn dispatch(&self, operation: &Operation, action: Option<Action>) -> Result<Reply, Fault> {
         match operation {
             Operation::Discover => Reply::json(StatusCode::OK, &discovery::versions(&self.origin)),
             Operation::ListSnapshots { detail } => snapshots::list(self, *detail),
@@ -254,9 +267,26 @@ impl<'a> Call<'a> {
             Operation::UpdateSnapshot(id) => snapshots::update(self, id),
             Operation::DeleteSnapshot(id) => snapshots::delete(self, id),
             Operation::ActOnSnapshot(id) => match action {
-                Some(action) => snapshot_actions::act(self, id, action),
-                None => Err(Fault::bad_request(MALFORMED_BODY)),
+                Some(Action::OnSnapshot(action)) => snapshot_actions::act(self, id, action),
+                _ => Err(Fault::bad_request(MALFORMED_BODY)),
             },
+            Operation::ActOnVolume(id) => match action {
+                Some(Action::OnVolume(action)) => volume_actions::act(self, id, action),
+                _ => Err(Fault::bad_request(MALFORMED_BODY)),
+            },
+            Operation::ManageSnapshot(path) => manageable_snapshots::create(self, *path),
+            Operation::ListManageableSnapshots(path) => manageable_snapshots::list(self, *path),
+            Operation::ShowQuotaSet(id) => quota_sets::show(self, id),
+            Operation::ShowDefaultQuotaSet(id) => quota_sets::defaults(self, id),
+            Operation::UpdateQuotaSet(id) => quota_sets::update(self, id),
+            Operation::DeleteQuotaSet(id) => quota_sets::delete(self, id),
+            Operation::ShowLimits => quota_sets::limits(self),
+            Operation::ListExtensions => extensions::list(),
+            Operation::ShowExtension(alias) => extensions::show(alias),
+            Operation::ListResourceFilters => resource_filters::list(self),
+            Operation::ShowBackup(id) => {
+                Err(Fault::new(StatusCode::NOT_FOUND, format!("Backup {id} could not be found.")))
+            }
             Operation::ShowSnapshotMetadata(id) => snapshot_metadata::show_all(self, id),
             Operation::MergeSnapshotMetadata(id) => snapshot_metadata::merge(self, id),
             Operation::ReplaceSnapshotMetadata(id) => snapshot_metadata::replace(self, id),
@@ -314,6 +344,9 @@ impl Operation {
                 | Self::PutSnapshotMetadataItem(..)
                 | Self::CreateVolume
                 | Self::UpdateVolume(_)
+                | Self::ActOnVolume(_)
+                | Self::ManageSnapshot(_)
+                | Self::UpdateQuotaSet(_)
         )
     }
 }

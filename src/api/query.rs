@@ -10,6 +10,7 @@ use crate::store::deployment::Deployment;
 use super::faults::Fault;
 use super::microversion::{self, Microversion};
 use super::python_text;
+use super::resource_filters;
 
 /// The largest offset.
 const LARGEST_OFFSET: i128 = 2_147_483_647;
@@ -156,20 +157,9 @@ pub fn volumes(
     parameters: &Parameters,
     caller: &Caller,
     version: Microversion,
+    deployment: &Deployment,
     largest_limit: usize,
 ) -> Result<Query, Fault> {
-    /// What Cinder's `resource_filters.json` lists for volumes, as far as our volumes have it.
-    const ALLOWED: [&str; 9] = [
-        "name",
-        "status",
-        "metadata",
-        "bootable",
-        "migration_status",
-        "availability_zone",
-        "group_id",
-        "size",
-        "consumes_quota",
-    ];
     let mut rest = parameters.clone();
     let (keys, directions) = sort_parameters(&mut rest)?;
     let limit = limit(rest.pop("limit"), largest_limit)?;
@@ -186,10 +176,12 @@ pub fn volumes(
         && rest.get("all_tenants").is_some_and(|text| python_text::boolean(python_text::strip(text)) == Some(true));
     rest.remove_all("all_tenants");
     if !admin {
+        let allowed = resource_filters::of("volume", deployment);
+        let is_allowed = |key: &String| allowed.contains(key);
         if version >= microversion::RESOURCE_FILTERS {
-            refuse_filters(rest.0.iter().filter(|(key, _)| !ALLOWED.contains(&key.as_str())))?;
+            refuse_filters(rest.0.iter().filter(|(key, _)| !is_allowed(key)))?;
         } else {
-            rest.0.retain(|(key, _)| ALLOWED.contains(&key.as_str()));
+            rest.0.retain(|(key, _)| is_allowed(key));
         }
     }
     if !all_tenants {
@@ -216,6 +208,34 @@ pub fn volumes(
     }
     check_sort_keys::<crate::domain::Volume>(&sort)?;
     Ok(Query { all_tenants, filters, sort, marker, limit, offset, with_count })
+}
+
+/// Checks the query of a list of manageable snapshots; what it asks for is in no store of ours.
+///
+/// # Errors
+///
+/// The first parameter that cannot be used.
+pub fn manageable(parameters: &Parameters, largest_limit: usize) -> Result<(), Fault> {
+    let mut rest = parameters.clone();
+    limit(rest.pop("limit"), largest_limit)?;
+    rest.pop("marker");
+    offset(rest.pop("offset"))?;
+    if !rest.contains("sort") && !rest.contains("sort_key") {
+        rest.0.push(("sort_key".to_owned(), "reference".to_owned()));
+    }
+    let (keys, directions) = sort_parameters(&mut rest)?;
+    let unknown = |known: &[&str], given: &[String]| -> Vec<String> {
+        given.iter().filter(|given| !known.contains(&given.as_str())).cloned().collect()
+    };
+    let keys = unknown(&["reference", "size"], &keys);
+    if !keys.is_empty() {
+        return Err(Fault::bad_request(format!("Invalid sort keys passed: {}", keys.join(", "))));
+    }
+    let directions = unknown(&["asc", "desc"], &directions);
+    if !directions.is_empty() {
+        return Err(Fault::bad_request(format!("Invalid sort dirs passed: {}", directions.join(", "))));
+    }
+    Ok(())
 }
 
 fn not_a_boolean(value: &str, name: &str) -> Fault {
@@ -286,7 +306,7 @@ fn admit_filters(
     if admin {
         return Ok(());
     }
-    let configured = snapshot_filters(deployment);
+    let configured = resource_filters::of("snapshot", deployment);
     let like = version >= microversion::LIKE_FILTERS;
     let allowed = |key: &str| configured.iter().any(|own| own == key || (like && own.strip_suffix('~') == Some(key)));
     refuse_filters(rest.0.iter().filter(|(key, _)| !allowed(key) && key != "all_tenants"))?;
@@ -305,16 +325,6 @@ fn refuse_filters<'a>(refused: impl Iterator<Item = &'a (String, String)>) -> Re
         return Ok(());
     }
     Err(Fault::bad_request(format!("Invalid filters {} are found in query options.", names.join(","))))
-}
-
-/// The filters that members may use.
-fn snapshot_filters(deployment: &Deployment) -> Vec<String> {
-    /// Those of Cinder's own file.
-    const DEFAULT: [&str; 6] = ["name", "status", "volume_id", "metadata", "availability_zone", "consumes_quota"];
-    match &deployment.resource_filters {
-        Some(filters) => filters.get("snapshot").cloned().unwrap_or_default(),
-        None => DEFAULT.iter().map(|name| (*name).to_owned()).collect(),
-    }
 }
 
 /// The filters that are left, by column; the last value of a repeated key counts.

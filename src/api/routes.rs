@@ -32,8 +32,30 @@ pub enum Operation {
     ShowVolume(String),
     UpdateVolume(String),
     DeleteVolume(String),
+    ActOnVolume(String),
+    ManageSnapshot(ManagePath),
+    ListManageableSnapshots(ManagePath),
+    ShowQuotaSet(String),
+    ShowDefaultQuotaSet(String),
+    UpdateQuotaSet(String),
+    DeleteQuotaSet(String),
+    ShowLimits,
+    ListExtensions,
+    ShowExtension(String),
+    ListResourceFilters,
+    /// No volume is ever backed up here; clients of snapshots ask and take a 404 well.
+    ShowBackup(String),
     /// A path that Cinder's routing library makes and nothing answers (`.../new`, `.../{id}/edit`).
     Phantom,
+}
+
+/// The two paths on which snapshots are adopted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ManagePath {
+    /// `manageable_snapshots`, from microversion 3.8.
+    ManageableSnapshots,
+    /// `os-snapshot-manage`, at every microversion.
+    OsSnapshotManage,
 }
 
 /// A path of the API.
@@ -121,6 +143,24 @@ fn operation(method: &Method, segments: &[&str]) -> Option<Operation> {
         ["volumes", id] if get => Op::ShowVolume(own(id)),
         ["volumes", id] if put => Op::UpdateVolume(own(id)),
         ["volumes", id] if delete => Op::DeleteVolume(own(id)),
+        ["volumes", id, "action"] if post => Op::ActOnVolume(own(id)),
+        ["manageable_snapshots"] if post => Op::ManageSnapshot(ManagePath::ManageableSnapshots),
+        ["os-snapshot-manage"] if post => Op::ManageSnapshot(ManagePath::OsSnapshotManage),
+        ["manageable_snapshots"] | ["manageable_snapshots", "detail"] if get => {
+            Op::ListManageableSnapshots(ManagePath::ManageableSnapshots)
+        }
+        ["os-snapshot-manage"] | ["os-snapshot-manage", "detail"] if get => {
+            Op::ListManageableSnapshots(ManagePath::OsSnapshotManage)
+        }
+        ["os-quota-sets", project_id] if get => Op::ShowQuotaSet(own(project_id)),
+        ["os-quota-sets", project_id, "defaults"] if get => Op::ShowDefaultQuotaSet(own(project_id)),
+        ["os-quota-sets", project_id] if put => Op::UpdateQuotaSet(own(project_id)),
+        ["os-quota-sets", project_id] if delete => Op::DeleteQuotaSet(own(project_id)),
+        ["limits"] if get => Op::ShowLimits,
+        ["extensions"] if get => Op::ListExtensions,
+        ["extensions", alias] if get => Op::ShowExtension(own(alias)),
+        ["resource_filters"] if get => Op::ListResourceFilters,
+        ["backups", id] if get => Op::ShowBackup(own(id)),
         _ => return None,
     })
 }

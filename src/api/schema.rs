@@ -31,6 +31,8 @@ pub enum Check {
     Anything,
     /// An object.
     Object(&'static Object),
+    /// An object that holds something.
+    NonEmptyObject,
     /// A text of at most 255 code points, or null.
     Name,
     /// Likewise, printable and of the Basic Multilingual Plane.
@@ -140,6 +142,9 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
     let field = Some(name);
     match (check, value) {
         (Check::Object(schema), _) => check_object(schema, value, field).map(drop),
+        (Check::NonEmptyObject, Value::Object(content)) if !content.is_empty() => Ok(()),
+        (Check::NonEmptyObject, Value::Object(_)) => Err(failure(field, value, "{} should be non-empty")),
+        (Check::NonEmptyObject, _) => Err(wrong_type(field, value, "'object'")),
         (Check::Anything, _)
         | (Check::Name | Check::Description | Check::UuidOrNull | Check::ShortTextOrNull, Value::Null)
         | (Check::MetadataOrNull | Check::Reference | Check::Size, Value::Null)

@@ -48,21 +48,34 @@ pub enum Action {
 ///
 /// A body that is not an object of one key, or a key that is no action.
 pub fn named(body: Option<&Value>) -> Result<Action, Fault> {
-    let no_such = |name: &str| {
-        let text = "Verify the request body and Content-Type header and try again.";
-        Fault::bad_request(format!("There is no such action: {name}. {text}"))
-    };
-    let Some(body) = body else { return Err(no_such("None")) };
+    match name_of(body)? {
+        "os-update_snapshot_status" => Ok(Action::ReportStatus),
+        "os-reset_status" => Ok(Action::ResetStatus),
+        "os-force_delete" => Ok(Action::ForceDelete),
+        "os-unmanage" => Ok(Action::Unmanage),
+        other => Err(no_such_action(other)),
+    }
+}
+
+/// The one key of an action's body.
+///
+/// # Errors
+///
+/// No body, or one that is not an object of one key.
+pub fn name_of(body: Option<&Value>) -> Result<&str, Fault> {
+    let body = body.ok_or_else(|| no_such_action("None"))?;
     let malformed = || Fault::bad_request(super::MALFORMED_BODY);
     let mut names = body.as_object().ok_or_else(malformed)?.keys();
-    match (names.next().map(String::as_str), names.next()) {
-        (Some(_), Some(_)) | (None, _) => Err(malformed()),
-        (Some("os-update_snapshot_status"), None) => Ok(Action::ReportStatus),
-        (Some("os-reset_status"), None) => Ok(Action::ResetStatus),
-        (Some("os-force_delete"), None) => Ok(Action::ForceDelete),
-        (Some("os-unmanage"), None) => Ok(Action::Unmanage),
-        (Some(other), None) => Err(no_such(other)),
+    match (names.next(), names.next()) {
+        (Some(name), None) => Ok(name),
+        _ => Err(malformed()),
     }
+}
+
+/// The fault for a name that is no action.
+pub fn no_such_action(name: &str) -> Fault {
+    let text = "Verify the request body and Content-Type header and try again.";
+    Fault::bad_request(format!("There is no such action: {name}. {text}"))
 }
 
 /// `POST .../snapshots/{id}/action`

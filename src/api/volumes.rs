@@ -210,8 +210,9 @@ struct Many<T> {
 
 /// `GET .../volumes[/detail]`
 pub fn list(call: &Call<'_>, detail: bool) -> Result<Reply, Fault> {
-    let largest = query::page_limit(&call.service.store.deployment()?, call.max_limit);
-    let query = query::volumes(&call.parameters, call.service.caller, call.version, largest)?;
+    let deployment = call.service.store.deployment()?;
+    let largest = query::page_limit(&deployment, call.max_limit);
+    let query = query::volumes(&call.parameters, call.service.caller, call.version, &deployment, largest)?;
     let page: Page<Volume> = call.service.list(&query)?;
     let collection = if detail { "volumes/detail" } else { "volumes" };
     let last = page.rows.last().map(|volume| volume.id.to_string());

@@ -3,11 +3,14 @@
 //! This layer must not know HTTP, JSON or the spelling of keys. It is given the caller, the time and the store.
 
 pub mod listing;
+pub mod manageable_snapshots;
 pub mod operations;
 pub mod policy;
+pub mod quota_sets;
 pub mod snapshot_actions;
 pub mod snapshot_metadata;
 pub mod snapshots;
+pub mod volume_actions;
 pub mod volumes;
 
 use crate::domain::Timestamp;
@@ -31,6 +34,9 @@ pub enum Error {
     MetadataNotFound { id: SnapshotId, key: String },
     #[error("Policy doesn't allow {} to be performed.", .0.name())]
     Forbidden(Rule),
+    /// Something else is not found; the text is complete.
+    #[error("{0}")]
+    NotFound(String),
     /// The caller has no project, and the operation needs one.
     #[error("Not authorized.")]
     Unscoped,

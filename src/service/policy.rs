@@ -42,11 +42,19 @@ pub enum Rule {
     ResetStatus,
     ForceDelete,
     Unmanage,
+    Manage,
+    ListManageable,
     GetVolume,
     GetAllVolumes,
     CreateVolume,
     UpdateVolume,
     DeleteVolume,
+    Revert,
+    ResetVolumeStatus,
+    ShowQuotas,
+    UpdateQuotas,
+    DeleteQuotas,
+    UsedLimits,
 }
 
 /// What a rule demands besides the role `admin`, which passes every rule on any project.
@@ -84,11 +92,19 @@ impl Rule {
             Self::ResetStatus => ("volume_extension:snapshot_admin_actions:reset_status", Demand::Admin),
             Self::ForceDelete => ("volume_extension:snapshot_admin_actions:force_delete", Demand::Admin),
             Self::Unmanage => ("snapshot_extension:snapshot_unmanage", Demand::Admin),
+            Self::Manage => ("snapshot_extension:snapshot_manage", Demand::Admin),
+            Self::ListManageable => ("snapshot_extension:list_manageable", Demand::Admin),
             Self::GetVolume => ("volume:get", Demand::Reader),
             Self::GetAllVolumes => ("volume:get_all", Demand::Reader),
             Self::CreateVolume => ("volume:create", Demand::Member),
             Self::UpdateVolume => ("volume:update", Demand::Member),
             Self::DeleteVolume => ("volume:delete", Demand::Member),
+            Self::Revert => ("volume:revert_to_snapshot", Demand::Member),
+            Self::ResetVolumeStatus => ("volume_extension:volume_admin_actions:reset_status", Demand::Admin),
+            Self::ShowQuotas => ("volume_extension:quotas:show", Demand::Reader),
+            Self::UpdateQuotas => ("volume_extension:quotas:update", Demand::Admin),
+            Self::DeleteQuotas => ("volume_extension:quotas:delete", Demand::Admin),
+            Self::UsedLimits => ("limits_extension:used_limits", Demand::Reader),
         }
     }
 }

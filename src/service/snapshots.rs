@@ -83,7 +83,7 @@ impl Service<'_> {
     }
 
     /// The volume that is to be snapshotted, and the deployment; in one call of the store.
-    fn volume_to_snapshot(&self, id: Option<&str>) -> Result<(Volume, Deployment), Error> {
+    pub(super) fn volume_to_snapshot(&self, id: Option<&str>) -> Result<(Volume, Deployment), Error> {
         // Cinder looks up what Python prints for null.
         let text = id.unwrap_or("None");
         let not_found = || Error::VolumeNotFound(text.to_owned());
@@ -93,7 +93,12 @@ impl Service<'_> {
     }
 
     /// A snapshot as it is when its work begins. It belongs to the caller, not to the owner of the volume.
-    fn begin_snapshot(&self, new: NewSnapshot, volume: &Volume, completion: Completion) -> Result<Snapshot, Error> {
+    pub(super) fn begin_snapshot(
+        &self,
+        new: NewSnapshot,
+        volume: &Volume,
+        completion: Completion,
+    ) -> Result<Snapshot, Error> {
         Ok(Snapshot {
             id: SnapshotId::new(self.identifiers.uuid()),
             project_id: self.caller.project()?.clone(),
@@ -115,7 +120,12 @@ impl Service<'_> {
     }
 
     /// Writes a new snapshot if the project's quota has room for it.
-    fn save_new_snapshot(&self, snapshot: &Snapshot, volume: &Volume, deployment: &Deployment) -> Result<(), Error> {
+    pub(super) fn save_new_snapshot(
+        &self,
+        snapshot: &Snapshot,
+        volume: &Volume,
+        deployment: &Deployment,
+    ) -> Result<(), Error> {
         let with_gigabytes = deployment.snapshots_count_gigabytes();
         let amounts =
             quota::amounts_of(Counted::Snapshots, snapshot.size, snapshot.volume_type.as_deref(), with_gigabytes);
@@ -146,13 +156,9 @@ impl Service<'_> {
             Ok(()) => return Ok(()),
             Err(refusal) => refusal,
         };
-        let gone = self.removals_due(record)?;
-        if gone.is_empty() {
+        let settled = self.settled(record.clone(), deployment)?;
+        if settled == *record {
             return Err(refusal.into());
-        }
-        let mut settled = record.clone();
-        for item in gone {
-            settled.give_back(&item.amounts(deployment.snapshots_count_gigabytes()));
         }
         Ok(quota::admit(counted, requested, limit_of, |resource| settled.in_use(resource))?)
     }

@@ -14,7 +14,7 @@ use super::policy::Rule;
 use super::{Error, Service};
 
 /// Where volumes of the built-in catalogue live.
-const HOST: &str = "volume-snapshots@catalogue#pool";
+pub(super) const HOST: &str = "volume-snapshots@catalogue#pool";
 /// The zone of a volume whose maker named none.
 const ZONE: &str = "nova";
 /// The type of a volume whose maker named none.
@@ -172,7 +172,7 @@ impl Service<'_> {
     }
 
     /// The snapshots of a volume, newest first, as they are now, whoever owns them.
-    fn snapshots_of(&self, volume: &Volume) -> Result<Vec<Snapshot>, Error> {
+    pub(super) fn snapshots_of(&self, volume: &Volume) -> Result<Vec<Snapshot>, Error> {
         let records: Vec<ProjectRecord> = self
             .store
             .projects(&self.store.project_ids()?)?
@@ -193,7 +193,7 @@ impl Service<'_> {
     }
 
     /// Changes a volume's row by compare-and-swap; `change` sees it as it is now, with what is due applied.
-    fn change_volume<R>(
+    pub(super) fn change_volume<R>(
         &self,
         volume: &Volume,
         mut change: impl FnMut(Volume) -> Result<Change<Volume, R>, Error>,

@@ -1,0 +1,75 @@
+# `make help` lists the targets. Cargo decides what has to be built again; its chatter goes to standard error.
+
+LISTEN ?= 127.0.0.1:3000
+STATE_DIR ?= .spin
+
+# spin.toml names the component below target/, whatever the environment says.
+export CARGO_TARGET_DIR := $(CURDIR)/target
+
+COMPONENT := target/wasm32-wasip2/release/volume_snapshots.wasm
+HOST_PROGRAM := target/host/volume-snapshots-host
+LARGEST_COMPONENT := 1048576
+
+# In CI, Cargo.lock is the word.
+LOCKED := $(if $(CI),--locked)
+
+.DEFAULT_GOAL := help
+.PHONY: help build up test demo check tools clean toolchain component embedded-host
+
+help: ## List the targets
+	@echo 'make <target>:'
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		while IFS='|' read -r target text; do printf '%-8s %s\n' "$$target" "$$text"; done
+	@echo
+	@echo 'LISTEN=$(LISTEN) and STATE_DIR=$(STATE_DIR) are for up; HOST=spin runs it on Spin.'
+
+build: component ## Build the component and print its size; more than 1 MiB fails
+	@size=$$(wc -c < $(COMPONENT)); \
+	echo "$(COMPONENT): $$((size)) bytes of at most $(LARGEST_COMPONENT)"; \
+	test "$$size" -le $(LARGEST_COMPONENT)
+
+ifeq ($(HOST),spin)
+up: component
+	@command -v spin >/dev/null || { echo 'make: HOST=spin needs the spin command; the README says more' >&2; exit 1; }
+	@exec spin up --from spin.toml --listen '$(LISTEN)' --state-dir '$(STATE_DIR)'
+else
+up: component embedded-host ## Build and run the app in the foreground until Ctrl-C or SIGTERM
+	@exec $(HOST_PROGRAM) --manifest spin.toml --listen '$(LISTEN)' --state-dir '$(STATE_DIR)'
+endif
+
+test: build ## Run all tests, those on the component included
+	cargo test $(LOCKED) --workspace
+
+demo: component embedded-host ## Walk one snapshot through its life with plain HTTP calls
+	@docs/demo.sh $(HOST_PROGRAM)
+
+check: toolchain ## Check format, lints, docs and licences
+	cargo fmt --all --check
+	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	cargo clippy $(LOCKED) --lib --target wasm32-wasip2 -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc $(LOCKED) --workspace --no-deps --document-private-items
+	@if cargo deny --version >/dev/null 2>&1; then \
+		echo 'cargo deny check licenses bans sources'; \
+		cargo deny check licenses bans sources; \
+	else \
+		echo 'SKIPPED: licences were not checked, since cargo-deny is not installed; `make tools` installs it.' >&2; \
+	fi
+
+tools: toolchain ## Install cargo-deny, which `check` uses where it is there
+	cargo install --locked cargo-deny
+
+clean: ## Remove what was built; STATE_DIR stays
+	rm -rf target
+
+component: toolchain
+	@cargo build $(LOCKED) --target wasm32-wasip2 --release --lib
+
+embedded-host: toolchain
+	@cargo build $(LOCKED) --profile host --package volume-snapshots-host
+
+# rustup reads rust-toolchain.toml and installs what is missing, the wasm target included.
+toolchain:
+	@command -v cargo >/dev/null || { \
+		echo 'make: cargo is not on the PATH. Install rustup (https://rustup.rs) and open a new shell.' >&2; exit 1; }
+	@test -d "$$(rustc --print sysroot)/lib/rustlib/wasm32-wasip2" || { \
+		echo 'make: this Rust has no wasm32-wasip2. With rustup: rustup target add wasm32-wasip2' >&2; exit 1; }

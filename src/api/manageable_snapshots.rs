@@ -1,0 +1,83 @@
+//! Adopting snapshots in the API's words (`spec/lifecycle.md` section 5), at both of its paths.
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::service::snapshots::{InUse, NewSnapshot};
+
+use super::Call;
+use super::faults::Fault;
+use super::microversion;
+use super::query::{self, Parameters};
+use super::reply::Reply;
+use super::routes::ManagePath;
+use super::schema::{self, Check, Object};
+use super::snapshots::{SnapshotView, metadata, object, text};
+
+const CREATE: Object = Object {
+    properties: &[("snapshot", Check::Object(&CREATED))],
+    required: &["snapshot"],
+    others_allowed: false,
+    one_of: &[],
+};
+
+const CREATED: Object = Object {
+    properties: &[
+        ("description", Check::Description),
+        ("metadata", Check::MetadataOrNull),
+        ("name", Check::Name),
+        ("volume_id", Check::Uuid),
+        ("ref", Check::Reference),
+    ],
+    required: &["ref", "volume_id"],
+    others_allowed: false,
+    one_of: &[],
+};
+
+/// The newer path exists from 3.8 on; the older one always.
+fn exists(call: &Call<'_>, path: ManagePath) -> Result<(), Fault> {
+    if path == ManagePath::ManageableSnapshots && call.version < microversion::MANAGEABLE_SNAPSHOTS {
+        return Err(Fault::not_found());
+    }
+    Ok(())
+}
+
+/// `POST .../manageable_snapshots`, `POST .../os-snapshot-manage`
+pub fn create(call: &Call<'_>, path: ManagePath) -> Result<Reply, Fault> {
+    let body = schema::check(&CREATE, call.body.as_ref())?;
+    exists(call, path)?;
+    let fields = object(body.get("snapshot"))?;
+    let snapshot = call.service.manage_snapshot(NewSnapshot {
+        volume_id: text(fields.get("volume_id")),
+        // Unlike a create, this does not trim.
+        name: text(fields.get("name")),
+        description: text(fields.get("description")),
+        metadata: metadata(fields.get("metadata")),
+        in_use: InUse::Accepted,
+    })?;
+    Reply::json(StatusCode::ACCEPTED, &json!({ "snapshot": SnapshotView::summary(&snapshot) }))
+}
+
+/// `GET .../manageable_snapshots[/detail]`, `GET .../os-snapshot-manage[/detail]`
+pub fn list(call: &Call<'_>, path: ManagePath) -> Result<Reply, Fault> {
+    exists(call, path)?;
+    call.service.may_list_manageable_snapshots()?;
+    let host = host_or_cluster(call, &call.parameters, path)?;
+    query::manageable(&call.parameters, call.max_limit)?;
+    call.service.manageable_snapshots(host)?;
+    Reply::json(StatusCode::OK, &json!({ "manageable-snapshots": [] }))
+}
+
+/// The host, or from 3.17 on the cluster, whose backend is asked.
+fn host_or_cluster<'a>(call: &Call<'_>, parameters: &'a Parameters, path: ManagePath) -> Result<&'a str, Fault> {
+    let given = |name| parameters.get(name).filter(|value: &&str| !value.is_empty());
+    let clusters = path == ManagePath::ManageableSnapshots && call.version >= microversion::MANAGE_BY_CLUSTER;
+    match (given("host"), given("cluster").filter(|_| clusters)) {
+        (Some(host), None) => Ok(host),
+        (None, Some(cluster)) => Ok(cluster),
+        _ if clusters => {
+            Err(Fault::bad_request("Invalid input received: One and only one of cluster and host must be set."))
+        }
+        _ => Err(Fault::bad_request("Invalid input received: Host field is missing.")),
+    }
+}

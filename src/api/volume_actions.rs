@@ -1,0 +1,85 @@
+//! The actions on volumes in the API's words (`spec/lifecycle.md` section 8).
+
+use http::StatusCode;
+use serde_json::Value;
+
+use crate::service::volume_actions::VolumeReset;
+
+use super::Call;
+use super::faults::Fault;
+use super::microversion;
+use super::reply::{Content, Reply};
+use super::schema::{self, Check, Object};
+use super::snapshot_actions::{name_of, no_such_action};
+use super::snapshots::{object, text};
+
+const REVERT: Object = Object {
+    properties: &[("revert", Check::Object(&REVERTED))],
+    required: &["revert"],
+    others_allowed: false,
+    one_of: &[],
+};
+
+const REVERTED: Object =
+    Object { properties: &[("snapshot_id", Check::UuidOrNull)], required: &[], others_allowed: true, one_of: &[] };
+
+const RESET: Object = Object {
+    properties: &[("os-reset_status", Check::Object(&RESET_TO))],
+    required: &["os-reset_status"],
+    others_allowed: false,
+    one_of: &[],
+};
+
+const RESET_TO: Object = Object {
+    properties: &[
+        ("status", Check::ShortTextOrNull),
+        ("attach_status", Check::ShortTextOrNull),
+        ("migration_status", Check::ShortTextOrNull),
+    ],
+    required: &[],
+    others_allowed: false,
+    one_of: &["status", "attach_status", "migration_status"],
+};
+
+/// The actions there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Revert,
+    ResetStatus,
+}
+
+/// Which action a body names.
+///
+/// # Errors
+///
+/// As for the actions on snapshots.
+pub fn named(body: Option<&Value>) -> Result<Action, Fault> {
+    match name_of(body)? {
+        "revert" => Ok(Action::Revert),
+        "os-reset_status" => Ok(Action::ResetStatus),
+        other => Err(no_such_action(other)),
+    }
+}
+
+/// `POST .../volumes/{id}/action`
+pub fn act(call: &Call<'_>, id: &str, action: Action) -> Result<Reply, Fault> {
+    match action {
+        Action::Revert if call.version < microversion::REVERT => return Err(Fault::not_found()),
+        Action::Revert => {
+            let body = schema::check(&REVERT, call.body.as_ref())?;
+            let snapshot_id = text(object(body.get("revert"))?.get("snapshot_id"));
+            call.service.revert_volume(id, snapshot_id.as_deref())?;
+        }
+        Action::ResetStatus => {
+            let body = schema::check(&RESET, call.body.as_ref())?;
+            let fields = object(body.get("os-reset_status"))?;
+            let reset = VolumeReset {
+                status: text(fields.get("status")),
+                attach_status: text(fields.get("attach_status")),
+                migration_status: text(fields.get("migration_status")),
+            };
+            call.service.reset_volume_status(id, &reset)?;
+        }
+    }
+    Ok(Reply::new(StatusCode::ACCEPTED, Content::Empty))
+}

@@ -1,0 +1,61 @@
+//! Adopting snapshots that a backend has already (`spec/lifecycle.md` section 5).
+
+use crate::domain::{Completion, Snapshot};
+use crate::store::deployment::Deployment;
+
+use super::policy::Rule;
+use super::snapshots::NewSnapshot;
+use super::volumes::HOST;
+use super::{Error, Service};
+
+impl Service<'_> {
+    /// Takes a backend's snapshot under management; the backend, or the clock, finishes it later.
+    ///
+    /// # Errors
+    ///
+    /// The first that fails of: the volume, policy, its service, and the checks of a create.
+    pub fn manage_snapshot(&self, new: NewSnapshot) -> Result<Snapshot, Error> {
+        let (volume, deployment) = self.volume_to_snapshot(new.volume_id.as_deref())?;
+        self.caller.allow(Rule::Manage, &volume.project_id)?;
+        service_is_usable(&deployment, volume.host.as_deref())?;
+        self.caller.allow(Rule::CreateSnapshot, &volume.project_id)?;
+        volume.may_be_snapshotted(true)?;
+        let snapshot = self.begin_snapshot(new, &volume, Completion::Manage)?;
+        self.save_new_snapshot(&snapshot, &volume, &deployment)?;
+        Ok(snapshot)
+    }
+
+    /// Whether the caller may ask what could be adopted.
+    ///
+    /// # Errors
+    ///
+    /// Not allowed.
+    pub fn may_list_manageable_snapshots(&self) -> Result<(), Error> {
+        if self.caller.roles.admin { Ok(()) } else { Err(Error::Forbidden(Rule::ListManageable)) }
+    }
+
+    /// What a backend has that could be adopted: nothing, since no backend is attached that could be asked.
+    ///
+    /// # Errors
+    ///
+    /// No such service, or it is not usable.
+    pub fn manageable_snapshots(&self, host: &str) -> Result<(), Error> {
+        service_is_usable(&self.store.deployment()?, Some(host))
+    }
+}
+
+/// Whether the volume service of a host takes orders.
+fn service_is_usable(deployment: &Deployment, host: Option<&str>) -> Result<(), Error> {
+    if host.is_some_and(|host| HOST.starts_with(host.split('#').next().unwrap_or(host))) {
+        // The built-in catalogue serves its own volumes.
+        return Ok(());
+    }
+    let Some(service) = host.and_then(|host| deployment.service_of(host)) else {
+        let host = host.unwrap_or("None");
+        return Err(Error::NotFound(format!("Service cinder-volume could not be found on host {host}.")));
+    };
+    if service.disabled || !service.up {
+        return Err(Error::BadRequest("Service is unavailable at this time.".to_owned()));
+    }
+    Ok(())
+}

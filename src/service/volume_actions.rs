@@ -1,0 +1,126 @@
+//! The actions on a volume that concern its snapshots (`spec/lifecycle.md` section 8).
+
+use crate::domain::{Completion, SnapshotStatus, VolumeStatus};
+use crate::store::Change;
+
+use super::policy::Rule;
+use super::{Error, Service};
+
+/// What an administrator sets with `os-reset_status`; `None` leaves a field.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VolumeReset {
+    pub status: Option<String>,
+    pub attach_status: Option<String>,
+    /// `none` clears it.
+    pub migration_status: Option<String>,
+}
+
+/// The statuses that an administrator may set (`cinder/objects/fields.py:VolumeStatus`).
+const STATUSES: [&str; 22] = [
+    "creating",
+    "available",
+    "deleting",
+    "error",
+    "error_deleting",
+    "error_managing",
+    "managing",
+    "attaching",
+    "in-use",
+    "detaching",
+    "maintenance",
+    "restoring-backup",
+    "error_restoring",
+    "reserved",
+    "awaiting-transfer",
+    "backing-up",
+    "error_backing-up",
+    "error_extending",
+    "downloading",
+    "uploading",
+    "retyping",
+    "extending",
+];
+
+impl Service<'_> {
+    /// Reverts a volume to its latest snapshot. Two rows change, the volume's first. As in Cinder the volume becomes
+    /// `reverting` even when the snapshot is then found not to be `available`; here that ends by itself.
+    ///
+    /// # Errors
+    ///
+    /// The first that fails of: the volume, its snapshots, policy, the volume's status, the snapshot's.
+    pub fn revert_volume(&self, id: &str, snapshot_id: Option<&str>) -> Result<(), Error> {
+        let volume = self.readable_volume(id)?;
+        let latest = self.snapshots_of(&volume)?.into_iter().find(|snapshot| self.caller.sees(&snapshot.project_id));
+        let Some(latest) = latest else {
+            return Err(Error::BadRequest(format!("Volume {id} doesn't have any snapshots.")));
+        };
+        if snapshot_id != Some(latest.id.to_string().as_str()) {
+            let named = snapshot_id.unwrap_or("None");
+            let text = format!("Specified snapshot {named} is None or not the latest one of volume {id}.");
+            return Err(Error::BadRequest(text));
+        }
+        let cannot = format!("Can't revert volume {id} to its latest snapshot {}.", latest.id);
+        if volume.size != latest.size {
+            let text = format!("{cannot} The volume size must be equal to the snapshot size.");
+            return Err(Error::BadRequest(text));
+        }
+        self.caller.allow(Rule::Revert, &volume.project_id)?;
+        let pending = self.delays.begin(Completion::Release, self.now);
+        self.change_volume(&volume, |mut volume| {
+            if volume.status != VolumeStatus::AVAILABLE {
+                let text = format!("Invalid volume: {cannot} Volume's status must be 'available'.");
+                return Err(Error::Conflict(text));
+            }
+            volume.enter(VolumeStatus::REVERTING, Some(pending), self.now);
+            Ok(Change::Write(volume, ()))
+        })?;
+        self.change_snapshot(&latest, |mut snapshot| {
+            if snapshot.status != SnapshotStatus::Available {
+                let text = format!("Invalid snapshot: {cannot} Snapshot's status must be 'available'.");
+                return Err(Error::Conflict(text));
+            }
+            snapshot.enter(SnapshotStatus::Restoring, Some(pending), self.now);
+            Ok(Change::Write(snapshot, ()))
+        })
+    }
+
+    /// An administrator sets statuses of a volume; no backend is asked to do anything.
+    ///
+    /// # Errors
+    ///
+    /// Not found, not allowed, or not a status that may be set.
+    pub fn reset_volume_status(&self, id: &str, reset: &VolumeReset) -> Result<(), Error> {
+        let status = reset.status.as_ref().map(|status| status.to_lowercase());
+        if let Some(status) = &status
+            && !STATUSES.contains(&status.as_str())
+        {
+            let valid: Vec<String> = STATUSES.iter().map(|status| format!("'{status}'")).collect();
+            let text = format!("Volume status: {status} is invalid, valid statuses are: ({}).", valid.join(", "));
+            return Err(Error::BadRequest(text));
+        }
+        let volume = self.readable_volume(id)?;
+        self.caller.allow(Rule::ResetVolumeStatus, &volume.project_id)?;
+        if status.as_deref() == Some("deleting") {
+            return Err(Error::BadRequest("Cannot reset-state to deleting".to_owned()));
+        }
+        self.change_volume(&volume, |mut volume| {
+            if let Some(attach_status) = &reset.attach_status {
+                volume.attach_status = attach_status.to_lowercase();
+            }
+            if let Some(migration_status) = &reset.migration_status {
+                volume.migration_status = Some(migration_status.to_lowercase()).filter(|status| status != "none");
+            }
+            if let Some(status) = &status {
+                if status == "in-use" && volume.attach_status != "attached" {
+                    let text = "Cannot reset-state to in-use because volume does not have any attachments.";
+                    return Err(Error::BadRequest(text.to_owned()));
+                }
+                let status = VolumeStatus::new(status.clone());
+                let pending = status.completion().map(|_| self.delays.begin(Completion::None, self.now));
+                volume.enter(status, pending, self.now);
+            }
+            volume.updated_at = Some(self.now);
+            Ok(Change::Write(volume, ()))
+        })
+    }
+}
