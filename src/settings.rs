@@ -92,10 +92,12 @@ impl Settings {
                 delete_seconds: seconds(take("delete_seconds")?)?,
                 give_up_seconds: seconds(take("give_up_seconds")?)?,
             },
-            quotas: Amounts::from([
-                ("snapshots".to_owned(), limit(take("quota_snapshots")?)?),
-                ("gigabytes".to_owned(), limit(take("quota_gigabytes")?)?),
-            ]),
+            quotas: {
+                let mut quotas = Amounts::new();
+                quotas.insert("snapshots".to_owned(), limit(take("quota_snapshots")?)?);
+                quotas.insert("gigabytes".to_owned(), limit(take("quota_gigabytes")?)?);
+                quotas
+            },
             max_limit: page_limit(take("max_limit")?)?,
         };
         match values.first() {

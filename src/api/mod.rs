@@ -387,7 +387,7 @@ fn origin(request: &Request<Body>) -> String {
 fn prefers_vendor_type(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let quality_of = |wanted: &str| {
-        let mut best: Option<(u8, f32)> = None;
+        let mut best: Option<(u8, f64)> = None;
         for range in accept.split(',') {
             let mut parts = range.split(';').map(str::trim);
             let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();

@@ -1,7 +1,7 @@
 //! The operator's routes, `/_ops/...`: the whole state as a document, and the scheduled step by hand
 //! (`design/contract.md`). They exist only where a secret is set, and open only to who knows it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 
 use http::{Method, Request, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -342,7 +342,7 @@ fn work(
 
 impl Document {
     fn into_state(self, delays: &Delays, now: Timestamp) -> Result<State, Fault> {
-        let mut seen = BTreeSet::new();
+        let mut seen = HashSet::new();
         let mut once = |kind: &str, id: uuid::Uuid| {
             if seen.insert(id) {
                 return Ok(());
@@ -443,9 +443,11 @@ impl From<&State> for Document {
         let mut project_quotas = BTreeMap::new();
         for (project_id, settings) in &state.projects {
             if !settings.usage.is_empty() {
-                let usage = settings.usage.iter();
-                let usage = usage.map(|(resource, in_use)| (resource.clone(), Usage { in_use: *in_use, reserved: 0 }));
-                quota_usage.insert(project_id.clone(), usage.collect());
+                let mut usage = BTreeMap::new();
+                for (resource, in_use) in &settings.usage {
+                    usage.insert(resource.clone(), Usage { in_use: *in_use, reserved: 0 });
+                }
+                quota_usage.insert(project_id.clone(), usage);
             }
             if !settings.quotas.is_empty() {
                 project_quotas.insert(project_id.clone(), settings.quotas.clone());

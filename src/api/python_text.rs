@@ -269,7 +269,8 @@ impl LiteralReader<'_> {
             return Some(Literal::Number(integer.to_string()));
         }
         let float: f64 = number.replace('_', "").parse().ok()?;
-        Some(Literal::Number(format!("{float:?}")))
+        // JSON prints a float as Python does, but for exponents.
+        Some(Literal::Number(Value::from(float).to_string()))
     }
 
     fn word(&mut self) -> Option<Literal> {

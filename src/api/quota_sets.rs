@@ -35,7 +35,9 @@ fn project(id: &str) -> Result<ProjectId, Fault> {
 }
 
 fn limits_of(quotas: Vec<Quota>) -> Map<String, Value> {
-    quotas.into_iter().map(|quota| (quota.resource, quota.limit.into())).collect()
+    let mut limits = Map::new();
+    limits.extend(quotas.into_iter().map(|quota| (quota.resource, quota.limit.into())));
+    limits
 }
 
 /// `GET .../os-quota-sets/{project}`
@@ -47,8 +49,11 @@ pub fn show(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
         None => false,
     };
     let mut set: Map<String, Value> = if with_usage {
-        let shown = |quota: Quota| json!({ "limit": quota.limit, "in_use": quota.in_use, "reserved": 0 });
-        quotas.into_iter().map(|quota| (quota.resource.clone(), shown(quota))).collect()
+        let mut set = Map::new();
+        for Quota { resource, limit, in_use } in quotas {
+            set.insert(resource, json!({ "limit": limit, "in_use": in_use, "reserved": 0 }));
+        }
+        set
     } else {
         limits_of(quotas)
     };

@@ -1,6 +1,6 @@
 //! What an operator does with the whole store: look at everything, replace it, empty it (`design/contract.md`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 
 use crate::domain::lifecycle::Occasion;
 use crate::domain::quota::Amounts;
@@ -73,16 +73,16 @@ pub fn read(store: Store<'_>, now: Timestamp) -> Result<State, StoreError> {
 /// What the store gives; on a store whose batches are atomic nothing has changed then.
 pub fn replace(store: Store<'_>, state: State) -> Result<(), StoreError> {
     let mut records: BTreeMap<ProjectId, ProjectRecord> = BTreeMap::new();
-    let owners: BTreeSet<&ProjectId> = (state.volumes.iter().map(|volume| &volume.project_id))
+    let owners = (state.volumes.iter().map(|volume| &volume.project_id))
         .chain(state.snapshots.iter().map(|snapshot| &snapshot.project_id))
-        .chain(state.projects.keys())
-        .collect();
+        .chain(state.projects.keys());
     for owner in owners {
-        records.insert(owner.clone(), ProjectRecord::new(owner.clone()));
+        if !records.contains_key(owner) {
+            records.insert(owner.clone(), ProjectRecord::new(owner.clone()));
+        }
     }
     let gigabytes = state.deployment.snapshots_count_gigabytes();
-    let owners_of_volumes: BTreeMap<_, _> =
-        state.volumes.iter().map(|volume| (volume.id, &volume.project_id)).collect();
+    let owners_of_volumes: HashMap<_, _> = state.volumes.iter().map(|volume| (volume.id, &volume.project_id)).collect();
     for volume in &state.volumes {
         if let Some(record) = records.get_mut(&volume.project_id) {
             let due = volume.pending.map_or(volume.created_at, |pending| pending.due);

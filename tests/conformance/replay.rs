@@ -17,7 +17,8 @@ pub fn vectors() -> Vec<Value> {
 
 /// What a replay found.
 pub struct Report {
-    total: usize,
+    /// How many were sent.
+    pub total: usize,
     /// The vectors that differ, each with the first difference.
     pub failures: Vec<(String, String)>,
 }
@@ -28,7 +29,12 @@ impl Report {
         for (id, difference) in &self.failures {
             println!("{id}: {difference}");
         }
-        println!("{name}: {} of {}", self.total - self.failures.len(), self.total);
+        println!("{name}: {} of {}", self.agreeing(), self.total);
+    }
+
+    /// How many were answered alike.
+    pub fn agreeing(&self) -> usize {
+        self.total - self.failures.len()
     }
 }
 

@@ -52,6 +52,12 @@ impl ComponentService {
         Self { app, clock, faults }
     }
 
+    /// On a store in memory that the test looks into.
+    pub fn with_memory(variables: &[(&str, &str)]) -> (Self, Arc<MemoryStore>) {
+        let memory = Arc::new(MemoryStore::new());
+        (Self::on(memory.clone(), variables), memory)
+    }
+
     /// Moves the clock on.
     pub fn advance(&self, seconds: f64) {
         self.clock.advance(Duration::from_secs_f64(seconds));
@@ -61,6 +67,13 @@ impl ComponentService {
     pub fn tick(&self) -> Result<(), String> {
         let seconds = self.clock.now().duration_since(UNIX_EPOCH).expect("after the epoch").as_secs();
         RUNTIME.block_on(self.app.tick(seconds)).map_err(|error| format!("{error:#}"))
+    }
+
+    /// What one run of the schedule costs, in store calls and in commits.
+    pub fn cost_of_tick(&self) -> (usize, usize) {
+        self.faults.reset();
+        self.tick().unwrap_or_else(|error| panic!("{error}"));
+        (self.faults.calls().len(), self.faults.commits())
     }
 }
 
