@@ -274,6 +274,15 @@ pub enum Filter {
 }
 
 impl Filter {
+    /// Whether nothing can match because there is no such column.
+    fn names_no_column<T: Listed>(&self) -> bool {
+        match self {
+            Self::Exact { column, .. } | Self::Like { column, .. } => !T::COLUMNS.contains(&column.as_str()),
+            Self::Nothing => true,
+            _ => false,
+        }
+    }
+
     const fn needs_volume(&self) -> bool {
         matches!(self, Self::Zone(_) | Self::Host(_) | Self::Cluster(_))
     }
@@ -337,10 +346,82 @@ fn contains_like(column: &str, text: &str) -> bool {
 
 /// One key of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SortKey {
-    pub column: String,
-    pub ascending: bool,
+struct SortKey {
+    column: String,
+    ascending: bool,
 }
+
+/// An order: its last keys are `created_at` and `id`, so no two rows are equal in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Order(Vec<SortKey>);
+
+impl Order {
+    /// Reads the directions, and adds what is missing with the direction of the first.
+    fn read(words: &[(String, String)]) -> Result<Self, Error> {
+        let mut keys = Vec::with_capacity(words.len() + 2);
+        for (column, direction) in words {
+            let ascending = match direction.as_str() {
+                "asc" => true,
+                "desc" => false,
+                _ => return Err(Error::BadRequest(UNKNOWN_DIRECTION.to_owned())),
+            };
+            keys.push(SortKey { column: column.clone(), ascending });
+        }
+        let ascending = keys.first().is_some_and(|key| key.ascending);
+        for column in ["created_at", "id"] {
+            if !keys.iter().any(|key| key.column == column) {
+                keys.push(SortKey { column: column.to_owned(), ascending });
+            }
+        }
+        Ok(Self(keys))
+    }
+
+    /// Refuses a key that is no column.
+    fn check<T: Listed>(&self) -> Result<(), Error> {
+        if self.0.iter().all(|key| T::COLUMNS.contains(&key.column.as_str())) {
+            return Ok(());
+        }
+        Err(Error::BadRequest("Invalid input received: Invalid sort key".to_owned()))
+    }
+
+    /// Which way through the stored listing gives this order; `None` for any other order.
+    fn stored_direction(&self) -> Option<Direction> {
+        match self.0.as_slice() {
+            [created_at, id] if created_at.column == "created_at" && id.column == "id" => {
+                match (created_at.ascending, id.ascending) {
+                    (false, false) => Some(Direction::NewestFirst),
+                    (true, true) => Some(Direction::OldestFirst),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// The values of a row that decide where it stands.
+    fn values<T: Listed>(&self, row: &T) -> Vec<Column> {
+        self.0.iter().filter_map(|key| row.column(&key.column)).collect()
+    }
+
+    fn compare(&self, one: &[Column], two: &[Column]) -> Ordering {
+        self.0
+            .iter()
+            .zip(one.iter().zip(two))
+            .map(|(key, (one, two))| if key.ascending { one.compare(two) } else { two.compare(one) })
+            .find(|ordering| ordering.is_ne())
+            .unwrap_or(Ordering::Equal)
+    }
+
+    /// The places of rows in this order.
+    fn sorted(&self, values: &[Vec<Column>]) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..values.len()).collect();
+        order.sort_unstable_by(|one, two| self.compare(&values[*one], &values[*two]));
+        order
+    }
+}
+
+/// The text for a direction that is none.
+const UNKNOWN_DIRECTION: &str = "Invalid input received: Unknown sort direction, must be 'desc' or 'asc'.";
 
 /// Which rows are asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -348,8 +429,8 @@ pub struct Query {
     /// Rows of all projects; only an administrator's query has this.
     pub all_tenants: bool,
     pub filters: Vec<Filter>,
-    /// Ends with `created_at` and `id`.
-    pub sort: Vec<SortKey>,
+    /// Columns with their directions, as the client wrote them.
+    pub sort: Vec<(String, String)>,
     /// The id after which the page begins.
     pub marker: Option<String>,
     pub limit: usize,
@@ -373,14 +454,20 @@ impl Service<'_> {
     /// Not allowed, a marker that is not there, a sort key that is no column, or what the store gives.
     pub fn list<T: Listed>(&self, query: &Query) -> Result<Page<T>, Error> {
         self.caller.allow_own(T::RULE)?;
+        if query.filters.iter().any(Filter::names_no_column::<T>) {
+            // Cinder looks at nothing else then, neither at the order nor at the marker.
+            return Ok(Page { rows: Vec::new(), count: query.with_count.then_some(0) });
+        }
+        let order = Order::read(&query.sort)?;
         let marker: Option<T> = query.marker.as_deref().map(|id| self.marker(id)).transpose()?;
+        order.check::<T>()?;
         let records = self.records(query)?;
-        let rows = match self.stored_direction(query) {
+        let rows = match order.stored_direction() {
             Some(direction) => {
                 let after = marker.as_ref().map(|marker| marker.entry().position);
                 self.page_in_stored_order(query, records.clone(), direction, after)?
             }
-            None => self.page_in_any_order(query, records.clone(), marker.as_ref())?,
+            None => self.page_in_any_order(query, &order, records.clone(), marker.as_ref())?,
         };
         let count = if query.with_count { Some(self.count::<T>(query, records)?) } else { None };
         Ok(Page { rows, count })
@@ -398,9 +485,6 @@ impl Service<'_> {
 
     /// The records of the projects that a query is about.
     fn records(&self, query: &Query) -> Result<Vec<ProjectRecord>, Error> {
-        if query.filters.contains(&Filter::Nothing) {
-            return Ok(Vec::new());
-        }
         if !query.all_tenants {
             return Ok(match &self.caller.project_id {
                 Some(project_id) => self.store.project(project_id)?.into_iter().collect(),
@@ -416,20 +500,6 @@ impl Service<'_> {
             Some(Err(_)) => Vec::new(),
             None => self.store.projects(&self.store.project_ids()?)?,
         })
-    }
-
-    /// Which way through the stored listing gives the order; `None` for any other order.
-    fn stored_direction(&self, query: &Query) -> Option<Direction> {
-        match query.sort.as_slice() {
-            [created_at, id] if created_at.column == "created_at" && id.column == "id" => {
-                match (created_at.ascending, id.ascending) {
-                    (false, false) => Some(Direction::NewestFirst),
-                    (true, true) => Some(Direction::OldestFirst),
-                    _ => None,
-                }
-            }
-            _ => None,
-        }
     }
 
     fn page_in_stored_order<T: Listed>(
@@ -467,22 +537,21 @@ impl Service<'_> {
     fn page_in_any_order<T: Listed>(
         &self,
         query: &Query,
+        order: &Order,
         records: Vec<ProjectRecord>,
         marker: Option<&T>,
     ) -> Result<Vec<T>, Error> {
-        let sort_values =
-            |row: &T| -> Vec<Column> { query.sort.iter().filter_map(|key| row.column(&key.column)).collect() };
-        let marker = marker.map(sort_values);
+        let marker = marker.map(|marker| order.values(marker));
         let (mut values, mut rows) = (Vec::new(), Vec::new());
         self.scan::<T>(query, records, |row| {
-            let own = sort_values(&row);
-            if marker.as_ref().is_none_or(|marker| compare(&query.sort, marker, &own).is_lt()) {
+            let own = order.values(&row);
+            if marker.as_ref().is_none_or(|marker| order.compare(marker, &own).is_lt()) {
                 values.push(own);
                 rows.push(Some(row));
             }
         })?;
-        let order = sorted(&query.sort, &values).into_iter().skip(query.offset).take(query.limit);
-        Ok(order.filter_map(|at| rows[at].take()).collect())
+        let page = order.sorted(&values).into_iter().skip(query.offset).take(query.limit);
+        Ok(page.filter_map(|at| rows[at].take()).collect())
     }
 
     /// How many rows match, whatever the page. Without a filter the records know.
@@ -537,22 +606,6 @@ impl Service<'_> {
         let volumes = self.store.volumes(&ids)?;
         Ok(ids.into_iter().zip(volumes).filter_map(|(id, volume)| Some((id, volume?))).collect())
     }
-}
-
-/// Compares two rows by their values for an order.
-fn compare(sort: &[SortKey], one: &[Column], two: &[Column]) -> Ordering {
-    sort.iter()
-        .zip(one.iter().zip(two))
-        .map(|(key, (one, two))| if key.ascending { one.compare(two) } else { two.compare(one) })
-        .find(|ordering| ordering.is_ne())
-        .unwrap_or(Ordering::Equal)
-}
-
-/// The places of rows in an order. The last key is the id, so no two are equal.
-fn sorted(sort: &[SortKey], values: &[Vec<Column>]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_unstable_by(|one, two| compare(sort, &values[*one], &values[*two]));
-    order
 }
 
 /// The volume that a filter names, where the listing itself can tell.

@@ -13,7 +13,7 @@ impl Service<'_> {
     ///
     /// Not found, not allowed, or not a report for the snapshot's status.
     pub fn report_snapshot_status(&self, id: &str, reported: &str, progress: Option<&str>) -> Result<(), Error> {
-        let snapshot = self.readable_snapshot(id)?;
+        let snapshot = self.visible_snapshot(id)?;
         self.caller.allow(Rule::UpdateSnapshotStatus, &snapshot.project_id)?;
         self.change_snapshot(&snapshot, |mut snapshot| {
             let current = snapshot.status;
@@ -48,7 +48,6 @@ impl Service<'_> {
             Error::BadRequest(format!("Snapshot status: {wanted} is invalid, valid statuses are: ({valid})."))
         })?;
         let snapshot = self.visible_snapshot(id)?;
-        self.caller.allow(Rule::GetSnapshot, &snapshot.project_id)?;
         self.caller.allow(Rule::ResetStatus, &snapshot.project_id)?;
         let pending = status.completion().map(|_| self.delays.begin(Completion::None, self.now));
         self.change_snapshot(&snapshot, |mut snapshot| {
@@ -63,7 +62,7 @@ impl Service<'_> {
     ///
     /// Not found, not allowed, frozen, or in a group.
     pub fn force_delete_snapshot(&self, id: &str) -> Result<(), Error> {
-        let snapshot = self.readable_snapshot(id)?;
+        let snapshot = self.visible_snapshot(id)?;
         self.caller.allow(Rule::ForceDelete, &snapshot.project_id)?;
         self.caller.allow(Rule::DeleteSnapshot, &snapshot.project_id)?;
         self.refuse_if_frozen(&snapshot)?;
