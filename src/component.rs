@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use spin_sdk::http::{Headers, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam};
-use spin_sdk::{http_component, variables};
+use spin_sdk::variables;
 use uuid::Uuid;
 
 use crate::api::{self, Body, Environment};
@@ -22,7 +22,8 @@ use bindings::wasi::keyvalue::{atomics, batch, store};
 
 /// The bindings of `wit/world.wit`, beside those that spin-sdk brings.
 mod bindings {
-    #![expect(clippy::all, clippy::pedantic, unsafe_code, reason = "generated")]
+    #![expect(unsafe_code, clippy::pedantic, reason = "generated")]
+    #![allow(clippy::all, reason = "generated")]
 
     wit_bindgen::generate!({ path: "wit", world: "scheduled", generate_all });
 
@@ -49,31 +50,41 @@ impl bindings::Guest for bindings::Component {
     }
 }
 
-#[http_component]
-fn handle(request: IncomingRequest, response_out: ResponseOutparam) {
-    let answer = match read(request) {
-        Some(request) => {
-            let environment = Environment {
-                key_value: &SpinKeyValue::default(),
-                identifiers: &RandomIdentifiers,
-                variables: &SpinVariables,
-                now: now(),
-                log: &|line| eprintln!("{line}"),
-            };
-            api::handle(&request, &environment)
-        }
-        None => {
-            // Spin has parsed this request already, so what cannot be read here is no HTTP that a client meant.
-            let mut answer = Response::new(Vec::new());
-            *answer.status_mut() = http::StatusCode::BAD_REQUEST;
-            answer
-        }
+/// The HTTP export, alone with what its macro generates.
+mod http_export {
+    #![expect(unsafe_code, clippy::pedantic, clippy::nursery, reason = "generated")]
+    #![allow(clippy::all, reason = "generated")]
+
+    use spin_sdk::http::{IncomingRequest, ResponseOutparam};
+    use spin_sdk::http_component;
+
+    #[http_component]
+    fn handle(request: IncomingRequest, response_out: ResponseOutparam) {
+        super::serve(&request, response_out);
+    }
+}
+
+/// Answers a request of the HTTP trigger.
+fn serve(request: &IncomingRequest, response_out: ResponseOutparam) {
+    let Some(request) = read(request) else {
+        // Spin has parsed this request already, so what cannot be read here is no HTTP that a client meant.
+        let mut answer = Response::new(Vec::new());
+        *answer.status_mut() = http::StatusCode::BAD_REQUEST;
+        write(&answer, response_out);
+        return;
     };
-    write(answer, response_out);
+    let environment = Environment {
+        key_value: &SpinKeyValue::default(),
+        identifiers: &RandomIdentifiers,
+        variables: &SpinVariables,
+        now: now(),
+        log: &|line| eprintln!("{line}"),
+    };
+    write(&api::handle(&request, &environment), response_out);
 }
 
 /// Reads a request, of its body no more than the core wants.
-fn read(request: IncomingRequest) -> Option<Request<Body>> {
+fn read(request: &IncomingRequest) -> Option<Request<Body>> {
     let method = match request.method() {
         Method::Other(name) => http::Method::from_bytes(name.as_bytes()).ok()?,
         known => known.to_string().parse().ok()?,
@@ -85,7 +96,7 @@ fn read(request: IncomingRequest) -> Option<Request<Body>> {
             headers.append(name, value);
         }
     }
-    let body = read_body(&request, api::largest_body(uri.path()));
+    let body = read_body(request, api::largest_body(uri.path()));
     let mut core_request = Request::new(body);
     *core_request.method_mut() = method;
     *core_request.uri_mut() = uri;
@@ -108,7 +119,7 @@ fn read_body(request: &IncomingRequest, largest: usize) -> Body {
 }
 
 /// Writes an answer. A client that has gone away is nobody's fault, so failures end the writing and nothing else.
-fn write(answer: Response<Vec<u8>>, response_out: ResponseOutparam) {
+fn write(answer: &Response<Vec<u8>>, response_out: ResponseOutparam) {
     let entries: Vec<(String, Vec<u8>)> =
         answer.headers().iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
     // Names and values come from the `http` crate, which holds them to the same rules, so none is refused.

@@ -1,4 +1,4 @@
-//! The OpenStack Block Storage (Cinder) v3 volume snapshots API, as one WebAssembly component for Spin.
+//! The `OpenStack` Block Storage (Cinder) v3 volume snapshots API, as one WebAssembly component for Spin.
 //!
 //! Data flows one way, down and back up: `component` (the shell, the only code that knows Spin) gives a request to
 //! [`api`] (HTTP words), which asks [`service`] (who may do what, and what happens), which keeps things in [`store`].

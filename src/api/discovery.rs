@@ -37,6 +37,7 @@ struct MediaType {
 }
 
 /// The document; `origin` is scheme and host of the request.
+#[must_use]
 pub fn versions(origin: &str) -> impl Serialize + use<> {
     Versions {
         versions: [Version {

@@ -37,6 +37,7 @@ impl Fault {
     }
 
     /// 404 with the general text.
+    #[must_use]
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, NOT_FOUND)
     }

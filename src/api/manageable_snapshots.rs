@@ -1,5 +1,7 @@
 //! Adopting snapshots in the API's words (`spec/lifecycle.md` section 5), at both of its paths.
 
+#![expect(clippy::missing_errors_doc, reason = "an operation answers the faults of its service and of its schema")]
+
 use http::StatusCode;
 use serde_json::json;
 

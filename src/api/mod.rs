@@ -104,7 +104,7 @@ fn answer(request: &Request<Body>, environment: &Environment<'_>, named_version:
     }
     let Body::Complete(body) = request.body() else {
         return outside(
-            Fault::new(
+            &Fault::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 format!("Request is too large. Larger than max_request_body_size ({LARGEST_BODY})."),
             ),
@@ -159,7 +159,7 @@ fn resource_layer(
         return Ok(Reply::new(StatusCode::FOUND, content).with_header("Location", format!("{origin}/v3/")));
     }
     let Some(route) = routes::route(request.method(), path) else {
-        return Err(Refusal::Reply(outside(Fault::not_found(), headers)));
+        return Err(Refusal::Reply(outside(&Fault::not_found(), headers)));
     };
 
     let negotiated = microversion::negotiate(version_header(headers).as_deref());
@@ -179,7 +179,7 @@ fn resource_layer(
         Operation::ActOnVolume(_) => Some(Action::OnVolume(volume_actions::named(body.as_ref())?)),
         _ => None,
     };
-    let own_project = caller.project_id.as_ref().map(|id| id.as_str());
+    let own_project = caller.project_id.as_ref().map(super::domain::identifiers::ProjectId::as_str);
     if route.project_id.is_some() && route.project_id.as_deref() != own_project {
         return Err(Fault::bad_request("Malformed request url").into());
     }
@@ -411,7 +411,7 @@ fn prefers_vendor_type(headers: &HeaderMap) -> bool {
 /// A fault from outside the resource layer. Cinder answers a plain text there; whoever asks for JSON gets the fault's
 /// usual shape from us, and a body that is too large is told as JSON in any case (`spec/versions-and-faults.md`
 /// section 5, "Recommended").
-fn outside(fault: Fault, headers: &HeaderMap) -> Reply {
+fn outside(fault: &Fault, headers: &HeaderMap) -> Reply {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let json = fault.status != StatusCode::NOT_FOUND || accept.contains("application/json");
     let title = "404 Not Found";

@@ -1,6 +1,8 @@
 //! The operator's routes, `/_ops/...`: the whole state as a document, and the scheduled step by hand
 //! (`design/contract.md`). They exist only where a secret is set, and open only to who knows it.
 
+#![expect(clippy::missing_errors_doc, reason = "an operation answers the faults of its service and of its schema")]
+
 use std::collections::{BTreeMap, HashSet};
 
 use http::{Method, Request, StatusCode};

@@ -1,6 +1,7 @@
 //! Texts as Cinder's Python reads and prints them: clients see these forms in messages and send them in queries.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde_json::Value;
 
@@ -86,7 +87,8 @@ pub fn quoted(text: &str) -> String {
                 quoted.push(character);
             }
             character if u32::from(character) < 0x20 || u32::from(character) == 0x7f => {
-                quoted.push_str(&format!("\\x{:02x}", u32::from(character)));
+                // Writing to a String cannot fail.
+                let _ = write!(quoted, "\\x{:02x}", u32::from(character));
             }
             character => quoted.push(character),
         }

@@ -35,7 +35,7 @@ impl Parameters {
         self.0.iter().rev().find(|(own, _)| own == key).map(|(_, value)| value.as_str())
     }
 
-    /// Takes out the first value of a key. A second copy stays, as in WebOb, and is then taken for a filter.
+    /// Takes out the first value of a key. A second copy stays, as in `WebOb`, and is then taken for a filter.
     fn pop(&mut self, key: &str) -> Option<String> {
         let at = self.0.iter().position(|(own, _)| own == key)?;
         Some(self.0.remove(at).1)

@@ -1,5 +1,7 @@
 //! Quota sets and limits in the API's words (`spec/beyond.md` section 3).
 
+#![expect(clippy::missing_errors_doc, reason = "an operation answers the faults of its service and of its schema")]
+
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 

@@ -1,5 +1,7 @@
 //! The filters that lists allow (`spec/beyond.md` section 3, `spec/listing.md` section 4.1).
 
+#![expect(clippy::missing_errors_doc, reason = "an operation answers the faults of its service and of its schema")]
+
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -41,12 +43,11 @@ pub const DEFAULT: [(&str, &[&str]); 9] = [
 /// The filters that members may use on a resource.
 #[must_use]
 pub fn of(resource: &str, deployment: &Deployment) -> Vec<String> {
-    match &deployment.resource_filters {
-        Some(filters) => filters.get(resource).cloned().unwrap_or_default(),
-        None => {
-            let default = DEFAULT.iter().find(|(name, _)| *name == resource);
-            default.map(|(_, filters)| owned(filters)).unwrap_or_default()
-        }
+    if let Some(filters) = &deployment.resource_filters {
+        filters.get(resource).cloned().unwrap_or_default()
+    } else {
+        let default = DEFAULT.iter().find(|(name, _)| *name == resource);
+        default.map(|(_, filters)| owned(filters)).unwrap_or_default()
     }
 }
 

@@ -146,8 +146,16 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
         (Check::NonEmptyObject, Value::Object(_)) => Err(failure(field, value, "{} should be non-empty")),
         (Check::NonEmptyObject, _) => Err(wrong_type(field, value, "'object'")),
         (Check::Anything, _)
-        | (Check::Name | Check::Description | Check::UuidOrNull | Check::ShortTextOrNull, Value::Null)
-        | (Check::MetadataOrNull | Check::Reference | Check::Size, Value::Null)
+        | (
+            Check::Name
+            | Check::Description
+            | Check::UuidOrNull
+            | Check::ShortTextOrNull
+            | Check::MetadataOrNull
+            | Check::Reference
+            | Check::Size,
+            Value::Null,
+        )
         | (Check::Force | Check::Boolean, Value::Bool(_))
         | (Check::Text, Value::String(_))
         | (Check::Reference, Value::String(_) | Value::Object(_)) => Ok(()),
@@ -204,13 +212,14 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
         }
         (Check::Metadata | Check::OneMetadataItem, _) => Err(wrong_type(field, value, "'object'")),
         (Check::Reference, _) => Err(wrong_type(field, value, "'object', 'null', 'string'")),
-        (Check::Size, _) => match size(value) {
-            Some(_) => Ok(()),
-            None => {
+        (Check::Size, _) => {
+            if size(value).is_some() {
+                Ok(())
+            } else {
                 let detail = format!("{} is not a whole number of GiB from 1 to 2147483647", representation(value));
                 Err(failure(field, value, &detail))
             }
-        },
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The actions on snapshots in the API's words (`spec/lifecycle.md` section 4).
 
+#![expect(clippy::missing_errors_doc, reason = "an operation answers the faults of its service and of its schema")]
+
 use http::StatusCode;
 use serde_json::Value;
 
@@ -73,6 +75,7 @@ pub fn name_of(body: Option<&Value>) -> Result<&str, Fault> {
 }
 
 /// The fault for a name that is no action.
+#[must_use]
 pub fn no_such_action(name: &str) -> Fault {
     let text = "Verify the request body and Content-Type header and try again.";
     Fault::bad_request(format!("There is no such action: {name}. {text}"))

@@ -1,5 +1,7 @@
 //! The metadata of snapshots in the API's words (`spec/snapshots-api.md` section 7).
 
+#![expect(clippy::missing_errors_doc, reason = "an operation answers the faults of its service and of its schema")]
+
 use http::StatusCode;
 use serde_json::json;
 

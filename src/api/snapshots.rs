@@ -1,5 +1,7 @@
 //! Snapshots in the API's words: list, create, show, update, delete (`spec/snapshots-api.md` sections 1 to 6).
 
+#![expect(clippy::missing_errors_doc, reason = "an operation answers the faults of its service and of its schema")]
+
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -109,7 +111,8 @@ impl<'a> SnapshotView<'a> {
         let since = |added: Microversion| version >= added;
         Self {
             group_snapshot_id: since(microversion::GROUP_SNAPSHOTS).then_some(snapshot.group_snapshot_id),
-            user_id: since(microversion::SNAPSHOT_USER).then(|| snapshot.user_id.as_ref().map(|id| id.as_str())),
+            user_id: since(microversion::SNAPSHOT_USER)
+                .then(|| snapshot.user_id.as_ref().map(super::super::domain::identifiers::UserId::as_str)),
             consumes_quota: since(microversion::CONSUMES_QUOTA).then_some(snapshot.consumes_quota),
             ..Self::summary(snapshot)
         }

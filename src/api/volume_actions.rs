@@ -1,5 +1,7 @@
 //! The actions on volumes in the API's words (`spec/lifecycle.md` section 8).
 
+#![expect(clippy::missing_errors_doc, reason = "an operation answers the faults of its service and of its schema")]
+
 use http::StatusCode;
 use serde_json::Value;
 

@@ -1,5 +1,7 @@
 //! Volumes in the API's words, as far as clients of snapshots need them (`spec/beyond.md` section 2).
 
+#![expect(clippy::missing_errors_doc, reason = "an operation answers the faults of its service and of its schema")]
+
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -171,7 +173,7 @@ fn view<'a>(call: &Call<'_>, volume: &'a Volume, purpose: Purpose) -> VolumeView
         source_volid: None,
         metadata: &volume.metadata,
         links: links(call, volume),
-        user_id: volume.user_id.as_ref().map(|id| id.as_str()),
+        user_id: volume.user_id.as_ref().map(super::super::domain::identifiers::UserId::as_str),
         bootable: if volume.bootable { "true" } else { "false" },
         encrypted: false,
         replication_status: None,

@@ -35,7 +35,7 @@ pub trait KeyValue {
     #[expect(clippy::missing_errors_doc, reason = "as for get")]
     fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
 
-    /// Writes many keys. One commit on SQLite, so all or nothing there.
+    /// Writes many keys. One commit on `SQLite`, so all or nothing there.
     #[expect(clippy::missing_errors_doc, reason = "as for get")]
     fn set_many(&self, entries: &[(String, Vec<u8>)]) -> Result<(), StoreError>;
 

@@ -1,6 +1,6 @@
 //! A key-value store in memory, for tests: it counts what it is asked and fails where it is told to.
 //!
-//! It behaves as SQLite under Spin does where that matters to a caller: a swap compares bytes, and a swap of an
+//! It behaves as `SQLite` under Spin does where that matters to a caller: a swap compares bytes, and a swap of an
 //! absent key is an unconditional write.
 
 use std::collections::BTreeMap;

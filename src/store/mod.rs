@@ -339,9 +339,10 @@ impl<'a> Store<'a> {
             }
             Ok(Change::Write(record, Some(answer)))
         })
-        .and_then(|answer| match answer {
-            Some(answer) => Ok(answer),
-            None => {
+        .and_then(|answer| {
+            if let Some(answer) = answer {
+                Ok(answer)
+            } else {
                 self.ensure_project(project)?;
                 self.update_project(project, change)
             }
@@ -465,7 +466,7 @@ impl<'a> Store<'a> {
     ///
     /// # Errors
     ///
-    /// What the key-value store gives. On SQLite nothing has changed then.
+    /// What the key-value store gives. On `SQLite` nothing has changed then.
     pub fn replace_everything(&self, state: &Everything) -> Result<(), StoreError> {
         let mut entries: Vec<(String, Vec<u8>)> = Vec::with_capacity(state.snapshots.len() + state.volumes.len() + 16);
         for snapshot in &state.snapshots {

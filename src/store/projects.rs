@@ -132,6 +132,7 @@ impl ProjectRecord {
     }
 
     /// The listing of a kind.
+    #[must_use]
     pub const fn index(&self, kind: Kind) -> &Index {
         match kind {
             Kind::Snapshot => &self.snapshots,
