@@ -34,7 +34,7 @@ up: component
 	@exec spin up --from spin.toml --listen '$(LISTEN)' --state-dir '$(STATE_DIR)'
 else
 up: component embedded-host ## Build and run the app in the foreground until Ctrl-C or SIGTERM
-	@exec $(HOST_PROGRAM) --manifest spin.toml --listen '$(LISTEN)' --state-dir '$(STATE_DIR)'
+	@exec $(HOST_PROGRAM) --manifest spin.toml --listen '$(LISTEN)' --state-dir '$(STATE_DIR)' --probe /healthcheck
 endif
 
 test: build ## Run all tests, those on the component included

@@ -15,6 +15,10 @@ use crate::store::{Change, Listing, Store, StoreError};
 /// The most rows that one run looks at; what is left waits for the next run.
 pub const ROWS_PER_RUN: usize = 1_000;
 
+/// The most rows that one run settles, each by a compare-and-swap of its own. Spin lets one invocation open 256 of
+/// those and never closes any.
+pub const SETTLED_PER_RUN: usize = 100;
+
 /// How many rows are removed in one batch of two or three commits.
 const ROWS_PER_BATCH: usize = 100;
 
@@ -86,9 +90,10 @@ pub fn run(store: &Store<'_>, moment: Moment) -> Result<Report, StoreError> {
         if items.is_empty() && record.retired.is_empty() {
             continue;
         }
-        let done = attend(store, &record, &items, moment)?;
+        let done = attend(store, &record, &items, moment, SETTLED_PER_RUN - report.settled)?;
         report.removed += done.removed;
         report.settled += done.settled;
+        report.more |= done.more;
     }
     Ok(report)
 }
@@ -99,6 +104,7 @@ fn attend(
     record: &ProjectRecord,
     items: &[AgendaItem],
     moment: Moment,
+    may_settle: usize,
 ) -> Result<Report, StoreError> {
     let mut report = Report::default();
     let mut remove: Vec<AgendaItem> = Vec::new();
@@ -113,6 +119,7 @@ fn attend(
                     drop.push(item);
                 }
             }
+            RowState::Completed if report.settled == may_settle => report.more = true,
             RowState::Completed => {
                 settle(store, item, moment)?;
                 report.settled += 1;

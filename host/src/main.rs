@@ -8,9 +8,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use volume_snapshots_host::{Application, Manifest, Options, SqliteStore};
+use volume_snapshots_host::{App, Application, Manifest, Options, SqliteStore};
 
 const HELP: &str = "\
 Runs a spin.toml without Spin, for tests and laptops.
@@ -20,6 +21,7 @@ Usage: volume-snapshots-host [options]
   --manifest <file>       the manifest to run (default: spin.toml)
   --listen <address>      where to serve HTTP, port 0 for any (default: $LISTEN or 127.0.0.1:3000)
   --state-dir <directory> where the data is kept, in sqlite_key_value.db (default: $STATE_DIR or .spin)
+  --probe <path>          ask the app for this path first, and do not start unless it answers 2xx
   --help                  this text
 
 Variables of the manifest are set by the environment: SPIN_VARIABLE_AUTH_MODE=headers sets auth_mode.
@@ -30,6 +32,7 @@ struct Arguments {
     manifest: PathBuf,
     listen: String,
     state_directory: PathBuf,
+    probe: Option<String>,
 }
 
 impl Arguments {
@@ -39,6 +42,7 @@ impl Arguments {
             manifest: PathBuf::from("spin.toml"),
             listen: std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".to_owned()),
             state_directory: std::env::var_os("STATE_DIR").map_or_else(|| PathBuf::from(".spin"), PathBuf::from),
+            probe: None,
         };
         while let Some(argument) = arguments.next() {
             let (name, value) = match argument.split_once('=') {
@@ -53,6 +57,7 @@ impl Arguments {
                 "--manifest" => read.manifest = PathBuf::from(value()?),
                 "--listen" => read.listen = value()?,
                 "--state-dir" => read.state_directory = PathBuf::from(value()?),
+                "--probe" => read.probe = Some(value()?),
                 _ => bail!("unknown argument {name}; see --help"),
             }
         }
@@ -94,6 +99,10 @@ async fn run(arguments: Option<Arguments>) -> Result<()> {
     let options = Options { store: Arc::new(store), environment_variables: true, ..Options::default() };
     let app = application.instance_with(options)?;
 
+    if let Some(path) = &arguments.probe {
+        probe(&app, path).await?;
+    }
+
     // Installed before the line is printed: whoever reads it may send a signal at once.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -105,4 +114,14 @@ async fn run(arguments: Option<Arguments>) -> Result<()> {
         }
     };
     app.serve(listener, shutdown).await
+}
+
+/// Asks the app whether it can work with what it was given, such as its variables; what it logs says why it cannot.
+async fn probe(app: &App, path: &str) -> Result<()> {
+    let request = http::Request::get(format!("http://localhost{path}")).body(Bytes::new())?;
+    let answer = app.handle(request).await?;
+    if !answer.status().is_success() {
+        bail!("the app answered {} to {path}, so it is not started", answer.status());
+    }
+    Ok(())
 }

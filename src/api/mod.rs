@@ -437,8 +437,11 @@ fn misconfigured(error: &SettingsError) -> Fault {
     Fault::server_error(error.to_string())
 }
 
-/// `GET /healthcheck`: whether the store can be read.
+/// `GET /healthcheck`: whether the variables can be used and the store can be read.
 fn healthcheck(environment: &Environment<'_>) -> Reply {
+    if let Err(error) = Settings::read(environment.variables) {
+        return misconfigured(&error).into();
+    }
     match Store::new(environment.key_value, environment.identifiers).deployment() {
         Ok(_) => Reply::new(
             StatusCode::OK,
