@@ -74,8 +74,10 @@ impl Reply {
             Content::Outside { media_type, body } => (media_type, body.into_bytes()),
         };
         let mut headers = HeaderMap::with_capacity(8);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        if self.status != StatusCode::NO_CONTENT {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        }
         let mut add = |name: &'static str, value: &str| {
             // A value that cannot stand in a header is left out rather than failing the whole answer.
             if let Ok(value) = HeaderValue::from_str(value) {

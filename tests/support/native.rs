@@ -56,7 +56,10 @@ impl TestVariables {
 impl Variables for TestVariables {
     fn get(&self, name: &str) -> Result<String, String> {
         match name {
-            SETTINGS => Ok(self.0.iter().map(|(name, value)| format!("{name}={value}\n")).collect()),
+            SETTINGS => {
+                let lines: Vec<String> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                Ok(lines.join("\n"))
+            }
             OPS_TOKEN => Ok(super::OPS_TOKEN.to_owned()),
             _ => Err(format!("no variable '{name}'")),
         }
