@@ -1,0 +1,108 @@
+//! What each operation costs at the store, counted: calls, and those that are commits. On real Spin a call costs about
+//! 0.2 ms of throughput and a commit several milliseconds, so these numbers are the speed that does not depend on the
+//! machine (`docs/adr/0002-store-layout.md`).
+
+mod support;
+
+use serde_json::{Value, json};
+use support::native::{NativeService, TestVariables};
+use support::{Service, client, operator};
+
+const PROJECT: &str = "a1";
+
+fn snapshot_id(number: usize) -> String {
+    format!("bbbbbbbb-0000-4000-8000-{number:012}")
+}
+
+/// A project with this many snapshots of one volume.
+fn service_with(snapshots: usize) -> NativeService {
+    let service = NativeService::with_variables(TestVariables::default().with("quota_snapshots", "-1"));
+    let rows: Vec<Value> = (0..snapshots)
+        .map(|number| {
+            json!({
+                "id": snapshot_id(number),
+                "project_id": PROJECT,
+                "created_at": format!("2026-01-{:02}T{:02}:00:00", 1 + number / 24 % 28, number % 24),
+            })
+        })
+        .collect();
+    service.put_state(&json!({
+        "volumes": [{ "project_id": PROJECT }],
+        "snapshots": rows,
+        "quotas": { "gigabytes": -1 },
+    }));
+    service
+}
+
+/// The calls and commits of a request that succeeds.
+fn cost(service: &NativeService, method: &str, path: &str, body: &Value) -> (u32, u32) {
+    service.key_value.reset_counts();
+    let answer = service.send(client(method, &format!("/v3/{PROJECT}{path}"), body));
+    assert!(answer.status().is_success(), "{method} {path}: {}", support::text(&answer));
+    let counts = service.key_value.counts();
+    (counts.calls, counts.commits)
+}
+
+#[test]
+fn each_operation_makes_at_most_so_many_calls_and_commits() {
+    let service = service_with(5_000);
+    let one = format!("/snapshots/{}", snapshot_id(4_321));
+    let metadata = format!("{one}/metadata");
+    let item = format!("{metadata}/k");
+    let volume = "aaaaaaaa-0000-4000-8000-000000000001";
+    let snapshot = json!({ "snapshot": { "volume_id": volume } });
+    let cases: [(&str, &str, Value, u32, u32); 16] = [
+        ("GET", &one, Value::Null, 1, 0),
+        ("GET", &metadata, Value::Null, 1, 0),
+        ("GET", "/snapshots?limit=100", Value::Null, 4, 0),
+        ("GET", "/snapshots/detail", Value::Null, 12, 0),
+        ("GET", "/snapshots?limit=100&sort=created_at:asc", Value::Null, 4, 0),
+        ("GET", "/snapshots?limit=1&with_count=1", Value::Null, 4, 0),
+        ("GET", &format!("/volumes/{volume}"), Value::Null, 1, 0),
+        ("GET", "/limits", Value::Null, 3, 0),
+        ("POST", "/snapshots", snapshot, 7, 2),
+        ("POST", &metadata, json!({ "metadata": { "k": "v" } }), 3, 1),
+        ("PUT", &metadata, json!({ "metadata": { "k": "w" } }), 3, 1),
+        ("PUT", &item, json!({ "meta": { "k": "x" } }), 3, 1),
+        ("DELETE", &item, Value::Null, 3, 1),
+        ("PUT", &one, json!({ "snapshot": { "name": "n" } }), 3, 1),
+        ("POST", "/volumes", json!({ "volume": { "size": 1 } }), 5, 2),
+        ("DELETE", &one, Value::Null, 6, 2),
+    ];
+    for (method, path, body, calls, commits) in cases {
+        let (made, committed) = cost(&service, method, path, &body);
+        assert!(made <= calls, "{method} {path} made {made} calls, {calls} are allowed");
+        assert!(committed <= commits, "{method} {path} made {committed} commits, {commits} are allowed");
+    }
+}
+
+#[test]
+fn a_page_costs_the_same_in_a_small_and_in_a_large_project() {
+    let calls = |snapshots| cost(&service_with(snapshots), "GET", "/snapshots?limit=20", &Value::Null).0;
+    assert_eq!(calls(20), 3, "filters, record, rows");
+    assert!(calls(20_000) <= 4, "and one page");
+}
+
+#[test]
+fn an_idle_tick_writes_nothing_and_reads_little() {
+    let service = service_with(1_000);
+    service.key_value.reset_counts();
+    assert!(service.send(operator("POST", "/_ops/tick", b"")).status().is_success());
+    let counts = service.key_value.counts();
+    assert_eq!(counts.commits, 0);
+    assert!(counts.calls <= 3, "{} calls", counts.calls);
+}
+
+#[test]
+fn a_tick_removes_a_hundred_snapshots_in_three_commits() {
+    let service = service_with(100);
+    for number in 0..100 {
+        cost(&service, "DELETE", &format!("/snapshots/{}", snapshot_id(number)), &Value::Null);
+    }
+    service.advance(2.0);
+    service.key_value.reset_counts();
+    assert!(service.send(operator("POST", "/_ops/tick", b"")).status().is_success());
+    let counts = service.key_value.counts();
+    assert!(counts.commits <= 3, "{} commits", counts.commits);
+    assert_eq!(support::json(&service.send(operator("GET", "/_ops/state", b"")))["snapshots"], json!([]));
+}
