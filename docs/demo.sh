@@ -63,7 +63,7 @@ call() { # expected-code method path [json]
     if [ $# -gt 2 ]; then printf '> %s\n' "$3"; fi
     send "$@"
     printf '< %s\n' "$code"
-    if [ -n "$body" ]; then printf '%s\n' "$body" | fold -s -w 110 | sed -e 's/^/  /' -e 's/ *$//'; fi
+    if [ -n "$body" ]; then printf '%s\n' "$body" | sed -e 's/":/": /g' -e 's/,\(["{]\)/, \1/g' | fold -s -w 112 | sed -e 's/^/  /' -e 's/ *$//'; fi
     [ "$code" = "$expected" ] || fail "$1 $2 answered $code and not $expected"
 }
 
@@ -76,15 +76,15 @@ expect() { # field value
     [ "$(field "$1")" = "$2" ] || fail "$1 is '$(field "$1")' and not '$2'"
 }
 
-# Asks until the snapshot has a status, or, for the code 404, is gone; shows each change.
-await() { # code [status]
-    local wanted="$1${2:+ $2}" seen='' now
-    printf '\n> GET %s, until it answers %s\n' "$snapshots/$id" "$wanted"
+# Asks until the answer is this code and status; shows each change.
+await() { # path code [status]
+    local wanted="$2${3:+ $3}" seen='' now
+    printf '\n> GET %s, until the answer is %s\n' "$1" "$wanted"
     SECONDS=0
     while [ "$seen" != "$wanted" ]; do
         [ "$SECONDS" -lt "$patience" ] || fail "still '$seen' after $patience seconds"
         if [ -n "$seen" ]; then sleep 0.2; fi
-        send GET "$snapshots/$id"
+        send GET "$1"
         now="$code$(field status | sed 's/^/ /')"
         if [ "$now" != "$seen" ]; then printf '< %s\n' "$now"; fi
         seen=$now
@@ -92,16 +92,18 @@ await() { # code [status]
 }
 
 snapshots=/v3/$project/snapshots
+volumes=/v3/$project/volumes
 printf 'The app serves %s, with its state in a directory of its own.\n' "$base"
 
-call 202 POST "/v3/$project/volumes" '{"volume": {"name": "data", "size": 1}}'
+call 202 POST "$volumes" '{"volume": {"name": "data", "size": 1}}'
 volume=$(field id)
+await "$volumes/$volume" 200 available
 
 printf '\nA snapshot is taken. The answer comes at once, the work goes on.\n'
 call 202 POST "$snapshots" '{"snapshot": {"volume_id": "'"$volume"'", "name": "nightly", "metadata": {"keep": "7"}}}'
 id=$(field id)
 expect status creating
-await 200 available
+await "$snapshots/$id" 200 available
 call 200 GET "$snapshots/$id"
 expect os-extended-snapshot-attributes:progress 100%
 
@@ -114,13 +116,13 @@ call 200 POST "$snapshots/$id/metadata" '{"metadata": {"owner": "ops"}}'
 expect owner ops
 
 printf '\nIts volume cannot go before it does.\n'
-call 400 DELETE "/v3/$project/volumes/$volume"
+call 400 DELETE "$volumes/$volume"
 
 printf '\nIt is deleted: again at once, with the work going on.\n'
 call 202 DELETE "$snapshots/$id"
-await 404
+await "$snapshots/$id" 404
 call 404 GET "$snapshots/$id"
-call 202 DELETE "/v3/$project/volumes/$volume"
+call 202 DELETE "$volumes/$volume"
 
 kill "$server"
 wait "$server" || fail 'the app did not stop cleanly'

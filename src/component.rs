@@ -96,7 +96,7 @@ fn read(request: &IncomingRequest) -> Option<Request<Body>> {
             headers.append(name, value);
         }
     }
-    let body = read_body(request, api::largest_body(uri.path()));
+    let body = read_body(request, api::largest_body(uri.path(), &headers, &SpinVariables));
     let mut core_request = Request::new(body);
     *core_request.method_mut() = method;
     *core_request.uri_mut() = uri;

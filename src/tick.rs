@@ -7,7 +7,7 @@
 use uuid::Uuid;
 
 use crate::domain::lifecycle::Occasion;
-use crate::domain::{Schedule, Snapshot, SnapshotId, Timestamp, Volume, VolumeId};
+use crate::domain::{Completion, Schedule, Snapshot, SnapshotId, Timestamp, Volume, VolumeId};
 use crate::store::index::Direction;
 use crate::store::projects::{AgendaItem, Kind, ProjectRecord};
 use crate::store::{Change, Listing, Store, StoreError};
@@ -114,11 +114,15 @@ fn attend(
             RowState::Ended => remove.push(item.clone()),
             RowState::Waiting => {}
             RowState::Settled => drop.push(item),
-            RowState::Idle => {
-                if Timestamp::from_microseconds(item.due).plus_seconds(ANNOUNCED_SECONDS) <= moment.now {
-                    drop.push(item);
+            RowState::Idle => match fate_of_volume(store, item, moment)? {
+                Fate::Gone => remove.push(item.clone()),
+                Fate::Going => {}
+                Fate::Stays => {
+                    if Timestamp::from_microseconds(item.due).plus_seconds(ANNOUNCED_SECONDS) <= moment.now {
+                        drop.push(item);
+                    }
                 }
-            }
+            },
             RowState::Completed if report.settled == may_settle => report.more = true,
             RowState::Completed => {
                 settle(store, item, moment)?;
@@ -128,8 +132,14 @@ fn attend(
         }
     }
     let gigabytes = if remove.is_empty() { true } else { store.deployment()?.snapshots_count_gigabytes() };
-    // A removal gives back quota with its agenda item, so one that was found by looking gets its item first.
-    let unlisted: Vec<AgendaItem> = remove.iter().filter(|item| !is_listed(record, item)).cloned().collect();
+    // A removal gives back quota with its agenda item, so one that was found by looking gets its item first. One that
+    // goes before its time is due at once, so that readers leave it out of the count from the moment its row is gone.
+    let clock = moment.clock.microseconds();
+    let unlisted: Vec<AgendaItem> = remove
+        .iter()
+        .filter(|item| !is_listed(record, item) || item.due > clock)
+        .map(|item| AgendaItem { due: item.due.min(clock), ..item.clone() })
+        .collect();
     if !unlisted.is_empty() {
         store.schedule(&record.project, &unlisted)?;
     }
@@ -150,6 +160,31 @@ fn attend(
         })?;
     }
     Ok(report)
+}
+
+/// What becomes of a snapshot's volume.
+enum Fate {
+    /// It is gone, or its removal is due.
+    Gone,
+    /// It is being removed.
+    Going,
+    /// It stays, or there is nothing to know.
+    Stays,
+}
+
+/// A snapshot that was announced and is not being removed may have been left behind by a deletion of its volume that
+/// was stopped on the way; it goes when the volume does.
+fn fate_of_volume(store: &Store<'_>, item: &AgendaItem, moment: Moment) -> Result<Fate, StoreError> {
+    if item.kind == Kind::Volume {
+        return Ok(Fate::Stays);
+    }
+    let Some(snapshot) = store.snapshot(SnapshotId::new(item.id))? else { return Ok(Fate::Gone) };
+    let volume = store.volume(snapshot.volume_id)?.and_then(|row| row.effective(moment.now, moment.occasion));
+    Ok(match volume {
+        None => Fate::Gone,
+        Some(volume) if volume.pending.is_some_and(|pending| pending.completion == Completion::Remove) => Fate::Going,
+        Some(_) => Fate::Stays,
+    })
 }
 
 fn is_listed(record: &ProjectRecord, item: &AgendaItem) -> bool {

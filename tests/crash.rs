@@ -28,6 +28,8 @@ const DELETING: &str = "bbbbbbbb-0000-4000-8000-000000000004";
 /// A volume that is deleted with its two snapshots.
 const DOOMED: &str = "aaaaaaaa-0000-4000-8000-000000000002";
 const DOOMED_SNAPSHOTS: [&str; 2] = ["bbbbbbbb-0000-4000-8000-000000000005", "bbbbbbbb-0000-4000-8000-000000000006"];
+/// How the ids of snapshots begin that only make the listing long.
+const FILLER: &str = "cccccccc";
 
 fn time(seconds: u64) -> String {
     Timestamp::from_seconds(i64::try_from(START + seconds).expect("small")).to_string()
@@ -49,7 +51,7 @@ fn scene(schedule: &str) -> Value {
         snapshot(DELETING, VOLUME, "deleting", pending("remove", 2)),
     ];
     snapshots.extend(DOOMED_SNAPSHOTS.map(|id| free(id, DOOMED)));
-    snapshots.extend((0..26).map(|number| free(&format!("cccccccc-0000-4000-8000-{number:012}"), VOLUME)));
+    snapshots.extend((0..26).map(|number| free(&format!("{FILLER}-0000-4000-8000-{number:012}"), VOLUME)));
     json!({
         "volumes": [
             { "id": VOLUME, "project_id": "a1", "size": 2 },
@@ -74,13 +76,15 @@ struct Operation {
     acknowledged: fn(&ComponentService),
 }
 
-/// How a call of the store goes wrong.
-const FAULTS: [(&str, fn() -> Fault); 4] = [
-    ("killed before", || Fault::KillBefore),
-    ("killed after", || Fault::KillAfter),
-    ("failed before", || Fault::ErrorBefore("disk I/O error".to_owned())),
-    ("failed after", || Fault::ErrorAfter("disk I/O error".to_owned())),
-];
+/// The ways in which a call of the store goes wrong.
+fn faults() -> [(&'static str, Fault); 4] {
+    [
+        ("killed before", Fault::KillBefore),
+        ("killed after", Fault::KillAfter),
+        ("failed before", Fault::ErrorBefore("disk I/O error".to_owned())),
+        ("failed after", Fault::ErrorAfter("disk I/O error".to_owned())),
+    ]
+}
 
 fn variables(operation: &Operation) -> [(&'static str, &'static str); 1] {
     [("progression", if operation.schedule == "told" { "manual" } else { "time" })]
@@ -91,11 +95,11 @@ fn stop_everywhere(operation: &Operation) {
     let (service, base) = ComponentService::with_memory(&variables(operation));
     service.put_state(&scene(operation.schedule));
     let mut cases = 0;
-    for (fault_name, fault) in FAULTS {
+    for (fault_name, fault) in faults() {
         for call in 1.. {
             let store = Arc::new(base.fork());
             let service = ComponentService::on(store.clone(), &variables(operation));
-            service.faults.plan(When::Call(call), fault());
+            service.faults.plan(When::Call(call), fault.clone());
             let outcome = (operation.run)(&service);
             if service.faults.calls().len() < call {
                 assert!(call > 1 && outcome < 300, "without a fault it must succeed: {outcome}");
@@ -111,7 +115,9 @@ fn stop_everywhere(operation: &Operation) {
             for repeats in [false, true] {
                 let case = format!("{case}{}", if repeats { ", repeated" } else { "" });
                 let service = ComponentService::on(Arc::new(store.fork()), &variables(operation));
-                assert_reads_agree(&service, &case);
+                if !repeats {
+                    assert_reads_agree(&service, &case);
+                }
                 if outcome < 300 {
                     (operation.acknowledged)(&service);
                 }
@@ -128,7 +134,8 @@ fn stop_everywhere(operation: &Operation) {
     println!("{cases} cases");
 }
 
-/// Lists, counts, shows and the operator's view name the same rows.
+/// Lists, counts, shows and the operator's view name the same rows. The rows that only make the listing long are not
+/// shown one by one, which would be most of the time that these tests take.
 fn assert_reads_agree(service: &ComponentService, case: &str) {
     let state = service.state();
     for (kind, one) in [("snapshots", "snapshot"), ("volumes", "volume")] {
@@ -140,7 +147,7 @@ fn assert_reads_agree(service: &ComponentService, case: &str) {
         assert_eq!(listed, detailed.keys().cloned().collect(), "{case}: {kind}");
         assert_eq!(listed, stored, "{case}: {kind}");
         assert_eq!(service.count(&path), listed.len(), "{case}: the count of {kind}");
-        for (id, row) in &detailed {
+        for (id, row) in detailed.iter().filter(|(id, _)| !id.starts_with(FILLER)) {
             let shown = service.get(&format!("{path}/{id}"));
             assert_eq!((shown.status, &shown.body[one]), (200, row), "{case}: {id}");
         }
@@ -197,7 +204,7 @@ fn counted(snapshots: &[Value], volumes: &[Value], resource: &str) -> u64 {
     let number = |rows: &[Value]| rows.len() as u64;
     let all_have_one_type = snapshots.iter().chain(volumes).all(|row| row["volume_type"] == "__DEFAULT__");
     assert!(all_have_one_type, "so the counters of the type are those of all");
-    match resource.trim_end_matches("___DEFAULT__") {
+    match resource.strip_suffix("___DEFAULT__").unwrap_or(resource) {
         "snapshots" => number(snapshots),
         "volumes" => number(volumes),
         "gigabytes" => size(snapshots) + size(volumes),
@@ -334,11 +341,11 @@ fn an_operators_tick_may_stop_anywhere() {
 /// A project that has no record yet takes a way of its own: the claim, the list of projects and the record.
 #[test]
 fn the_first_volume_of_a_project_may_stop_anywhere() {
-    for (fault_name, fault) in FAULTS {
+    for (fault_name, fault) in faults() {
         for call in 1.. {
             let store = Arc::new(MemoryStore::new());
             let service = ComponentService::on(store.clone(), &[]);
-            service.faults.plan(When::Call(call), fault());
+            service.faults.plan(When::Call(call), fault.clone());
             let first = service.call("POST", "/v3/a1/volumes", &json!({ "volume": { "size": 1 } })).status;
             if service.faults.calls().len() < call {
                 break;

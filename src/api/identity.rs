@@ -11,6 +11,9 @@ use super::reply::{Content, Reply};
 /// The project and user of a request that names neither, where everybody is an administrator.
 const ANYBODY: &str = "admin";
 
+/// What clients of keystoneauth send as a token with `--os-auth-type none`.
+const NO_TOKEN: &str = "notused";
+
 /// Reads the identity. `path_project` is the project id of the path, which `noauth` takes the caller's word for.
 ///
 /// # Errors
@@ -26,7 +29,7 @@ pub fn identify(
     let unauthorized = || unauthorized(keystone_url);
     match mode {
         AuthMode::NoAuth => {
-            let (user, project) = match header("x-auth-token").filter(|token| !token.is_empty()) {
+            let (user, project) = match header("x-auth-token").filter(|token| !["", NO_TOKEN].contains(token)) {
                 // As in Cinder's own noauth, a token without a colon names the user and the project at once.
                 Some(token) => match token.split_once(':') {
                     Some((user, project)) if !project.is_empty() => (user, project),
@@ -97,6 +100,7 @@ mod tests {
         assert_eq!(seen(noauth, &[("x-auth-token", "a1:")], None), admin("a1", "a1"));
         assert_eq!(seen(noauth, &[], Some("b2")), admin("admin", "b2"));
         assert_eq!(seen(noauth, &[], None), admin("admin", "admin"));
+        assert_eq!(seen(noauth, &[("x-auth-token", "notused")], Some("b2")), admin("admin", "b2"));
         assert_eq!(seen(noauth, &[("x-auth-token", &"x".repeat(65))], None), None);
         assert_eq!(seen(noauth, &[("x-auth-token", ":")], None), None);
     }

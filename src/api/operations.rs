@@ -4,8 +4,12 @@
 #![expect(clippy::missing_errors_doc, reason = "an operation answers the faults of its service and of its schema")]
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::marker::PhantomData;
 
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -16,7 +20,7 @@ use crate::domain::{
     VolumeStatus,
 };
 use crate::service::operations::{self, ProjectSettings, State};
-use crate::settings::{OPS_TOKEN, Settings};
+use crate::settings::{OPS_TOKEN, Settings, Variables};
 use crate::store::Store;
 use crate::store::deployment::{Deployment, GroupSnapshot, Service};
 use crate::tick::{self, Moment};
@@ -33,14 +37,7 @@ pub const LARGEST_BODY: usize = 128 * 1024 * 1024;
 
 /// Answers an operator's request.
 pub fn answer(request: &Request<Body>, path: &str, environment: &Environment<'_>) -> Result<Reply, Fault> {
-    let secret = environment.variables.get(OPS_TOKEN).unwrap_or_default();
-    if secret.is_empty() {
-        return Err(Fault::not_found());
-    }
-    let token = request.headers().get("x-ops-token").map(http::HeaderValue::as_bytes).unwrap_or_default();
-    if !equal_in_constant_time(token, secret.as_bytes()) {
-        return Err(Fault::new(StatusCode::FORBIDDEN, "The header X-Ops-Token is missing or wrong."));
-    }
+    admit(request.headers(), environment.variables)?;
     let Body::Complete(body) = request.body() else {
         let text = format!("The document is larger than {LARGEST_BODY} bytes.");
         return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, text));
@@ -84,6 +81,23 @@ pub fn answer(request: &Request<Body>, path: &str, environment: &Environment<'_>
     }
 }
 
+/// Whether a request may use the operator's routes.
+///
+/// # Errors
+///
+/// 404 where no secret is set, 403 for who does not know it.
+pub fn admit(headers: &HeaderMap, variables: &dyn Variables) -> Result<(), Fault> {
+    let secret = variables.get(OPS_TOKEN).unwrap_or_default();
+    if secret.is_empty() {
+        return Err(Fault::not_found());
+    }
+    let token = headers.get("x-ops-token").map(http::HeaderValue::as_bytes).unwrap_or_default();
+    if equal_in_constant_time(token, secret.as_bytes()) {
+        return Ok(());
+    }
+    Err(Fault::new(StatusCode::FORBIDDEN, "The header X-Ops-Token is missing or wrong."))
+}
+
 /// Compares without telling by its duration how much is right.
 fn equal_in_constant_time(one: &[u8], two: &[u8]) -> bool {
     let differences = one.iter().zip(two).fold(0_u8, |seen, (one, two)| seen | (one ^ two));
@@ -91,7 +105,35 @@ fn equal_in_constant_time(one: &[u8], two: &[u8]) -> bool {
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> {
-    serde_json::from_slice(body).map_err(|error| Fault::bad_request(format!("The document cannot be used: {error}")))
+    serde_json::from_slice(body)
+        .map(|Object(document)| document)
+        .map_err(|error| Fault::bad_request(format!("The document cannot be used: {error}")))
+}
+
+/// A JSON object. What serde derives for a struct takes a list too, as the values of its fields in order, and here an
+/// empty list would be a document that empties the store.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(transparent)]
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -106,19 +148,19 @@ struct TickRequest {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Document {
-    volumes: Vec<VolumeDocument>,
-    snapshots: Vec<SnapshotDocument>,
+    volumes: Vec<Object<VolumeDocument>>,
+    snapshots: Vec<Object<SnapshotDocument>>,
     quotas: Amounts,
-    services: Vec<ServiceDocument>,
+    services: Vec<Object<ServiceDocument>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_filters: Option<BTreeMap<String, Vec<String>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    group_snapshot: Option<GroupSnapshotDocument>,
-    config: Config,
+    group_snapshot: Option<Object<GroupSnapshotDocument>>,
+    config: Object<Config>,
     /// Counters of the default project, as vectors set them; written back as `quota_usage`.
     #[serde(skip_serializing)]
     quota_usage_in_use: Amounts,
-    quota_usage: BTreeMap<ProjectId, BTreeMap<String, Usage>>,
+    quota_usage: BTreeMap<ProjectId, BTreeMap<String, Object<Usage>>>,
     project_quotas: BTreeMap<ProjectId, Amounts>,
 }
 
@@ -211,7 +253,7 @@ struct VolumeDocument {
     consumes_quota: bool,
     /// Work under way. Without this field a transient status begins its work when the document is loaded.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    pending: Option<Option<PendingDocument>>,
+    pending: Option<Option<Object<PendingDocument>>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -236,7 +278,7 @@ struct SnapshotDocument {
     deleted: bool,
     /// As for volumes.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    pending: Option<Option<PendingDocument>>,
+    pending: Option<Option<Object<PendingDocument>>>,
 }
 
 /// Tells a field that is null from one that is not there.
@@ -331,13 +373,13 @@ impl From<PendingDocument> for Pending {
 
 /// The work of a row: as written, or what its status begins now.
 fn work(
-    written: Option<Option<PendingDocument>>,
+    written: Option<Option<Object<PendingDocument>>>,
     completion: Option<Completion>,
     delays: &Delays,
     now: Timestamp,
 ) -> Option<Pending> {
     match written {
-        Some(written) => written.map(Into::into),
+        Some(written) => written.map(|Object(pending)| pending.into()),
         None => completion.map(|completion| delays.begin(completion, now)),
     }
 }
@@ -345,14 +387,14 @@ fn work(
 impl Document {
     fn into_state(self, delays: &Delays, now: Timestamp) -> Result<State, Fault> {
         let mut seen = HashSet::new();
-        let mut once = |kind: &str, id: uuid::Uuid| {
-            if seen.insert(id) {
+        let mut once = |kind: &'static str, id: uuid::Uuid| {
+            if seen.insert((kind, id)) {
                 return Ok(());
             }
             Err(Fault::bad_request(format!("The document cannot be used: two {kind}s have the id {id}")))
         };
         let mut state = State::default();
-        for volume in self.volumes {
+        for Object(volume) in self.volumes {
             once("volume", volume.id.as_uuid())?;
             let pending = work(volume.pending, volume.status.completion(), delays, now);
             state.volumes.push(Volume {
@@ -380,7 +422,7 @@ impl Document {
                 pending,
             });
         }
-        for snapshot in self.snapshots.into_iter().filter(|snapshot| !snapshot.deleted) {
+        for Object(snapshot) in self.snapshots.into_iter().filter(|Object(snapshot)| !snapshot.deleted) {
             once("snapshot", snapshot.id.as_uuid())?;
             let pending = work(snapshot.pending, snapshot.status.completion(), delays, now);
             state.snapshots.push(Snapshot {
@@ -406,7 +448,7 @@ impl Document {
             state.projects.entry(project_id).or_default().quotas = quotas;
         }
         for (project_id, usage) in self.quota_usage {
-            let usage = usage.into_iter().map(|(resource, usage)| (resource, usage.in_use));
+            let usage = usage.into_iter().map(|(resource, Object(usage))| (resource, usage.in_use));
             state.projects.entry(project_id).or_default().usage.extend(usage);
         }
         if !self.quota_usage_in_use.is_empty() {
@@ -415,11 +457,11 @@ impl Document {
         }
         state.deployment = Deployment {
             quotas: self.quotas,
-            services: self.services.into_iter().map(Into::into).collect(),
+            services: self.services.into_iter().map(|Object(service)| service.into()).collect(),
             resource_filters: self.resource_filters,
-            group_snapshot: self.group_snapshot.map(Into::into),
-            no_snapshot_gb_quota: self.config.no_snapshot_gb_quota,
-            osapi_max_limit: self.config.osapi_max_limit,
+            group_snapshot: self.group_snapshot.map(|Object(group)| group.into()),
+            no_snapshot_gb_quota: self.config.0.no_snapshot_gb_quota,
+            osapi_max_limit: self.config.0.osapi_max_limit,
         };
         Ok(state)
     }
@@ -447,7 +489,7 @@ impl From<&State> for Document {
             if !settings.usage.is_empty() {
                 let mut usage = BTreeMap::new();
                 for (resource, in_use) in &settings.usage {
-                    usage.insert(resource.clone(), Usage { in_use: *in_use, reserved: 0 });
+                    usage.insert(resource.clone(), Object(Usage { in_use: *in_use, reserved: 0 }));
                 }
                 quota_usage.insert(project_id.clone(), usage);
             }
@@ -457,23 +499,22 @@ impl From<&State> for Document {
         }
         let services = deployment.services.into_iter().map(|service| {
             let Service { host, binary, disabled, frozen, up } = service;
-            ServiceDocument { host, binary, disabled, frozen, up }
+            Object(ServiceDocument { host, binary, disabled, frozen, up })
         });
         Self {
-            volumes: state.volumes.iter().map(Into::into).collect(),
-            snapshots: state.snapshots.iter().map(Into::into).collect(),
+            volumes: state.volumes.iter().map(|volume| Object(volume.into())).collect(),
+            snapshots: state.snapshots.iter().map(|snapshot| Object(snapshot.into())).collect(),
             quotas: deployment.quotas,
             services: services.collect(),
             resource_filters: deployment.resource_filters,
-            group_snapshot: deployment.group_snapshot.map(|group| GroupSnapshotDocument {
-                id: group.id,
-                group_id: group.group_id,
-                status: group.status,
+            group_snapshot: deployment.group_snapshot.map(|group| {
+                let GroupSnapshot { id, group_id, status } = group;
+                Object(GroupSnapshotDocument { id, group_id, status })
             }),
-            config: Config {
+            config: Object(Config {
                 no_snapshot_gb_quota: deployment.no_snapshot_gb_quota,
                 osapi_max_limit: deployment.osapi_max_limit,
-            },
+            }),
             quota_usage_in_use: Amounts::new(),
             quota_usage,
             project_quotas,
@@ -505,7 +546,7 @@ impl From<&Volume> for VolumeDocument {
             created_at: volume.created_at,
             updated_at: volume.updated_at,
             consumes_quota: volume.consumes_quota,
-            pending: Some(volume.pending.map(Into::into)),
+            pending: Some(volume.pending.map(|pending| Object(pending.into()))),
         }
     }
 }
@@ -529,7 +570,7 @@ impl From<&Snapshot> for SnapshotDocument {
             group_snapshot_id: snapshot.group_snapshot_id,
             consumes_quota: snapshot.consumes_quota,
             deleted: false,
-            pending: Some(snapshot.pending.map(Into::into)),
+            pending: Some(snapshot.pending.map(|pending| Object(pending.into()))),
         }
     }
 }

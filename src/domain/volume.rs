@@ -244,8 +244,8 @@ pub(crate) mod tests {
         let wrong = |accepted: &str, status: &str| {
             Err(format!("Volume {nil} status must be {accepted}, but current status is: {status}."))
         };
-        let cases: Vec<(&str, Option<&str>, bool, Result<(), String>)> = vec![
-            ("available", None, false, Ok(())),
+        let cases = [
+            ("available", None, false, Ok::<(), String>(())),
             ("available", Some("success"), false, Ok(())),
             ("in-use", None, true, Ok(())),
             ("in-use", None, false, wrong("available", "in-use")),

@@ -2,10 +2,9 @@
 
 use uuid::Uuid;
 
-use crate::domain::lifecycle::Schedule;
-use crate::domain::lifecycle::{Completion, Occasion};
+use crate::domain::lifecycle::{Completion, Occasion, Pending, Schedule};
 use crate::domain::quota::{self, Counted};
-use crate::domain::{Metadata, Snapshot, SnapshotStatus, Volume, VolumeId, VolumeStatus};
+use crate::domain::{Metadata, ProjectId, Snapshot, SnapshotStatus, Volume, VolumeId, VolumeStatus};
 use crate::store::index::Direction;
 use crate::store::projects::{AgendaItem, Kind, ProjectRecord};
 use crate::store::{Change, Listing};
@@ -144,11 +143,14 @@ impl Service<'_> {
                         .iter()
                         .all(|snapshot| snapshot.may_be_deleted().is_ok() && self.caller.sees(&snapshot.project_id)))
         };
-        if !volume.may_be_deleted() || !deletable_snapshots(&self.snapshots_of(&volume)?) {
+        let snapshots = self.snapshots_of(&volume)?;
+        if !volume.may_be_deleted() || !deletable_snapshots(&snapshots) {
             return Err(not_deletable());
         }
+        // Everything that will go stands on an agenda before anything goes. Should we stop on the way, the scheduled
+        // step finds the snapshots and takes them with their volume.
         let pending = self.delays.begin(Completion::Remove, self.now);
-        self.store.schedule(&volume.project_id, &[AgendaItem::of_volume(&volume, pending.due)])?;
+        self.announce(&snapshots, Some(&volume), pending)?;
         let before = self.change_volume(&volume, |mut volume| {
             if !volume.may_be_deleted() {
                 return Err(not_deletable());
@@ -160,13 +162,32 @@ impl Service<'_> {
 
         // A snapshot may have come since we looked. Whoever makes one looks at the volume once more after it is
         // written, so one of the two sees the other; here we see it, and take the deletion back.
-        let snapshots = self.snapshots_of(&volume)?;
-        if !deletable_snapshots(&snapshots) {
+        let mut after = self.snapshots_of(&volume)?;
+        if !deletable_snapshots(&after) {
             self.change_volume(&volume, |_| Ok(Change::Write(before.clone(), ())))?;
             return Err(not_deletable());
         }
-        for snapshot in &snapshots {
-            self.begin_removal(snapshot, SnapshotStatus::Deleting, |snapshot| Ok(snapshot.may_be_deleted()?))?;
+        let late: Vec<Snapshot> =
+            after.iter().filter(|own| !snapshots.iter().any(|seen| seen.id == own.id)).cloned().collect();
+        self.announce(&late, None, pending)?;
+        for snapshot in &mut after {
+            snapshot.enter(SnapshotStatus::Deleting, Some(pending), self.now);
+        }
+        Ok(self.store.overwrite_snapshots(after)?)
+    }
+
+    /// Puts what is to be removed on the agendas of its projects.
+    fn announce(&self, snapshots: &[Snapshot], volume: Option<&Volume>, pending: Pending) -> Result<(), Error> {
+        let of_snapshots =
+            snapshots.iter().map(|snapshot| (&snapshot.project_id, AgendaItem::of_snapshot(snapshot, pending.due)));
+        let of_volume = volume.map(|volume| (&volume.project_id, AgendaItem::of_volume(volume, pending.due)));
+        let mut items: Vec<(&ProjectId, AgendaItem)> = of_snapshots.chain(of_volume).collect();
+        while let Some((project_id, _)) = items.last() {
+            let project_id = *project_id;
+            let (own, others): (Vec<_>, Vec<_>) = items.into_iter().partition(|(owner, _)| *owner == project_id);
+            let own: Vec<AgendaItem> = own.into_iter().map(|(_, item)| item).collect();
+            self.store.schedule(project_id, &own)?;
+            items = others;
         }
         Ok(())
     }

@@ -250,6 +250,19 @@ impl<'a> Store<'a> {
         }
     }
 
+    /// Writes rows of snapshots that go with their volume, all in one commit, whatever was written to them meanwhile:
+    /// each is about to be removed. Whoever changes one by compare-and-swap sees it changed and decides anew.
+    #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
+    pub fn overwrite_snapshots(&self, snapshots: Vec<Snapshot>) -> Result<(), StoreError> {
+        let mut entries = Vec::with_capacity(snapshots.len());
+        for snapshot in snapshots {
+            let key = keys::snapshot(snapshot.id);
+            let row = encode_fresh(&key, &SnapshotRow::from(snapshot))?;
+            entries.push((key, row));
+        }
+        if entries.is_empty() { Ok(()) } else { self.key_value.set_many(&entries) }
+    }
+
     /// Puts rows on a project's agenda.
     #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
     pub fn schedule(&self, project: &ProjectId, items: &[AgendaItem]) -> Result<(), StoreError> {

@@ -42,14 +42,11 @@ fn only_differs_on_purpose(name: &str, report: &Report) {
 /// Compares `docs/conformance.md` with what the replay found.
 fn keep_document(report: &Report) {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/conformance.md");
-    let rows: String = report
-        .failures
-        .iter()
-        .map(|(id, difference)| {
-            let reason = BETTER_ON_PURPOSE.iter().find(|(own, _)| own == id).map_or("unknown", |(_, reason)| reason);
-            format!("| `{id}` | {difference} | {reason} |\n")
-        })
-        .collect();
+    let mut rows = String::new();
+    for (id, difference) in &report.failures {
+        let reason = BETTER_ON_PURPOSE.iter().find(|(own, _)| own == id).map_or("unknown", |(_, reason)| reason);
+        rows.push_str(&["| `", id, "` | ", difference, " | ", reason, " |\n"].concat());
+    }
     let document = format!(
         "# Conformance\n\nWritten by `tests/conformance` from a replay of `tests/conformance/test-vectors.json` against the \
          component; do not edit.\n\n**{} of {}** recorded answers of Cinder are answered alike. Where a vector carries \

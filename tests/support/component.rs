@@ -21,6 +21,16 @@ static APPLICATION: LazyLock<Application> = LazyLock::new(|| {
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
+/// The compiled application of the manifest.
+pub fn application() -> &'static Application {
+    &APPLICATION
+}
+
+/// The runtime that everything here runs on.
+pub fn runtime() -> &'static Runtime {
+    &RUNTIME
+}
+
 /// A running component with its own store and clock.
 pub struct ComponentService {
     pub app: App,

@@ -110,7 +110,7 @@ impl Service for NativeService {
             now: self.now(),
             log: &|line| self.log.borrow_mut().push(line.to_owned()),
         };
-        let limit = api::largest_body(request.uri().path());
+        let limit = api::largest_body(request.uri().path(), request.headers(), &self.variables);
         let request = request.map(|body| if body.len() > limit { Body::TooLarge } else { Body::Complete(body) });
         api::handle(&request, &environment)
     }

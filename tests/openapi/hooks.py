@@ -1,0 +1,203 @@
+"""What schemathesis does around each request of check.py, which names this module in SCHEMATHESIS_HOOKS.
+
+Generated ids name nothing and generated tokens nobody, so most requests get ids of the seeded state and an identity
+here; the others stay as they were generated. The state is put back every few requests, as deletions wear it out.
+"""
+
+import atexit
+import collections
+import json
+import os
+import random
+import urllib.request
+
+import schemathesis
+
+BASE = os.environ["OPENAPI_BASE"]
+OPS_TOKEN = os.environ["OPENAPI_OPS_TOKEN"]
+AUTH_MODE = os.environ["OPENAPI_AUTH_MODE"]
+RESULT = os.environ["OPENAPI_RESULT"]
+
+REQUESTS_PER_SEED = 20
+PROJECT = "a1000000000000000000000000000001"
+OTHER_PROJECT = "b2000000000000000000000000000002"
+USER = "c1000000000000000000000000000001"
+HOST = "volume-snapshots@catalogue#pool"
+SNAPSHOT_STATUSES = (
+    "available available available error creating deleting error_deleting unmanaging backing-up restoring updating "
+    "deleted"
+).split()
+VOLUME_STATUSES = "available available available in-use error maintenance reverting".split()
+
+
+def uuid(kind, number):
+    return f"{kind * 8}-0000-4000-8000-{number:012}"
+
+
+VOLUMES = [uuid("a", number + 1) for number in range(len(VOLUME_STATUSES))]
+SNAPSHOTS = [uuid("b", number + 1) for number in range(len(SNAPSHOT_STATUSES))]
+KEYS = ["keep", "a b", "owner"]
+
+chance = random.Random(int(os.environ["OPENAPI_SEED"]))
+requests = 0
+statuses = collections.Counter()
+reached = collections.Counter()  # by operation, the answers that were a success
+operations = {}  # by operation, the failures
+
+
+def seeds():
+    """States: one with room, one whose quota is used up, one whose backend is frozen, one that allows more filters."""
+    volumes = [
+        {
+            "id": id,
+            "status": status,
+            "attach_status": "attached" if status == "in-use" else "detached",
+            "host": HOST if number % 2 == 0 else "host1@lvm#pool",
+            "metadata": {"tier": "gold"},
+            "name": f"vol-{number}",
+            "project_id": PROJECT if number != 4 else OTHER_PROJECT,
+        }
+        for number, (id, status) in enumerate(zip(VOLUMES, VOLUME_STATUSES))
+    ]
+    snapshots = [
+        {
+            "id": id,
+            "volume_id": VOLUMES[number % 3 + 1],
+            "status": status,
+            "progress": "0%" if status == "creating" else "100%",
+            "metadata": {key: str(number) for key in KEYS},
+            "created_at": f"2026-01-01T00:{number:02}:00",
+            "project_id": PROJECT if number != 2 else OTHER_PROJECT,
+        }
+        for number, (id, status) in enumerate(zip(SNAPSHOTS, SNAPSHOT_STATUSES))
+    ]
+    roomy = {"snapshots": 1000, "volumes": 1000, "gigabytes": -1}
+    state = {"volumes": volumes, "snapshots": snapshots, "quotas": roomy, "services": [{"host": "host1@lvm"}]}
+    return [
+        state,
+        state,
+        state,
+        state | {"quotas": {"snapshots": 1, "volumes": 1}},
+        state | {"services": [{"host": HOST.split("#")[0], "frozen": True}, {"host": "host1@lvm", "frozen": True}]},
+        state | {"resource_filters": {"snapshot": ["name~", "status"], "volume": []}, "config": {"osapi_max_limit": 2}},
+    ]
+
+
+SEEDS = [json.dumps(state).encode() for state in seeds()]
+
+
+def put_state(document):
+    headers = {"X-Ops-Token": OPS_TOKEN}
+    request = urllib.request.Request(f"{BASE}/_ops/state", data=document, headers=headers, method="PUT")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        answer.read()
+
+
+def known_id(ids):
+    """The first ones more often, since what comes later is in a status that allows little."""
+    return ids[min(chance.randrange(len(ids)), chance.randrange(len(ids)))]
+
+
+def mostly(value, generated):
+    return value if chance.random() < 0.85 else generated
+
+
+def with_known_ids(value):
+    if isinstance(value, dict):
+        known = {"volume_id": VOLUMES, "snapshot_id": SNAPSHOTS}
+        return {
+            name: mostly(known_id(known[name]), inner) if name in known else with_known_ids(inner)
+            for name, inner in value.items()
+        }
+    return value
+
+
+def identity():
+    """Headers of a caller; None leaves those that were generated."""
+    if chance.random() < 0.05:
+        return None
+    if AUTH_MODE == "noauth":
+        return chance.choice([{}, {"X-Auth-Token": f"demo:{PROJECT}"}, {"X-Auth-Token": f"demo:{PROJECT}"}])
+    roles = chance.choice(["admin,member,reader", "admin", "member,reader", "member,reader", "reader", ""])
+    headers = {"X-Identity-Status": "Confirmed", "X-User-Id": USER, "X-Roles": roles}
+    project = chance.choice([PROJECT] * 8 + [OTHER_PROJECT, None])
+    return headers if project is None else headers | {"X-Project-Id": project}
+
+
+IDENTITY_HEADERS = ["X-Auth-Token", "X-Identity-Status", "X-User-Id", "X-Project-Id", "X-Roles"]
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    global requests
+    if requests % REQUESTS_PER_SEED == 0:
+        put_state(SEEDS[requests // REQUESTS_PER_SEED % len(SEEDS)])
+    requests += 1
+
+    known = {
+        "project_id": [PROJECT],
+        "snapshot_id": SNAPSHOTS,
+        "volume_id": VOLUMES,
+        "quota_project_id": [PROJECT, PROJECT, OTHER_PROJECT],
+        "alias": ["os-snapshot-actions", "backups"],
+        "key": KEYS,
+    }
+    for name in case.path_parameters or {}:
+        if name in known:
+            case.path_parameters[name] = mostly(known_id(known[name]), case.path_parameters[name])
+    if isinstance(case.body, dict):
+        case.body = with_known_ids(case.body)
+        meta = case.body.get("meta")
+        if "key" in (case.path_parameters or {}) and isinstance(meta, dict) and len(meta) == 1:
+            key = next(iter(meta))
+            if isinstance(key, str) and key and "/" not in key:
+                case.path_parameters["key"] = mostly(key, case.path_parameters["key"])
+    query = case.query if isinstance(case.query, dict) else {}
+    for name, values in {"marker": SNAPSHOTS, "volume_id": VOLUMES, "host": [HOST, "host1@lvm"]}.items():
+        if name in query:
+            query[name] = mostly(known_id(values), query[name])
+    # Together they are refused, so that generated queries would seldom get further.
+    if "sort" in query and chance.random() < 0.9:
+        query.pop("sort_key", None)
+        query.pop("sort_dir", None)
+
+    if case.headers is None:
+        return
+    caller = identity()
+    if caller is not None:
+        for name in IDENTITY_HEADERS:
+            case.headers.pop(name, None)
+        case.headers.update(caller)
+    if case.path.startswith("/_ops/"):
+        case.headers["X-Ops-Token"] = mostly(OPS_TOKEN, "wrong")
+    accept = chance.choice(
+        ["*/*", "application/json", "text/html", "application/vnd.openstack.volume+json", "application/*;q=0.5, x/y"]
+    )
+    case.headers["Accept"] = accept
+    if chance.random() < 0.3:
+        minor = chance.choice([0, 7, 8, 14, 22, 31, 34, 40, 41, 45, 65, 66, 71, 71, 71, 72])
+        case.headers["OpenStack-API-Version"] = f"volume 3.{minor}"
+    if chance.random() < 0.02:
+        case.headers["Content-Type"] = "text/plain"
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    statuses[response.status_code] += 1
+    operation = f"{case.operation.method.upper()} {case.operation.path}"
+    operations.setdefault(operation, 0)
+    if response.status_code < 400:
+        reached[operation] += 1
+
+
+@schemathesis.hook
+def after_validate(context, case, response, results):
+    operation = f"{case.operation.method.upper()} {case.operation.path}"
+    operations[operation] = operations.get(operation, 0) + sum(result.failure is not None for result in results)
+
+
+@atexit.register
+def write_result():
+    result = {"requests": requests, "statuses": statuses, "reached": reached, "operations": operations}
+    with open(RESULT, "w", encoding="utf-8") as file:
+        json.dump(result, file)
