@@ -10,7 +10,7 @@ pub mod faults;
 pub mod identity;
 pub mod manageable_snapshots;
 pub mod microversion;
-pub mod operations;
+pub mod operator;
 pub mod python_text;
 pub mod query;
 pub mod quota_sets;
@@ -71,8 +71,8 @@ pub struct Environment<'a> {
 #[must_use]
 pub fn largest_body(path: &str, headers: &HeaderMap, variables: &dyn Variables) -> usize {
     let is_operator =
-        routes::decoded(path).starts_with(operations::PREFIX) && operations::admit(headers, variables).is_ok();
-    if is_operator { operations::LARGEST_BODY } else { LARGEST_BODY }
+        routes::decoded(path).starts_with(operator::PREFIX) && operator::admit(headers, variables).is_ok();
+    if is_operator { operator::LARGEST_BODY } else { LARGEST_BODY }
 }
 
 /// Answers a request.
@@ -91,8 +91,8 @@ pub fn handle(request: &Request<Body>, environment: &Environment<'_>) -> Respons
 
 fn answer(request: &Request<Body>, environment: &Environment<'_>, named_version: &mut Option<String>) -> Reply {
     let path = routes::decoded(request.uri().path());
-    if path.starts_with(operations::PREFIX) {
-        return operations::answer(request, &path, environment).unwrap_or_else(Reply::from);
+    if path.starts_with(operator::PREFIX) {
+        return operator::answer(request, &path, environment).unwrap_or_else(Reply::from);
     }
     if path == "/healthcheck" && request.method() == Method::GET {
         return healthcheck(environment);

@@ -4,7 +4,7 @@
 
 pub mod listing;
 pub mod manageable_snapshots;
-pub mod operations;
+pub mod operator;
 pub mod policy;
 pub mod quota_sets;
 pub mod snapshot_actions;

@@ -19,7 +19,7 @@ use crate::domain::{
     GroupSnapshotId, Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume, VolumeId,
     VolumeStatus,
 };
-use crate::service::operations::{self, ProjectSettings, State};
+use crate::service::operator::{self, ProjectSettings, State};
 use crate::settings::{OPS_TOKEN, Settings, Variables};
 use crate::store::Store;
 use crate::store::deployment::{Deployment, GroupSnapshot, Service};
@@ -46,7 +46,7 @@ pub fn answer(request: &Request<Body>, path: &str, environment: &Environment<'_>
     let method = request.method();
     match &path[PREFIX.len()..] {
         "state" if method == Method::GET => {
-            let state = operations::read(store, environment.now)?;
+            let state = operator::read(store, environment.now)?;
             Reply::json(StatusCode::OK, &Document::from(&state))
         }
         "state" if method == Method::PUT => {
@@ -55,7 +55,7 @@ pub fn answer(request: &Request<Body>, path: &str, environment: &Environment<'_>
             let document: Document = read(body)?;
             let state = document.into_state(&settings.delays, environment.now)?;
             let counts = json!({ "volumes": state.volumes.len(), "snapshots": state.snapshots.len() });
-            operations::replace(store, state)?;
+            operator::replace(store, state)?;
             Reply::json(StatusCode::OK, &counts)
         }
         "state" if method == Method::DELETE => {
