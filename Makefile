@@ -8,13 +8,15 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 
 COMPONENT := target/wasm32-wasip2/release/volume_snapshots.wasm
 HOST_PROGRAM := target/host/volume-snapshots-host
+# The one that the tests build: slower, and there already.
+TEST_HOST_PROGRAM := target/debug/volume-snapshots-host
 LARGEST_COMPONENT := 1048576
 
 # In CI, Cargo.lock is the word.
 LOCKED := $(if $(CI),--locked)
 
 .DEFAULT_GOAL := help
-.PHONY: help build up test demo check tools clean toolchain component embedded-host
+.PHONY: help build up test openapi demo check tools clean toolchain component embedded-host
 
 help: ## List the targets
 	@echo 'make <target>:'
@@ -39,6 +41,10 @@ endif
 
 test: build ## Run all tests, those on the component included
 	cargo test $(LOCKED) --workspace
+
+openapi: component ## Check docs/openapi.yaml against the running component; needs python3 with venv, and PyPI
+	cargo build $(LOCKED) --package volume-snapshots-host
+	@python3 tests/openapi/check.py $(TEST_HOST_PROGRAM)
 
 demo: component embedded-host ## Walk one snapshot through its life with plain HTTP calls
 	@docs/demo.sh $(HOST_PROGRAM)

@@ -41,8 +41,7 @@ KEYS = ["keep", "a b", "owner"]
 chance = random.Random(int(os.environ["OPENAPI_SEED"]))
 requests = 0
 statuses = collections.Counter()
-reached = collections.Counter()  # by operation, the answers that were a success
-operations = {}  # by operation, the failures
+reached = collections.Counter()  # by operation, the requests that got through
 
 
 def seeds():
@@ -156,10 +155,11 @@ def before_call(context, case, kwargs):
     for name, values in {"marker": SNAPSHOTS, "volume_id": VOLUMES, "host": [HOST, "host1@lvm"]}.items():
         if name in query:
             query[name] = mostly(known_id(values), query[name])
-    # Together they are refused, so that generated queries would seldom get further.
-    if "sort" in query and chance.random() < 0.9:
-        query.pop("sort_key", None)
-        query.pop("sort_dir", None)
+    # Many filters at once match nothing, and `sort` beside `sort_key` is refused: most queries are made shorter.
+    if chance.random() < 0.7:
+        for name in list(query):
+            if chance.random() < 0.9 and (name != "host" or "manag" not in case.path):
+                del query[name]
 
     if case.headers is None:
         return
@@ -184,20 +184,12 @@ def before_call(context, case, kwargs):
 @schemathesis.hook
 def after_call(context, case, response):
     statuses[response.status_code] += 1
-    operation = f"{case.operation.method.upper()} {case.operation.path}"
-    operations.setdefault(operation, 0)
-    if response.status_code < 400:
-        reached[operation] += 1
-
-
-@schemathesis.hook
-def after_validate(context, case, response, results):
-    operation = f"{case.operation.method.upper()} {case.operation.path}"
-    operations[operation] = operations.get(operation, 0) + sum(result.failure is not None for result in results)
+    # An answer below 400 means that the request got through; the others only name the operation.
+    reached[f"{case.operation.method.upper()} {case.operation.path}"] += response.status_code < 400
 
 
 @atexit.register
 def write_result():
-    result = {"requests": requests, "statuses": statuses, "reached": reached, "operations": operations}
+    result = {"requests": requests, "statuses": statuses, "reached": reached}
     with open(RESULT, "w", encoding="utf-8") as file:
         json.dump(result, file)

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use volume_snapshots::api::{self, Body, Environment};
 use volume_snapshots::domain::Timestamp;
 use volume_snapshots::settings::{OPS_TOKEN, SETTINGS, Variables};
-use volume_snapshots::store::{Identifiers, MemoryKeyValue};
+use volume_snapshots::store::{Identifiers, KeyValue, MemoryKeyValue};
 
 use super::Service;
 
@@ -101,10 +101,11 @@ impl NativeService {
     }
 }
 
-impl Service for NativeService {
-    fn send(&self, request: Request<Vec<u8>>) -> Response<Vec<u8>> {
+impl NativeService {
+    /// Sends a request that uses another way to the store than [`NativeService::key_value`].
+    pub fn send_through(&self, key_value: &dyn KeyValue, request: Request<Vec<u8>>) -> Response<Vec<u8>> {
         let environment = Environment {
-            key_value: &self.key_value,
+            key_value,
             identifiers: &self.identifiers,
             variables: &self.variables,
             now: self.now(),
@@ -113,5 +114,11 @@ impl Service for NativeService {
         let limit = api::largest_body(request.uri().path(), request.headers(), &self.variables);
         let request = request.map(|body| if body.len() > limit { Body::TooLarge } else { Body::Complete(body) });
         api::handle(&request, &environment)
+    }
+}
+
+impl Service for NativeService {
+    fn send(&self, request: Request<Vec<u8>>) -> Response<Vec<u8>> {
+        self.send_through(&self.key_value, request)
     }
 }
