@@ -78,6 +78,31 @@ pub fn page_limit(deployment: &Deployment, of_variable: usize) -> usize {
     deployment.osapi_max_limit.map_or(of_variable, |limit| limit as usize)
 }
 
+/// Takes the order, the page and the wish for a count out of a query, which then holds only filters.
+fn page(rest: &mut Parameters, version: Microversion, largest_limit: usize) -> Result<Query, Fault> {
+    let (keys, directions) = sort_parameters(rest)?;
+    let mut query = Query {
+        sort: keys.into_iter().zip(directions).collect(),
+        limit: limit(rest.pop("limit"), largest_limit)?,
+        marker: rest.pop("marker"),
+        offset: offset(rest.pop("offset"))?,
+        ..Query::default()
+    };
+    if version >= microversion::COUNT && rest.contains("with_count") {
+        let value = rest.get("with_count").unwrap_or_default();
+        query.with_count = python_text::boolean(value).ok_or_else(|| not_a_boolean(value, "with_count"))?;
+        rest.pop("with_count");
+    }
+    Ok(query)
+}
+
+/// Takes the filter by metadata out of a query. What is no dict matches nothing.
+fn metadata_filter(rest: &mut Parameters) -> Option<Filter> {
+    let literal = rest.get("metadata").map(python_text::dict_literal)?;
+    rest.remove_all("metadata");
+    Some(literal.flatten().map_or(Filter::Nothing, Filter::Metadata))
+}
+
 /// Reads the query of a list of snapshots.
 ///
 /// # Errors
@@ -91,16 +116,7 @@ pub fn snapshots(
     largest_limit: usize,
 ) -> Result<Query, Fault> {
     let mut rest = parameters.clone();
-    let (mut keys, directions) = sort_parameters(&mut rest)?;
-    let limit = limit(rest.pop("limit"), largest_limit)?;
-    let marker = rest.pop("marker");
-    let offset = offset(rest.pop("offset"))?;
-    let mut with_count = false;
-    if version >= microversion::COUNT && rest.contains("with_count") {
-        let value = rest.get("with_count").unwrap_or_default();
-        with_count = python_text::boolean(value).ok_or_else(|| not_a_boolean(value, "with_count"))?;
-        rest.pop("with_count");
-    }
+    let mut query = page(&mut rest, version, largest_limit)?;
 
     let admin = caller.roles.admin;
     admit_filters(&mut rest, admin, version, deployment)?;
@@ -112,26 +128,23 @@ pub fn snapshots(
             }
         }
     }
-    let mut filters = Vec::new();
-    let metadata = rest.get("metadata").map(python_text::dict_literal);
-    rest.remove_all("metadata");
-    filters.extend(metadata.map(|literal| literal.flatten().map_or(Filter::Nothing, Filter::Metadata)));
+    query.filters.extend(metadata_filter(&mut rest));
     if let Some(value) = rest.get("use_quota") {
         let wanted = python_text::boolean(value).ok_or_else(|| not_a_boolean(value, "use_quota"))?;
-        filters.push(Filter::UsesQuota(wanted));
+        query.filters.push(Filter::UsesQuota(wanted));
         rest.remove_all("use_quota");
     }
 
     let all_tenants_text = rest.get("all_tenants").map(str::to_owned);
     rest.remove_all("all_tenants");
-    let all_tenants = match &all_tenants_text {
-        Some(text) if admin && with_count => {
+    query.all_tenants = match &all_tenants_text {
+        Some(text) if admin && query.with_count => {
             python_text::boolean(text).ok_or_else(|| not_a_boolean(text, "all_tenants"))?
         }
         Some(text) => admin && python_text::boolean(python_text::strip(text)) == Some(true),
         None => false,
     };
-    if !all_tenants {
+    if !query.all_tenants {
         // The caller's own project is the condition, whatever the query says.
         rest.remove_all("project_id");
     }
@@ -139,15 +152,14 @@ pub fn snapshots(
     if version < microversion::RESOURCE_FILTERS && rest.contains("description~") {
         columns = vec![Filter::Nothing];
     }
-    filters.append(&mut columns);
+    query.filters.append(&mut columns);
 
     if version >= microversion::SORT_BY_NAME
-        && let Some(key) = keys.iter_mut().find(|key| *key == "name")
+        && let Some((column, _)) = query.sort.iter_mut().find(|(column, _)| column == "name")
     {
-        "display_name".clone_into(key);
+        "display_name".clone_into(column);
     }
-    let sort = keys.into_iter().zip(directions).collect();
-    Ok(Query { all_tenants, filters, sort, marker, limit, offset, with_count })
+    Ok(query)
 }
 
 /// Reads the query of a list of volumes: the same paging and order, and the filters that clients use.
@@ -163,18 +175,9 @@ pub fn volumes(
     largest_limit: usize,
 ) -> Result<Query, Fault> {
     let mut rest = parameters.clone();
-    let (mut keys, directions) = sort_parameters(&mut rest)?;
-    let limit = limit(rest.pop("limit"), largest_limit)?;
-    let marker = rest.pop("marker");
-    let offset = offset(rest.pop("offset"))?;
-    let mut with_count = false;
-    if version >= microversion::COUNT && rest.contains("with_count") {
-        let value = rest.get("with_count").unwrap_or_default();
-        with_count = python_text::boolean(value).ok_or_else(|| not_a_boolean(value, "with_count"))?;
-        rest.pop("with_count");
-    }
+    let mut query = page(&mut rest, version, largest_limit)?;
     let admin = caller.roles.admin;
-    let all_tenants = admin
+    query.all_tenants = admin
         && rest.get("all_tenants").is_some_and(|text| python_text::boolean(python_text::strip(text)) == Some(true));
     rest.remove_all("all_tenants");
     if !admin {
@@ -186,27 +189,23 @@ pub fn volumes(
             rest.0.retain(|(key, _)| is_allowed(key));
         }
     }
-    if !all_tenants {
+    if !query.all_tenants {
         rest.remove_all("project_id");
     }
-    let mut filters = Vec::new();
-    let metadata = rest.get("metadata").map(python_text::dict_literal);
-    rest.remove_all("metadata");
-    filters.extend(metadata.map(|literal| literal.flatten().map_or(Filter::Nothing, Filter::Metadata)));
+    query.filters.extend(metadata_filter(&mut rest));
     for (key, column) in [("consumes_quota", "use_quota"), ("bootable", "bootable"), ("multiattach", "multiattach")] {
         if let Some(value) = rest.get(key).map(str::to_owned) {
             let wanted = python_text::boolean(&value).ok_or_else(|| not_a_boolean(&value, key))?;
-            filters.push(Filter::Exact { column: column.to_owned(), text: i64::from(wanted).to_string() });
+            query.filters.push(Filter::Exact { column: column.to_owned(), text: i64::from(wanted).to_string() });
             rest.remove_all(key);
         }
     }
     // A volume has its own zone, host and cluster, so these are plain columns here.
-    filters.extend(rest.0.iter().map(|(key, value)| column_filter(key, value)));
-    for key in keys.iter_mut().filter(|key| *key == "name") {
-        "display_name".clone_into(key);
+    query.filters.extend(rest.0.iter().map(|(key, value)| column_filter(key, value)));
+    for (column, _) in query.sort.iter_mut().filter(|(column, _)| column == "name") {
+        "display_name".clone_into(column);
     }
-    let sort = keys.into_iter().zip(directions).collect();
-    Ok(Query { all_tenants, filters, sort, marker, limit, offset, with_count })
+    Ok(query)
 }
 
 /// Checks the query of a list of manageable snapshots; what it asks for is in no store of ours.
