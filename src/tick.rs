@@ -113,7 +113,6 @@ fn attend(
         match state {
             RowState::Ended => remove.push(item.clone()),
             RowState::Waiting => {}
-            RowState::Settled => drop.push(item),
             RowState::Idle => match fate_of_volume(store, item, moment)? {
                 Fate::Gone => remove.push(item.clone()),
                 Fate::Going => {}
@@ -196,13 +195,12 @@ fn is_listed(record: &ProjectRecord, item: &AgendaItem) -> bool {
 enum RowState {
     /// It is gone, or its removal is due.
     Ended,
-    /// Its work has ended for everyone who reads the clock; nothing is to be written.
-    Settled,
     /// Its work has ended, but readers cannot know yet: the row must say so.
     Completed,
     /// Its work goes on.
     Waiting,
-    /// Nothing is under way.
+    /// Nothing is under way, or it has ended for everyone who reads the clock; nothing is to be written. The delete
+    /// that announced the row may still be about to write it.
     Idle,
 }
 
@@ -239,7 +237,7 @@ const fn compare(under_way: bool, seen: Option<bool>, then: Option<bool>) -> Row
     match (under_way, seen, then) {
         (_, None, _) | (_, _, None) => RowState::Ended,
         (false, ..) => RowState::Idle,
-        (true, Some(false), _) => RowState::Settled,
+        (true, Some(false), _) => RowState::Idle,
         (true, Some(true), Some(false)) => RowState::Completed,
         (true, Some(true), Some(true)) => RowState::Waiting,
     }

@@ -167,7 +167,7 @@ fn take(service: &NativeService, key_value: &dyn KeyValue, step: &Step, acknowle
             send("POST", &format!("{}/action", path(*id)), json!({ "os-reset_status": { "status": to } }));
         }
         Step::DeleteVolume => {
-            drop(send("DELETE", &format!("/v3/{PROJECT}/volumes/{VOLUME}?cascade=true"), Value::Null))
+            drop(send("DELETE", &format!("/v3/{PROJECT}/volumes/{VOLUME}?cascade=true"), Value::Null));
         }
         Step::Tick => {
             let answer = service.send_through(key_value, operator("POST", "/_ops/tick", b""));
@@ -190,11 +190,14 @@ fn service() -> NativeService {
             json!({
                 "id": snapshot_id(number),
                 "project_id": PROJECT,
+                // Every second one was being created, and its row does not say yet that it is done.
+                "status": if number % 2 == 0 { "available" } else { "creating" },
                 "created_at": format!("2026-01-01T00:{:02}:{:02}", number / 60, number % 60),
             })
         })
         .collect();
     service.put_state(&json!({ "volumes": [{ "project_id": PROJECT }], "snapshots": snapshots }));
+    service.advance(10.0);
     service
 }
 

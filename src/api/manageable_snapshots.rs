@@ -5,6 +5,7 @@
 use http::StatusCode;
 use serde_json::json;
 
+use crate::service::manageable_snapshots::Backend;
 use crate::service::snapshots::{InUse, NewSnapshot};
 
 use super::Call;
@@ -64,19 +65,19 @@ pub fn create(call: &Call<'_>, path: ManagePath) -> Result<Reply, Fault> {
 pub fn list(call: &Call<'_>, path: ManagePath) -> Result<Reply, Fault> {
     exists(call, path)?;
     call.service.may_list_manageable_snapshots()?;
-    let host = host_or_cluster(call, &call.parameters, path)?;
+    let backend = host_or_cluster(call, &call.parameters)?;
     query::manageable(&call.parameters, call.max_limit)?;
-    call.service.manageable_snapshots(host)?;
+    call.service.manageable_snapshots(&backend)?;
     Reply::json(StatusCode::OK, &json!({ "manageable-snapshots": [] }))
 }
 
 /// The host, or from 3.17 on the cluster, whose backend is asked.
-fn host_or_cluster<'a>(call: &Call<'_>, parameters: &'a Parameters, path: ManagePath) -> Result<&'a str, Fault> {
+fn host_or_cluster(call: &Call<'_>, parameters: &Parameters) -> Result<Backend, Fault> {
     let given = |name| parameters.get(name).filter(|value: &&str| !value.is_empty());
-    let clusters = path == ManagePath::ManageableSnapshots && call.version >= microversion::MANAGE_BY_CLUSTER;
+    let clusters = call.version >= microversion::MANAGE_BY_CLUSTER;
     match (given("host"), given("cluster").filter(|_| clusters)) {
-        (Some(host), None) => Ok(host),
-        (None, Some(cluster)) => Ok(cluster),
+        (Some(host), None) => Ok(Backend::Host(host.to_owned())),
+        (None, Some(cluster)) => Ok(Backend::Cluster(cluster.to_owned())),
         _ if clusters => {
             Err(Fault::bad_request("Invalid input received: One and only one of cluster and host must be set."))
         }

@@ -189,7 +189,9 @@ fn resource_layer(
         // To Cinder's methods a body is an argument that they do not have.
         return Err(Fault::bad_request(BAD_REQUEST).into());
     }
-    let call = Call::new(request, &route, &caller, version, body, settings, environment);
+    let mut call = Call::new(request, &route, &caller, version, settings, environment);
+    call.parameters = Parameters::parse(request.uri().query().unwrap_or_default())?;
+    call.body = body;
     Ok(call.dispatch(&route.operation, action)?)
 }
 
@@ -231,7 +233,6 @@ impl<'a> Call<'a> {
         route: &Route,
         caller: &'a Caller,
         version: Microversion,
-        body: Option<Value>,
         settings: &'a Settings,
         environment: &'a Environment<'a>,
     ) -> Self {
@@ -251,8 +252,8 @@ impl<'a> Call<'a> {
                 quotas: &settings.quotas,
             },
             version,
-            parameters: Parameters::parse(request.uri().query().unwrap_or_default()),
-            body,
+            parameters: Parameters::default(),
+            body: None,
             origin,
             link_origin,
             project_in_path: route.project_id.clone(),
@@ -287,6 +288,7 @@ impl<'a> Call<'a> {
             Operation::ShowExtension(alias) => extensions::show(alias),
             Operation::ListResourceFilters => resource_filters::list(self),
             Operation::ShowBackup(id) => {
+                self.service.caller.is_scoped()?;
                 Err(Fault::new(StatusCode::NOT_FOUND, format!("Backup {id} could not be found.")))
             }
             Operation::ShowSnapshotMetadata(id) => snapshot_metadata::show_all(self, id),
@@ -360,9 +362,9 @@ fn has_json_body(headers: &HeaderMap, body: &[u8]) -> Result<bool, Fault> {
     }
     let Some(content_type) = headers.get(CONTENT_TYPE) else { return Ok(false) };
     let media_type = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    match media_type.to_ascii_lowercase().as_str() {
+    // Cinder compares the text as it is, letter case and all.
+    match media_type {
         "application/json" | "application/vnd.openstack.volume+json" => Ok(true),
-        "" => Ok(false),
         _ => Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported Content-Type")),
     }
 }

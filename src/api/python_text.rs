@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::Value;
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 /// What `str.strip` takes off: Unicode white space and four separators that Rust does not count.
 #[must_use]
@@ -14,10 +15,10 @@ pub fn strip(text: &str) -> &str {
 /// What `int` reads: a sign, digits with single underscores between them, white space around.
 #[must_use]
 pub fn integer(text: &str) -> Option<i128> {
-    let text = strip(text);
+    let text: String = strip(text).chars().map(ascii_digit).collect();
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
+        None => (false, text.strip_prefix('+').unwrap_or(&text)),
     };
     let well_formed =
         digits.split('_').all(|group| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit()));
@@ -28,6 +29,21 @@ pub fn integer(text: &str) -> Option<i128> {
     let digits: String = digits.chars().filter(char::is_ascii_digit).collect();
     let magnitude = digits.parse().unwrap_or(i128::MAX);
     Some(if negative { -magnitude } else { magnitude })
+}
+
+/// Python's `int` reads decimal digits of every script.
+fn ascii_digit(character: char) -> char {
+    if character.is_ascii() || character.general_category() != GeneralCategory::DecimalNumber {
+        return character;
+    }
+    // Unicode keeps the ten digits of a script together, zero first, so the distance to the first is the value.
+    let value = (0..10_u32).find(|distance| {
+        u32::from(character)
+            .checked_sub(distance + 1)
+            .and_then(char::from_u32)
+            .is_none_or(|before| before.general_category() != GeneralCategory::DecimalNumber)
+    });
+    value.and_then(|value| char::from_digit(value, 10)).unwrap_or(character)
 }
 
 /// What oslo's strict booleans read, in any case of letters.
@@ -300,6 +316,7 @@ mod tests {
             (" +1_0 ", Some(10)),
             ("-0", Some(0)),
             ("007", Some(7)),
+            ("\u{661}\u{662}", Some(12)),
             ("", None),
             ("1.5", None),
             ("1__0", None),

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::percent_decode_str;
+
 use crate::service::listing::{Filter, Query};
 use crate::service::policy::Caller;
 use crate::store::deployment::Deployment;
@@ -19,14 +21,22 @@ const LARGEST_OFFSET: i128 = 2_147_483_647;
 pub struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Reads what stands behind the `?`.
-    #[must_use]
-    pub fn parse(query: &str) -> Self {
-        Self(
-            form_urlencoded::parse(query.as_bytes())
-                .map(|(key, value)| (key.into_owned(), value.into_owned()))
-                .collect(),
-        )
+    /// Reads what stands behind the `?`. As in `WebOb` a semicolon separates too.
+    ///
+    /// # Errors
+    ///
+    /// Bytes that are no UTF-8, as Cinder tells of them.
+    pub fn parse(query: &str) -> Result<Self, Fault> {
+        let decodes = |text: &str| percent_decode_str(text).decode_utf8().is_ok();
+        if !decodes(query) {
+            return Err(Fault::bad_request(
+                "Error decoding your request. Either the URL or the request body contained characters that could not \
+                 be decoded by Cinder.",
+            ));
+        }
+        let query = query.replace(';', "&");
+        let pairs = form_urlencoded::parse(query.as_bytes());
+        Ok(Self(pairs.map(|(key, value)| (key.into_owned(), value.into_owned())).collect()))
     }
 
     /// The last value of a key, which is the one that counts.
@@ -149,7 +159,9 @@ pub fn snapshots(
         rest.remove_all("project_id");
     }
     let mut columns = column_filters(&rest);
-    if version < microversion::RESOURCE_FILTERS && rest.contains("description~") {
+    let repeats_name = rest.0.iter().filter(|(key, _)| key == "name").count() > 1;
+    if repeats_name || (version < microversion::RESOURCE_FILTERS && rest.contains("description~")) {
+        // Neither is the name of a column; of a repeated `name` only the first is renamed to one.
         columns = vec![Filter::Nothing];
     }
     query.filters.append(&mut columns);
@@ -202,7 +214,7 @@ pub fn volumes(
     }
     // A volume has its own zone, host and cluster, so these are plain columns here.
     query.filters.extend(rest.0.iter().map(|(key, value)| column_filter(key, value)));
-    for (column, _) in query.sort.iter_mut().filter(|(column, _)| column == "name") {
+    if let Some((column, _)) = query.sort.iter_mut().find(|(column, _)| column == "name") {
         "display_name".clone_into(column);
     }
     Ok(query)
@@ -309,18 +321,13 @@ fn admit_filters(
     let configured = resource_filters::of("snapshot", deployment);
     let like = version >= microversion::LIKE_FILTERS;
     let allowed = |key: &str| configured.iter().any(|own| own == key || (like && own.strip_suffix('~') == Some(key)));
-    refuse_filters(rest.0.iter().filter(|(key, _)| !allowed(key) && key != "all_tenants"))?;
-    rest.remove_all("all_tenants");
-    Ok(())
+    // Clients send `all_tenants` for members too, so one is taken out without a word.
+    rest.pop("all_tenants");
+    refuse_filters(rest.0.iter().filter(|(key, _)| !allowed(key)))
 }
 
 fn refuse_filters<'a>(refused: impl Iterator<Item = &'a (String, String)>) -> Result<(), Fault> {
-    let mut names: Vec<&str> = Vec::new();
-    for (key, _) in refused {
-        if !names.contains(&key.as_str()) {
-            names.push(key);
-        }
-    }
+    let names: Vec<&str> = refused.map(|(key, _)| key.as_str()).collect();
     if names.is_empty() {
         return Ok(());
     }

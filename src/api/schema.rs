@@ -246,6 +246,12 @@ fn check_metadata(items: &Map<String, Value>, metadata: &Value, name: &str, slas
     let allowed =
         |byte: u8| byte.is_ascii_alphanumeric() || b"-_:. ".contains(&byte) || (slash_allowed && byte == b'/');
     for (key, value) in items {
+        let Value::String(content) = value else {
+            return Err(wrong_type(Some(key), value, "'string'"));
+        };
+        check_length(content, value, key)?;
+    }
+    for key in items.keys() {
         let body = key.strip_suffix('\n').unwrap_or(key);
         if body.is_empty() || body.len() > LONGEST || !body.bytes().all(allowed) {
             let slash = if slash_allowed { "/" } else { "" };
@@ -255,10 +261,6 @@ fn check_metadata(items: &Map<String, Value>, metadata: &Value, name: &str, slas
             );
             return Err(failure(Some(name), metadata, &detail));
         }
-        let Value::String(content) = value else {
-            return Err(wrong_type(Some(key), value, "'string'"));
-        };
-        check_length(content, value, key)?;
     }
     Ok(())
 }

@@ -124,28 +124,11 @@ fn progress(value: Option<&Value>) -> Result<Option<&str>, Fault> {
         Some(_) => return Err(refused("")),
     };
     let last = text.chars().next_back().map_or(0, char::len_utf8);
-    let digits: String = text[..text.len() - last].chars().map(ascii_digit).collect();
-    let percent = super::python_text::integer(&digits).ok_or_else(|| refused(""))?;
+    let percent = super::python_text::integer(&text[..text.len() - last]).ok_or_else(|| refused(""))?;
     if !(0..=100).contains(&percent) || !text.ends_with('%') {
         return Err(refused(" between 0 and 100"));
     }
     Ok(Some(text))
-}
-
-/// Python's `int` reads decimal digits of every script.
-fn ascii_digit(character: char) -> char {
-    use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
-    if character.is_ascii() || character.general_category() != GeneralCategory::DecimalNumber {
-        return character;
-    }
-    // Unicode keeps the ten digits of a script together, zero first, so the distance to the first is the value.
-    let value = (0..10_u32).find(|distance| {
-        u32::from(character)
-            .checked_sub(distance + 1)
-            .and_then(char::from_u32)
-            .is_none_or(|before| before.general_category() != GeneralCategory::DecimalNumber)
-    });
-    value.and_then(|value| char::from_digit(value, 10)).unwrap_or(character)
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ const UPDATED: Object = Object {
         ("description", Check::Description),
         ("display_name", Check::Name),
         ("display_description", Check::Description),
-        ("metadata", Check::MetadataOrNull),
+        ("metadata", Check::Metadata),
     ],
     required: &[],
     others_allowed: false,
@@ -139,7 +139,7 @@ fn view<'a>(call: &Call<'_>, volume: &'a Volume, purpose: Purpose) -> VolumeView
         add("provider_id", Value::Null);
     }
     if since(microversion::VOLUME_TARGETS) {
-        add("shared_targets", false.into());
+        add("shared_targets", true.into());
         add("service_uuid", Value::Null);
     }
     if admin && since(microversion::VOLUME_CLUSTER) {

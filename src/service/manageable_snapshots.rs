@@ -8,6 +8,13 @@ use super::snapshots::NewSnapshot;
 use super::volumes::HOST;
 use super::{Error, Service};
 
+/// Whose snapshots are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Backend {
+    Host(String),
+    Cluster(String),
+}
+
 impl Service<'_> {
     /// Takes a backend's snapshot under management; the backend, or the clock, finishes it later.
     ///
@@ -39,8 +46,12 @@ impl Service<'_> {
     /// # Errors
     ///
     /// No such service, or it is not usable.
-    pub fn manageable_snapshots(&self, host: &str) -> Result<(), Error> {
-        service_is_usable(&self.store.deployment()?, Some(host))
+    pub fn manageable_snapshots(&self, backend: &Backend) -> Result<(), Error> {
+        match backend {
+            Backend::Host(host) => service_is_usable(&self.store.deployment()?, Some(host)),
+            // No service here is in a cluster.
+            Backend::Cluster(_) => Err(Error::NotFound("Service cinder-volume could not be found.".to_owned())),
+        }
     }
 }
 

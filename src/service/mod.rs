@@ -74,6 +74,7 @@ impl Service<'_> {
     /// A snapshot that the caller may know of, as it is now. Whoever may not gets the answer for one that is not
     /// there (`spec/snapshots-api.md` section 8).
     fn visible_snapshot(&self, id: &str) -> Result<Snapshot, Error> {
+        self.caller.is_scoped()?;
         let not_found = || Error::SnapshotNotFound(id.to_owned());
         let parsed: SnapshotId = id.parse().map_err(|_| not_found())?;
         let snapshot = self.store.snapshot(parsed)?;
@@ -94,6 +95,7 @@ impl Service<'_> {
 
     /// A volume that the caller may read; to all others it is not there.
     fn readable_volume(&self, id: &str) -> Result<Volume, Error> {
+        self.caller.is_scoped()?;
         let not_found = || Error::VolumeNotFound(id.to_owned());
         let parsed: VolumeId = id.parse().map_err(|_| not_found())?;
         let volume = self.store.volume(parsed)?;

@@ -145,6 +145,15 @@ impl Caller {
         }
     }
 
+    /// Whether the caller may look at rows at all: without a project only an administrator may.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unscoped`].
+    pub fn is_scoped(&self) -> Result<(), Error> {
+        if self.project_id.is_some() || self.roles.admin { Ok(()) } else { Err(Error::Unscoped) }
+    }
+
     /// The project that new rows belong to.
     ///
     /// # Errors

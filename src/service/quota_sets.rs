@@ -103,6 +103,7 @@ impl Service<'_> {
     ///
     /// What the store gives.
     pub fn limits(&self, named: Option<&str>) -> Result<(Vec<Quota>, bool), Error> {
+        self.caller.is_scoped()?;
         let named = named.filter(|_| self.caller.roles.admin);
         let project_id = match named {
             // A project that cannot exist has the defaults, as one that does not exist.

@@ -84,6 +84,7 @@ impl Service<'_> {
 
     /// The volume that is to be snapshotted, and the deployment; in one call of the store.
     pub(super) fn volume_to_snapshot(&self, id: Option<&str>) -> Result<(Volume, Deployment), Error> {
+        self.caller.is_scoped()?;
         // Cinder looks up what Python prints for null.
         let text = id.unwrap_or("None");
         let not_found = || Error::VolumeNotFound(text.to_owned());

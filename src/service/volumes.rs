@@ -122,7 +122,10 @@ impl Service<'_> {
             if let Some(metadata) = &update.metadata {
                 volume.metadata.clone_from(metadata);
             }
-            volume.updated_at = Some(self.now);
+            // Metadata stands in a table of its own in Cinder, so changing it alone does not touch the volume's row.
+            if update.name.is_some() || update.description.is_some() {
+                volume.updated_at = Some(self.now);
+            }
             Ok(Change::Write(volume.clone(), volume))
         })
     }
