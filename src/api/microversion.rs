@@ -44,6 +44,8 @@ pub const GROUP_SNAPSHOTS: Microversion = Microversion::v3(14);
 pub const VOLUME_PROVIDER: Microversion = Microversion::v3(21);
 /// The `metadata` list filter.
 pub const METADATA_FILTER: Microversion = Microversion::v3(22);
+/// A volume may be deleted by force.
+pub const VOLUME_FORCE_DELETE: Microversion = Microversion::v3(23);
 /// The sort key `name`.
 pub const SORT_BY_NAME: Microversion = Microversion::v3(30);
 /// Configured filters; unknown ones are refused.

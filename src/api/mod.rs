@@ -94,7 +94,7 @@ fn answer(request: &Request<Body>, environment: &Environment<'_>, named_version:
     if path.starts_with(operator::PREFIX) {
         return operator::answer(request, &path, environment).unwrap_or_else(Reply::from);
     }
-    if path == "/healthcheck" && request.method() == Method::GET {
+    if path == "/healthcheck" {
         return healthcheck(environment);
     }
     if request.method() == Method::OPTIONS {
@@ -153,6 +153,10 @@ fn resource_layer(
         *named_version = negotiated.named;
         negotiated.version?;
         return Ok(Reply::json(StatusCode::MULTIPLE_CHOICES, &discovery::versions(&origin))?);
+    }
+    if path != "/v3" && !path.starts_with("/v3/") {
+        // Where no API is, nobody is asked for a token.
+        return Err(Refusal::Reply(outside(&Fault::not_found(), headers)));
     }
     let caller = identity::identify(settings.auth_mode, headers, routes::project_id(path), &settings.keystone_url)
         .map_err(Refusal::Reply)?;
@@ -361,7 +365,7 @@ fn has_json_body(headers: &HeaderMap, body: &[u8]) -> Result<bool, Fault> {
         return Ok(false);
     }
     let Some(content_type) = headers.get(CONTENT_TYPE) else { return Ok(false) };
-    let media_type = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let media_type = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
     // Cinder compares the text as it is, letter case and all.
     match media_type {
         "application/json" | "application/vnd.openstack.volume+json" => Ok(true),

@@ -152,6 +152,7 @@ fn operation(method: &Method, segments: &[&str]) -> Option<Operation> {
         ["os-snapshot-manage"] | ["os-snapshot-manage", "detail"] if get => {
             Op::ListManageableSnapshots(ManagePath::OsSnapshotManage)
         }
+        ["os-quota-sets", "new"] | ["os-quota-sets", _, "edit"] if get => Op::Phantom,
         ["os-quota-sets", project_id] if get => Op::ShowQuotaSet(own(project_id)),
         ["os-quota-sets", project_id, "defaults"] if get => Op::ShowDefaultQuotaSet(own(project_id)),
         ["os-quota-sets", project_id] if put => Op::UpdateQuotaSet(own(project_id)),

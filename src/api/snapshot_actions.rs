@@ -67,6 +67,16 @@ pub fn named(body: Option<&Value>) -> Result<Action, Fault> {
 pub fn name_of(body: Option<&Value>) -> Result<&str, Fault> {
     let body = body.ok_or_else(|| no_such_action("None"))?;
     let malformed = || Fault::bad_request(super::MALFORMED_BODY);
+    // Cinder asks for the length and then for the keys, and takes what has the one and not the other for no action.
+    let no_keys = match body {
+        Value::Object(_) => false,
+        Value::Array(items) => items.len() == 1,
+        Value::String(text) => text.chars().count() == 1,
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
+    };
+    if no_keys {
+        return Err(Fault::not_found());
+    }
     let mut names = body.as_object().ok_or_else(malformed)?.keys();
     match (names.next(), names.next()) {
         (Some(name), None) => Ok(name),
@@ -118,7 +128,9 @@ fn progress(value: Option<&Value>) -> Result<Option<&str>, Fault> {
         Fault::bad_request(format!("Invalid input received: progress must be an integer percentage{detail}"))
     };
     let text = match value {
-        None | Some(Value::Null) => return Ok(None),
+        None | Some(Value::Null | Value::Bool(false)) => return Ok(None),
+        Some(Value::Array(items)) if items.is_empty() => return Ok(None),
+        Some(Value::Object(items)) if items.is_empty() => return Ok(None),
         Some(Value::String(text)) if text.is_empty() => return Ok(None),
         Some(Value::String(text)) => text,
         Some(_) => return Err(refused("")),

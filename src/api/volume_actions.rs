@@ -23,7 +23,7 @@ const REVERT: Object = Object {
 };
 
 const REVERTED: Object =
-    Object { properties: &[("snapshot_id", Check::UuidOrNull)], required: &[], others_allowed: true, one_of: &[] };
+    Object { properties: &[("snapshot_id", Check::Name)], required: &[], others_allowed: true, one_of: &[] };
 
 const RESET: Object = Object {
     properties: &[("os-reset_status", Check::Object(&RESET_TO))],

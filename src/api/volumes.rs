@@ -270,11 +270,13 @@ pub fn update(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
 
 /// `DELETE .../volumes/{id}`
 pub fn delete(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
-    let cascade = match call.parameters.get("cascade") {
+    let boolean = |name: &str| match call.parameters.get(name) {
         Some(value) => python_text::boolean(value)
-            .ok_or_else(|| Fault::bad_request(format!("Value '{value}' for 'cascade' is not a boolean.")))?,
-        None => false,
+            .ok_or_else(|| Fault::bad_request(format!("Value '{value}' for '{name}' is not a boolean."))),
+        None => Ok(false),
     };
-    call.service.delete_volume(id, cascade)?;
+    let cascade = boolean("cascade")?;
+    let force = call.version >= microversion::VOLUME_FORCE_DELETE && boolean("force")?;
+    call.service.delete_volume(id, cascade, force)?;
     Ok(Reply::new(StatusCode::ACCEPTED, Content::ReadyMade))
 }

@@ -93,6 +93,8 @@ pub struct Volume {
 pub enum NotSnapshottable {
     #[error("volume is not assigned to a host")]
     NoHost,
+    #[error("The snapshot cannot be created because volume has not been scheduled to any host.")]
+    NotScheduled,
     #[error("The snapshot cannot be created when the volume is in maintenance mode.")]
     Maintenance,
     #[error("Snapshot cannot be created while volume is migrating.")]
@@ -149,7 +151,7 @@ impl Volume {
     ///
     /// [`NotSnapshottable::NoHost`].
     pub const fn has_host(&self) -> Result<(), NotSnapshottable> {
-        if self.host.is_some() { Ok(()) } else { Err(NotSnapshottable::NoHost) }
+        if self.host.is_some() || self.cluster_name.is_some() { Ok(()) } else { Err(NotSnapshottable::NoHost) }
     }
 
     /// Whether a snapshot may be made now; `in_use_accepted` is what `force` or microversion 3.66 give.
@@ -158,7 +160,9 @@ impl Volume {
     ///
     /// The first reason in Cinder's order of checks.
     pub fn may_be_snapshotted(&self, in_use_accepted: bool) -> Result<(), NotSnapshottable> {
-        if self.status == VolumeStatus::MAINTENANCE {
+        if self.host.as_deref().unwrap_or_default().is_empty() {
+            Err(NotSnapshottable::NotScheduled)
+        } else if self.status == VolumeStatus::MAINTENANCE {
             Err(NotSnapshottable::Maintenance)
         } else if self.is_migrating() {
             Err(NotSnapshottable::Migrating)
@@ -190,9 +194,10 @@ impl Volume {
         })
     }
 
-    /// Whether its own state lets it be deleted; snapshots are the caller's to look at.
+    /// Whether its own state lets it be deleted, or deleted by force, which no status prevents; snapshots are the
+    /// caller's to look at.
     #[must_use]
-    pub fn may_be_deleted(&self) -> bool {
+    pub fn may_be_deleted(&self, force: bool) -> bool {
         let settled = [
             VolumeStatus::AVAILABLE,
             VolumeStatus::ERROR,
@@ -200,7 +205,7 @@ impl Volume {
             VolumeStatus::ERROR_EXTENDING,
             VolumeStatus::ERROR_MANAGING,
         ];
-        settled.contains(&self.status)
+        (force || settled.contains(&self.status))
             && !self.is_migrating()
             && self.attach_status != "attached"
             && self.group_id.is_none()
@@ -221,7 +226,7 @@ pub(crate) mod tests {
             metadata: Metadata::new(),
             size: 1,
             status: VolumeStatus::new(status.to_owned()),
-            host: None,
+            host: Some("host1@lvm#pool".to_owned()),
             cluster_name: None,
             availability_zone: None,
             attach_status: "detached".to_owned(),

@@ -62,8 +62,9 @@ fn service_is_usable(deployment: &Deployment, host: Option<&str>) -> Result<(), 
         return Ok(());
     }
     let Some(service) = host.and_then(|host| deployment.service_of(host)) else {
-        let host = host.unwrap_or("None");
-        return Err(Error::NotFound(format!("Service cinder-volume could not be found on host {host}.")));
+        // The service is that of the backend, whatever the pool.
+        let place = host.map_or(String::new(), |host| format!(" on host {}", host.split('#').next().unwrap_or(host)));
+        return Err(Error::NotFound(format!("Service cinder-volume could not be found{place}.")));
     };
     if service.disabled || !service.up {
         return Err(Error::BadRequest("Service is unavailable at this time.".to_owned()));

@@ -93,6 +93,15 @@ impl Service<'_> {
         Ok(snapshot)
     }
 
+    /// A volume that the caller may know of, as it is now.
+    fn visible_volume(&self, id: &str) -> Result<Volume, Error> {
+        self.caller.is_scoped()?;
+        let not_found = || Error::VolumeNotFound(id.to_owned());
+        let parsed: VolumeId = id.parse().map_err(|_| not_found())?;
+        let volume = self.store.volume(parsed)?.and_then(|row| row.effective(self.now, Occasion::Reading));
+        volume.filter(|volume| self.caller.sees(&volume.project_id)).ok_or_else(not_found)
+    }
+
     /// A volume that the caller may read; to all others it is not there.
     fn readable_volume(&self, id: &str) -> Result<Volume, Error> {
         self.caller.is_scoped()?;

@@ -53,7 +53,6 @@ impl Service<'_> {
     ///
     /// Not allowed, no such resource, or less than what is in use.
     pub fn update_quota_set(&self, project_id: &ProjectId, limits: &Amounts) -> Result<Vec<Quota>, Error> {
-        self.caller.allow(Rule::UpdateQuotas, project_id)?;
         let known = self.quotas_of(Some(project_id), true)?;
         let unknown: Vec<&str> = limits
             .keys()
@@ -64,6 +63,7 @@ impl Service<'_> {
             let text = format!("Invalid input received: Bad key(s) in quota set: {}", unknown.join(", "));
             return Err(Error::BadRequest(text));
         }
+        self.caller.allow(Rule::UpdateQuotas, project_id)?;
         for quota in known.iter().filter(|quota| quota.resource != "per_volume_gigabytes") {
             let (resource, usage) = (&quota.resource, quota.in_use);
             if let Some(limit) = limits.get(resource).copied().filter(|limit| (0..usage).contains(limit)) {

@@ -62,7 +62,7 @@ impl Service<'_> {
     ///
     /// Not found, not allowed, frozen, or in a group.
     pub fn force_delete_snapshot(&self, id: &str) -> Result<(), Error> {
-        let snapshot = self.visible_snapshot(id)?;
+        let snapshot = self.readable_snapshot(id)?;
         self.caller.allow(Rule::ForceDelete, &snapshot.project_id)?;
         self.caller.allow(Rule::DeleteSnapshot, &snapshot.project_id)?;
         self.refuse_if_frozen(&snapshot)?;

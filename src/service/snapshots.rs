@@ -57,10 +57,7 @@ impl Service<'_> {
             return Err(Error::BadRequest(FORCE_NO_LONGER_ALLOWED.to_owned()));
         }
         let in_use_accepted = new.in_use == InUse::Accepted;
-        volume.has_host()?;
-        if volume.host.as_deref().is_some_and(|host| deployment.is_frozen(host)) {
-            return Err(Error::BadRequest(FROZEN.to_owned()));
-        }
+        Self::refuse_if_volume_is_frozen(&volume, &deployment)?;
         self.caller.allow(Rule::CreateSnapshot, &volume.project_id)?;
         volume.may_be_snapshotted(in_use_accepted)?;
         let snapshot = self.begin_snapshot(new, &volume, Completion::Create)?;
@@ -217,9 +214,18 @@ impl Service<'_> {
 
     /// Refuses what modifies a frozen backend.
     pub(super) fn refuse_if_frozen(&self, snapshot: &Snapshot) -> Result<(), Error> {
-        let (volume, deployment) = self.store.volume_and_deployment(snapshot.volume_id)?;
-        let host = volume.and_then(|volume| volume.host);
-        if host.is_some_and(|host| deployment.is_frozen(&host)) {
+        match self.store.volume_and_deployment(snapshot.volume_id)? {
+            (Some(volume), deployment) => Self::refuse_if_volume_is_frozen(&volume, &deployment),
+            (None, _) => Ok(()),
+        }
+    }
+
+    /// Likewise, by its volume; Cinder looks for the host first.
+    pub(super) fn refuse_if_volume_is_frozen(volume: &Volume, deployment: &Deployment) -> Result<(), Error> {
+        volume.has_host()?;
+        // The services of a cluster have no entry of their own here, so a clustered volume is never frozen.
+        let host = volume.host.as_deref().filter(|_| volume.cluster_name.is_none());
+        if host.is_some_and(|host| deployment.is_frozen(host)) {
             return Err(Error::BadRequest(FROZEN.to_owned()));
         }
         Ok(())

@@ -3,8 +3,9 @@
 use uuid::Uuid;
 
 use crate::domain::lifecycle::{Completion, Occasion, Pending, Schedule};
-use crate::domain::quota::{self, Counted};
+use crate::domain::quota::{self, Counted, QuotaRefusal};
 use crate::domain::{Metadata, ProjectId, Snapshot, SnapshotStatus, Volume, VolumeId, VolumeStatus};
+use crate::store::deployment::Deployment;
 use crate::store::index::Direction;
 use crate::store::projects::{AgendaItem, Kind, ProjectRecord};
 use crate::store::{Change, Listing};
@@ -24,6 +25,10 @@ const NOT_DELETABLE: &str = "Invalid volume: Volume status must be available or 
                              error_extending or error_managing and must not be migrating, attached, belong to a \
                              group, have snapshots, awaiting a transfer, or be disassociated from snapshots after \
                              volume transfer.";
+
+/// The same for a forced delete, which no status prevents; the two spaces are Cinder's.
+const NOT_FORCED: &str = "Invalid volume: Volume  must not be migrating, attached, belong to a group, have snapshots, \
+                          awaiting a transfer, or be disassociated from snapshots after volume transfer.";
 
 /// What a client asks for with a create.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,8 +60,8 @@ impl Service<'_> {
     /// Not allowed, the snapshot is not there or not usable, no size, or over quota.
     pub fn create_volume(&self, new: NewVolume) -> Result<Volume, Error> {
         let project_id = self.caller.project()?.clone();
-        self.caller.allow(Rule::CreateVolume, &project_id)?;
         let snapshot = new.snapshot_id.as_deref().map(|id| self.readable_snapshot(id)).transpose()?;
+        self.caller.allow(Rule::CreateVolume, &project_id)?;
         let size = size_of_new_volume(new.size, snapshot.as_ref())?;
         let volume = Volume {
             id: VolumeId::new(self.identifiers.uuid()),
@@ -85,6 +90,7 @@ impl Service<'_> {
         let deployment = self.store.deployment()?;
         let amounts = quota::amounts_of(Counted::Volumes, size, volume.volume_type.as_deref(), true);
         self.store.create_volume(&volume, |record| {
+            self.admit_one_volume(record, size, &deployment)?;
             self.admit(record, Counted::Volumes, &amounts, &deployment)?;
             record.take(&amounts);
             if let Some(pending) = volume.pending.filter(|pending| pending.schedule == Schedule::NextTick) {
@@ -93,6 +99,17 @@ impl Service<'_> {
             Ok::<_, Error>(())
         })?;
         Ok(volume)
+    }
+
+    /// Whether a volume of this size may be made at all.
+    fn admit_one_volume(&self, record: &ProjectRecord, size: u32, deployment: &Deployment) -> Result<(), Error> {
+        const RESOURCE: &str = "per_volume_gigabytes";
+        let own = record.quotas.get(RESOURCE).copied();
+        let limit = own.unwrap_or_else(|| deployment.default_limit(RESOURCE, self.quotas));
+        if (0..i64::from(size)).contains(&limit) {
+            return Err(QuotaRefusal::GigabytesOfOneVolume { requested: i64::from(size), limit }.into());
+        }
+        Ok(())
     }
 
     /// A volume.
@@ -123,10 +140,12 @@ impl Service<'_> {
                 volume.metadata.clone_from(metadata);
             }
             // Metadata stands in a table of its own in Cinder, so changing it alone does not touch the volume's row.
+            let answer = volume.clone();
             if update.name.is_some() || update.description.is_some() {
                 volume.updated_at = Some(self.now);
             }
-            Ok(Change::Write(volume.clone(), volume))
+            // As for snapshots, the answer still has the time of before.
+            Ok(Change::Write(volume, answer))
         })
     }
 
@@ -135,10 +154,17 @@ impl Service<'_> {
     /// # Errors
     ///
     /// Not found, not allowed, or not deletable: by its state, by snapshots, or with `cascade` by one that is busy.
-    pub fn delete_volume(&self, id: &str, cascade: bool) -> Result<(), Error> {
+    pub fn delete_volume(&self, id: &str, cascade: bool, force: bool) -> Result<(), Error> {
         let volume = self.readable_volume(id)?;
+        if force {
+            self.caller.allow(Rule::ForceDeleteVolume, &volume.project_id)?;
+        }
         self.caller.allow(Rule::DeleteVolume, &volume.project_id)?;
-        let not_deletable = || Error::BadRequest(NOT_DELETABLE.to_owned());
+        if volume.host.is_some() {
+            Self::refuse_if_volume_is_frozen(&volume, &self.store.deployment()?)?;
+        }
+        let not_deletable = || Error::BadRequest(if force { NOT_FORCED } else { NOT_DELETABLE }.to_owned());
+        let may_be_deleted = |volume: &Volume| volume.may_be_deleted(force);
         let deletable_snapshots = |snapshots: &[Snapshot]| {
             snapshots.is_empty()
                 || (cascade
@@ -147,7 +173,7 @@ impl Service<'_> {
                         .all(|snapshot| snapshot.may_be_deleted().is_ok() && self.caller.sees(&snapshot.project_id)))
         };
         let snapshots = self.snapshots_of(&volume)?;
-        if !volume.may_be_deleted() || !deletable_snapshots(&snapshots) {
+        if !may_be_deleted(&volume) || !deletable_snapshots(&snapshots) {
             return Err(not_deletable());
         }
         // Everything that will go stands on an agenda before anything goes. Should we stop on the way, the scheduled
@@ -155,7 +181,7 @@ impl Service<'_> {
         let pending = self.delays.begin(Completion::Remove, self.now);
         self.announce(&snapshots, Some(&volume), pending)?;
         let before = self.change_volume(&volume, |mut volume| {
-            if !volume.may_be_deleted() {
+            if !may_be_deleted(&volume) {
                 return Err(not_deletable());
             }
             let before = volume.clone();
