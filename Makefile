@@ -73,9 +73,10 @@ component: toolchain
 embedded-host: toolchain
 	@cargo build $(LOCKED) --profile host --package volume-snapshots-host
 
-# rustup reads rust-toolchain.toml and installs what is missing, the wasm target included.
+# rustup installs what rust-toolchain.toml names by itself, unless RUSTUP_AUTO_INSTALL=0; then it is asked to.
 toolchain:
 	@command -v cargo >/dev/null || { \
 		echo 'make: cargo is not on the PATH. Install rustup (https://rustup.rs) and open a new shell.' >&2; exit 1; }
-	@test -d "$$(rustc --print sysroot)/lib/rustlib/wasm32-wasip2" || { \
-		echo 'make: this Rust has no wasm32-wasip2. With rustup: rustup target add wasm32-wasip2' >&2; exit 1; }
+	@has_target() { test -d "$$(rustc --print sysroot)/lib/rustlib/wasm32-wasip2"; }; \
+	has_target || ! command -v rustup >/dev/null || rustup target add wasm32-wasip2; \
+	has_target || { echo 'make: this Rust has no wasm32-wasip2, and there is no rustup to install it.' >&2; exit 1; }

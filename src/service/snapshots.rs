@@ -161,11 +161,11 @@ impl Service<'_> {
         Ok(quota::admit(counted, requested, limit_of, |resource| settled.in_use(resource))?)
     }
 
-    /// The items of a project's agenda whose removal is due, each seen in its row.
+    /// The items of a project's agenda whose removal is due, each seen in its row and still in the listing.
     pub(super) fn removals_due(&self, record: &ProjectRecord) -> Result<Vec<AgendaItem>, StoreError> {
         let due: Vec<AgendaItem> =
             record.agenda.iter().filter(|item| item.due <= self.now.microseconds()).cloned().collect();
-        crate::tick::ended(&self.store, &due, self.now, Occasion::Reading)
+        self.store.listed(record, &crate::tick::ended(&self.store, &due, self.now, Occasion::Reading)?)
     }
 
     /// A snapshot, and whether its extended attributes may be shown.

@@ -7,7 +7,7 @@
 //!
 //! This module is pure: it is given pages and says which to write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -186,7 +186,28 @@ impl Index {
         Ok(())
     }
 
-    /// Takes entries out; those that are not there are skipped.
+    /// Of some positions, those that have an entry.
+    ///
+    /// # Errors
+    ///
+    /// What reading a page gives.
+    pub fn listed(&self, positions: &[Position], source: &dyn PageSource) -> Result<BTreeSet<Position>, StoreError> {
+        let mut listed = BTreeSet::new();
+        let mut by_page: BTreeMap<usize, Vec<Position>> = BTreeMap::new();
+        for position in positions {
+            match self.page_of(*position) {
+                None => listed.extend(self.head.iter().map(|entry| entry.position).filter(|own| own == position)),
+                Some(number) => by_page.entry(number).or_default().push(*position),
+            }
+        }
+        for (number, wanted) in by_page {
+            let entries = source.read(self.pages[number].id)?;
+            listed.extend(entries.iter().map(|entry| entry.position).filter(|own| wanted.contains(own)));
+        }
+        Ok(listed)
+    }
+
+    /// Takes entries out, and says which were there; others are skipped.
     ///
     /// # Errors
     ///
@@ -196,18 +217,22 @@ impl Index {
         positions: &[Position],
         changes: &mut PageChanges,
         source: &dyn PageSource,
-    ) -> Result<(), StoreError> {
+    ) -> Result<BTreeSet<Position>, StoreError> {
+        let mut removed = BTreeSet::new();
+        let mut take_out = |entries: &mut Vec<Entry>, gone: &[Position]| {
+            entries.retain(|entry| !gone.contains(&entry.position) || !removed.insert(entry.position));
+        };
         let mut by_page: BTreeMap<usize, Vec<Position>> = BTreeMap::new();
         for position in positions {
             match self.page_of(*position) {
-                None => self.head.retain(|entry| entry.position != *position),
+                None => take_out(&mut self.head, std::slice::from_ref(position)),
                 Some(number) => by_page.entry(number).or_default().push(*position),
             }
         }
         // From the oldest page to the newest, so that the numbers of those still to come stay right.
         for (number, gone) in by_page.into_iter().rev() {
             let mut entries = changes.take(self.pages[number].id, source)?;
-            entries.retain(|entry| !gone.contains(&entry.position));
+            take_out(&mut entries, &gone);
             let mut replaced = number..=number;
             // A page that runs empty joins a neighbour that has room, so that what is left stays dense. The newer
             // one may itself be in this batch; it keeps its number, so its turn still comes.
@@ -224,7 +249,7 @@ impl Index {
             let written = changes.write(entries, source);
             self.pages.splice(replaced, written);
         }
-        Ok(())
+        Ok(removed)
     }
 
     /// Moves the oldest entries of the head to the newest page, or to a new one.
@@ -442,7 +467,7 @@ mod tests {
             let newer: Vec<_> = upwards.iter().copied().filter(|e| e.position > marker.position).collect();
             assert_eq!(pages.read_all(index, Direction::OldestFirst, Some(marker.position)), newer);
         }
-        let named: std::collections::BTreeSet<_> = index.pages().collect();
+        let named: BTreeSet<_> = index.pages().collect();
         assert_eq!(named, pages.stored.borrow().keys().copied().collect(), "no page is lost or left behind");
     }
 
@@ -480,7 +505,8 @@ mod tests {
             .collect();
         for batch in gone.chunks(250) {
             let mut changes = PageChanges::default();
-            index.remove(batch, &mut changes, &pages).expect("removes");
+            let removed = index.remove(batch, &mut changes, &pages).expect("removes");
+            assert!(batch.iter().all(|position| removed.contains(position)));
             pages.apply(changes);
         }
         expected.retain(|e| e.position.created_at.microseconds() / 1_000_000 % 100 == 0);

@@ -275,7 +275,7 @@ impl<'a> Store<'a> {
     }
 
     /// Removes rows for good: deletes them, takes them out of the listing and the agenda, and gives back what they
-    /// counted. Safe to repeat, and safe when two do it at once: the quota is given back with the agenda item.
+    /// counted. Safe to repeat, and safe when two do it at once: the quota is given back with the entry of the listing.
     #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
     pub fn remove(
         &self,
@@ -294,21 +294,30 @@ impl<'a> Store<'a> {
         }
         self.change_project(project, |record, writes| {
             record.retired.retain(|page| !retired.contains(page));
-            let (done, kept) = std::mem::take(&mut record.agenda)
-                .into_iter()
-                .partition(|listed| items.iter().any(|item| (item.kind, item.id) == (listed.kind, listed.id)));
-            record.agenda = kept;
-            let done: Vec<AgendaItem> = done;
+            record.agenda.retain(|listed| !items.iter().any(|item| (item.kind, item.id) == (listed.kind, listed.id)));
             for kind in [Kind::Snapshot, Kind::Volume] {
-                let positions: Vec<_> =
-                    done.iter().filter(|item| item.kind == kind).map(AgendaItem::position).collect();
-                record.index_mut(kind).remove(&positions, &mut writes.pages, self)?;
-            }
-            for item in &done {
-                record.give_back(&item.amounts(snapshots_count_gigabytes));
+                let of_kind = || items.iter().filter(|item| item.kind == kind);
+                let positions: Vec<_> = of_kind().map(AgendaItem::position).collect();
+                let removed = record.index_mut(kind).remove(&positions, &mut writes.pages, self)?;
+                for item in of_kind().filter(|item| removed.contains(&item.position())) {
+                    record.give_back(&item.amounts(snapshots_count_gigabytes));
+                }
             }
             Ok(())
         })
+    }
+
+    /// Of some agenda items, those that stand in the listing; the others were removed by somebody else.
+    #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
+    pub fn listed(&self, record: &ProjectRecord, items: &[AgendaItem]) -> Result<Vec<AgendaItem>, StoreError> {
+        let mut listed = Vec::with_capacity(items.len());
+        for kind in [Kind::Snapshot, Kind::Volume] {
+            let positions: Vec<_> = items.iter().filter(|item| item.kind == kind).map(AgendaItem::position).collect();
+            let positions = record.index(kind).listed(&positions, self)?;
+            listed
+                .extend(items.iter().filter(|item| item.kind == kind && positions.contains(&item.position())).cloned());
+        }
+        Ok(listed)
     }
 
     /// Changes a project's record where only the store can refuse.
