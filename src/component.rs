@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::api::{self, Body, Environment};
 use crate::domain::Timestamp;
 use crate::settings::Variables;
-use crate::store::key_value::{ReadToSwap, Swap};
+use crate::store::key_value::{ReadToSwap, Swap, sort_by_key};
 use crate::store::{Identifiers, KeyValue, Store, StoreError};
 use crate::tick::{self, Moment};
 
@@ -230,8 +230,14 @@ impl KeyValue for SpinKeyValue {
             return one_by_one();
         }
         let Ok(found) = self.retry(|bucket| batch::get_many(bucket, keys)) else { return one_by_one() };
-        let mut found: std::collections::HashMap<String, Option<Vec<u8>>> = found.into_iter().collect();
-        Ok(keys.iter().map(|key| present(found.remove(key).flatten())).collect())
+        let mut found: Vec<(String, Vec<u8>)> =
+            found.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+        sort_by_key(&mut found);
+        let mut take = |key: &String| {
+            let at = found.binary_search_by(|(own, _)| own.cmp(key)).ok()?;
+            present(Some(std::mem::take(&mut found[at].1)))
+        };
+        Ok(keys.iter().map(&mut take).collect())
     }
 
     fn set_many(&self, entries: &[(String, Vec<u8>)]) -> Result<(), StoreError> {

@@ -7,9 +7,9 @@
 use uuid::Uuid;
 
 use crate::domain::lifecycle::Occasion;
-use crate::domain::{Completion, Schedule, Snapshot, SnapshotId, Timestamp, Volume, VolumeId};
+use crate::domain::{Completion, Pending, ProjectId, Schedule, Snapshot, SnapshotId, Timestamp, Volume, VolumeId};
+use crate::store::agenda::{self, AgendaItem, Kind};
 use crate::store::index::Direction;
-use crate::store::projects::{AgendaItem, Kind, ProjectRecord};
 use crate::store::{Change, Listing, Store, StoreError};
 
 /// The most rows that one run looks at; what is left waits for the next run.
@@ -19,8 +19,12 @@ pub const ROWS_PER_RUN: usize = 1_000;
 /// those and never closes any.
 pub const SETTLED_PER_RUN: usize = 100;
 
-/// How many rows are removed in one batch of two or three commits.
-const ROWS_PER_BATCH: usize = 100;
+/// How many rows of one project are removed in one batch, which is two commits.
+const ROWS_PER_BATCH: usize = 250;
+
+/// How many items that need nothing more make a run take them off the agenda although it has removed something. Fewer
+/// wait for a run that has nothing else to write, so that a removal is two commits.
+const FORGOTTEN_AT_ONCE: usize = 500;
 
 /// How long an agenda item whose row is not being removed is kept, in seconds: the delete that announced it may not
 /// have written its row yet.
@@ -58,6 +62,8 @@ pub struct Report {
     pub removed: usize,
     /// Rows that were settled: their work had ended, and now the row says so.
     pub settled: usize,
+    /// What was found to be wrong, and was put right.
+    pub repaired: usize,
     /// Whether there was more to do than one run does.
     pub more: bool,
 }
@@ -69,96 +75,182 @@ pub struct Report {
 /// What the store gives; what was done before stays done.
 pub fn run(store: &Store<'_>, moment: Moment) -> Result<Report, StoreError> {
     let mut report = Report::default();
-    let project_ids = store.project_ids()?;
-    if project_ids.is_empty() {
-        return Ok(report);
-    }
+    let turn = u64::try_from(moment.clock.microseconds() / 1_000_000).unwrap_or_default();
+    let (agendas, project) = store.agenda_and_turn(turn)?;
     let mut budget = ROWS_PER_RUN;
-    for record in store.projects(&project_ids)? {
-        let mut items = record.agenda.clone();
-        if moment.occasion == Occasion::Tick {
-            items.retain(|item| item.due <= moment.now.microseconds());
-        } else {
-            // An operator's clock may be ahead of the one that readers use, so every row with work under way counts.
-            items.extend(under_way(store, &record, budget)?);
-        }
+    // An operator's clock may be ahead of the one that readers use, so every row with work under way counts.
+    let mut unscheduled =
+        if moment.occasion == Occasion::OperatorTick { under_way(store, budget)? } else { Vec::new() };
+    for (place, agenda) in agendas.iter().enumerate() {
+        let is_here = |item: &mut AgendaItem| agenda::place_of(&item.project) == place;
+        let found =
+            unscheduled.extract_if(.., is_here).filter(|item| !agenda.0.iter().any(|known| known.is_about(item)));
+        let found: Vec<AgendaItem> = found.collect();
+        let is_due = |item: &&AgendaItem| moment.occasion != Occasion::Tick || item.due <= moment.now.microseconds();
+        let mut items: Vec<AgendaItem> = agenda.0.iter().filter(is_due).cloned().collect();
+        let scheduled = items.len().min(budget);
+        items.extend(found);
         if items.len() > budget {
             items.truncate(budget);
             report.more = true;
         }
         budget -= items.len();
-        if items.is_empty() && record.retired.is_empty() {
-            continue;
+        if !items.is_empty() {
+            let done = attend(store, place, &items, scheduled, moment, SETTLED_PER_RUN - report.settled)?;
+            report.removed += done.removed;
+            report.settled += done.settled;
+            report.more |= done.more;
         }
-        let done = attend(store, &record, &items, moment, SETTLED_PER_RUN - report.settled)?;
-        report.removed += done.removed;
-        report.settled += done.settled;
-        report.more |= done.more;
+    }
+    if let Some(project) = project {
+        report.repaired = look_after(store, &project, &agendas[agenda::place_of(&project)].0, moment)?;
     }
     Ok(report)
 }
 
-/// Looks at rows of one project and does what is due.
+/// Looks at rows that one value of the agenda names, and does what is due. The first `scheduled` of the items stand
+/// there; the others were found by looking.
 fn attend(
     store: &Store<'_>,
-    record: &ProjectRecord,
+    place: usize,
     items: &[AgendaItem],
+    scheduled: usize,
     moment: Moment,
     may_settle: usize,
 ) -> Result<Report, StoreError> {
+    let clock = moment.clock.microseconds();
     let mut report = Report::default();
-    let mut remove: Vec<AgendaItem> = Vec::new();
-    let mut drop: Vec<&AgendaItem> = Vec::new();
-    for (item, state) in items.iter().zip(states(store, items, moment)?) {
-        match state {
-            RowState::Ended => remove.push(item.clone()),
-            RowState::Waiting => {}
+    let mut completed: Vec<&AgendaItem> = Vec::new();
+    let mut ending: Vec<AgendaItem> = Vec::new();
+    let mut unready: Vec<AgendaItem> = Vec::new();
+    let mut ended: Vec<AgendaItem> = Vec::new();
+    let mut gone: Vec<AgendaItem> = Vec::new();
+    let mut forget: Vec<AgendaItem> = Vec::new();
+    for (number, (item, state)) in items.iter().zip(states(store, items, moment)?).enumerate() {
+        let is_stale = Timestamp::from_microseconds(item.due).plus_seconds(ANNOUNCED_SECONDS) <= moment.clock;
+        let state = match state {
             RowState::Idle => match fate_of_volume(store, item, moment)? {
-                Fate::Gone => remove.push(item.clone()),
-                Fate::Going => {}
-                Fate::Stays => {
-                    if Timestamp::from_microseconds(item.due).plus_seconds(ANNOUNCED_SECONDS) <= moment.now {
-                        drop.push(item);
-                    }
-                }
+                Fate::Gone => RowState::Ended,
+                Fate::Going => RowState::Waiting,
+                Fate::Stays => RowState::Idle,
             },
-            RowState::Completed if report.settled == may_settle => report.more = true,
-            RowState::Completed => {
-                settle(store, item, moment)?;
-                report.settled += 1;
-                drop.push(item);
+            state => state,
+        };
+        match state {
+            RowState::Ending | RowState::Completed if completed.len() + ending.len() >= may_settle => {
+                report.more = true
+            }
+            RowState::Ended | RowState::Ending => {
+                // Readers leave a row out of the count from the moment it is gone if it is on the agenda and due, so
+                // one that was found by looking, or goes before its time, is scheduled for now first.
+                let due_now = AgendaItem { due: item.due.min(clock), ..item.clone() };
+                if number >= scheduled || item.due > clock {
+                    unready.push(due_now.clone());
+                }
+                if state == RowState::Ending { ending.push(due_now) } else { ended.push(due_now) }
+            }
+            RowState::Completed => completed.push(item),
+            RowState::Gone if item.is_new && !is_stale => {}
+            RowState::Gone => gone.push(item.clone()),
+            RowState::Idle if is_stale => forget.push(item.clone()),
+            RowState::Idle | RowState::Waiting => {}
+        }
+    }
+    if !unready.is_empty() {
+        store.schedule(&unready)?;
+    }
+    for item in completed {
+        settle(store, item, moment)?;
+        forget.push(item.clone());
+        report.settled += 1;
+    }
+    for item in ending {
+        if settle(store, &item, moment)? {
+            ended.push(item);
+        }
+        report.settled += 1;
+    }
+
+    let gigabytes = ended.is_empty() && gone.is_empty() || store.deployment()?.snapshots_count_gigabytes();
+    let due: Vec<AgendaItem> = ended.iter().chain(&gone).cloned().collect();
+    for of_project in agenda::by_project(due.clone()) {
+        report.removed += remove(store, &of_project, &gone, gigabytes)?;
+    }
+    // What needs nothing more waits for a run that has nothing else to write, if there is little of it.
+    forget.extend(due);
+    if !forget.is_empty() && (report.removed == 0 || forget.len() >= FORGOTTEN_AT_ONCE) {
+        store.forget(place, &forget)?;
+    }
+    Ok(report)
+}
+
+/// Removes rows of one project, some of which are `gone` already; says how many had something left.
+fn remove(
+    store: &Store<'_>,
+    items: &[AgendaItem],
+    gone: &[AgendaItem],
+    snapshots_count_gigabytes: bool,
+) -> Result<usize, StoreError> {
+    let Some(AgendaItem { project, .. }) = items.first() else { return Ok(0) };
+    let Some(record) = store.project(project)? else { return Ok(0) };
+    // A row that is gone may have been left in its listing by a run that was stopped on the way.
+    let gone: Vec<AgendaItem> = items.iter().filter(|item| gone.contains(item)).cloned().collect();
+    let listed = store.listed(&record, &gone)?;
+    let left: Vec<&AgendaItem> = items.iter().filter(|item| !gone.contains(item) || listed.contains(item)).collect();
+    let mut retired = record.retired.as_slice();
+    let mut is_sparse = false;
+    for batch in left.chunks(ROWS_PER_BATCH) {
+        is_sparse = store.remove(project, batch, snapshots_count_gigabytes, retired)?;
+        retired = &[];
+    }
+    if is_sparse {
+        store.compact(project)?;
+    }
+    Ok(left.len())
+}
+
+/// Looks after a project whose turn it is: deletes what its listings have left behind, and compares its newest rows with
+/// what is said of them. Says how much was wrong. Where all is well this reads twice and writes nothing.
+fn look_after(
+    store: &Store<'_>,
+    project: &ProjectId,
+    agenda: &[AgendaItem],
+    moment: Moment,
+) -> Result<usize, StoreError> {
+    let Some(record) = store.project(project)? else { return Ok(0) };
+    if !record.former_agenda.is_empty() {
+        store.move_former_agenda(&record)?;
+        return Ok(0);
+    }
+    if !record.retired.is_empty() {
+        store.remove(project, &[], true, &record.retired)?;
+    }
+    if record.is_sparse() {
+        store.compact(project)?;
+    }
+    let ids: Vec<Uuid> = record.snapshots.newest().iter().map(|entry| entry.position.id).collect();
+    let mut ghosts = 0;
+    let mut unscheduled: Vec<AgendaItem> = Vec::new();
+    let long_ago = moment.clock.plus_seconds(-ANNOUNCED_SECONDS);
+    for (id, row) in ids.iter().zip(store.snapshots(&ids)?) {
+        let is_scheduled = agenda.iter().any(|item| item.kind == Kind::Snapshot && item.id == *id);
+        match row {
+            _ if is_scheduled => {}
+            None => ghosts += 1,
+            Some(row) => {
+                if let Some(pending) = row.pending.filter(|pending| pending.needs_tick() && pending.due <= long_ago) {
+                    unscheduled.push(AgendaItem::of_snapshot(&row, pending.due));
+                }
             }
         }
     }
-    let gigabytes = if remove.is_empty() { true } else { store.deployment()?.snapshots_count_gigabytes() };
-    // A removal gives back quota with its agenda item, so one that was found by looking gets its item first. One that
-    // goes before its time is due at once, so that readers leave it out of the count from the moment its row is gone.
-    let clock = moment.clock.microseconds();
-    let unlisted: Vec<AgendaItem> = remove
-        .iter()
-        .filter(|item| !is_listed(record, item) || item.due > clock)
-        .map(|item| AgendaItem { due: item.due.min(clock), ..item.clone() })
-        .collect();
-    if !unlisted.is_empty() {
-        store.schedule(&record.project, &unlisted)?;
+    if !unscheduled.is_empty() {
+        store.schedule(&unscheduled)?;
     }
-    let mut retired = record.retired.as_slice();
-    for batch in remove.chunks(ROWS_PER_BATCH) {
-        store.remove(&record.project, batch, gigabytes, retired)?;
-        report.removed += batch.len();
-        retired = &[];
+    if ghosts > 0 || record.counts_too_much() {
+        return Ok(unscheduled.len() + store.repair_project(project)?.differences());
     }
-    if !retired.is_empty() {
-        store.remove(&record.project, &[], gigabytes, retired)?;
-    }
-    drop.retain(|item| is_listed(record, item));
-    if !drop.is_empty() {
-        store.change_project(&record.project, |record, _| {
-            record.agenda.retain(|listed| !drop.contains(&listed));
-            Ok(())
-        })?;
-    }
-    Ok(report)
+    Ok(unscheduled.len())
 }
 
 /// What becomes of a snapshot's volume.
@@ -186,15 +278,15 @@ fn fate_of_volume(store: &Store<'_>, item: &AgendaItem, moment: Moment) -> Resul
     })
 }
 
-fn is_listed(record: &ProjectRecord, item: &AgendaItem) -> bool {
-    record.agenda.iter().any(|listed| (listed.kind, listed.id) == (item.kind, item.id))
-}
-
 /// What a row on the agenda is like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RowState {
-    /// It is gone, or its removal is due.
+    /// There is none.
+    Gone,
+    /// Its removal is due, for everyone who reads the clock.
     Ended,
+    /// Its removal is due, but readers cannot know yet: the row must say so before it goes.
+    Ending,
     /// Its work has ended, but readers cannot know yet: the row must say so.
     Completed,
     /// Its work goes on.
@@ -216,7 +308,7 @@ fn states(store: &Store<'_>, items: &[AgendaItem], moment: Moment) -> Result<Vec
 }
 
 fn snapshot_state(row: Option<Snapshot>, moment: Moment) -> RowState {
-    let Some(row) = row else { return RowState::Ended };
+    let Some(row) = row else { return RowState::Gone };
     let under_way = row.pending.is_some();
     let seen = row.clone().effective(moment.clock, Occasion::Reading);
     let then = row.effective(moment.now, moment.occasion);
@@ -224,7 +316,7 @@ fn snapshot_state(row: Option<Snapshot>, moment: Moment) -> RowState {
 }
 
 fn volume_state(row: Option<Volume>, moment: Moment) -> RowState {
-    let Some(row) = row else { return RowState::Ended };
+    let Some(row) = row else { return RowState::Gone };
     let under_way = row.pending.is_some();
     let seen = row.clone().effective(moment.clock, Occasion::Reading);
     let then = row.effective(moment.now, moment.occasion);
@@ -235,7 +327,8 @@ fn volume_state(row: Option<Volume>, moment: Moment) -> RowState {
 /// this run does.
 const fn compare(under_way: bool, seen: Option<bool>, then: Option<bool>) -> RowState {
     match (under_way, seen, then) {
-        (_, None, _) | (_, _, None) => RowState::Ended,
+        (_, None, _) => RowState::Ended,
+        (_, _, None) => RowState::Ending,
         (false, ..) => RowState::Idle,
         (true, Some(false), _) => RowState::Idle,
         (true, Some(true), Some(false)) => RowState::Completed,
@@ -243,19 +336,25 @@ const fn compare(under_way: bool, seen: Option<bool>, then: Option<bool>) -> Row
     }
 }
 
-/// Writes into a row that its work has ended.
-fn settle(store: &Store<'_>, item: &AgendaItem, moment: Moment) -> Result<(), StoreError> {
+/// Writes into a row that its work has ended. Where that is its removal the row is gone from now on for every reader,
+/// so that nobody changes it any more; says whether it is, since somebody may have decided otherwise meanwhile.
+fn settle(store: &Store<'_>, item: &AgendaItem, moment: Moment) -> Result<bool, StoreError> {
+    let ended = |pending: Option<Pending>| pending.map(|pending| pending.ended(moment.clock));
     match item.kind {
         Kind::Snapshot => store.update_snapshot(SnapshotId::new(item.id), |row| {
-            Ok(match row.and_then(|row| row.effective(moment.now, moment.occasion)) {
-                Some(settled) => Change::Write(settled, ()),
-                None => Change::Leave(()),
+            let Some(row) = row else { return Ok(Change::Leave(true)) };
+            Ok(match row.clone().effective(moment.now, moment.occasion) {
+                Some(settled) if settled == row => Change::Leave(false),
+                Some(settled) => Change::Write(settled, false),
+                None => Change::Write(Snapshot { pending: ended(row.pending), ..row }, true),
             })
         }),
         Kind::Volume => store.update_volume(VolumeId::new(item.id), |row| {
-            Ok(match row.and_then(|row| row.effective(moment.now, moment.occasion)) {
-                Some(settled) => Change::Write(settled, ()),
-                None => Change::Leave(()),
+            let Some(row) = row else { return Ok(Change::Leave(true)) };
+            Ok(match row.clone().effective(moment.now, moment.occasion) {
+                Some(settled) if settled == row => Change::Leave(false),
+                Some(settled) => Change::Write(settled, false),
+                None => Change::Write(Volume { pending: ended(row.pending), ..row }, true),
             })
         }),
     }
@@ -273,34 +372,37 @@ pub fn ended(
     occasion: Occasion,
 ) -> Result<Vec<AgendaItem>, StoreError> {
     let states = states(store, items, Moment { now, clock: now, occasion })?;
-    Ok(items.iter().zip(states).filter(|(_, state)| *state == RowState::Ended).map(|(item, _)| item.clone()).collect())
+    let ended = items.iter().zip(states).filter(|(_, state)| matches!(state, RowState::Ended | RowState::Gone));
+    Ok(ended.map(|(item, _)| item.clone()).collect())
 }
 
-/// The rows of a project whose work is under way and not on its agenda, newest first, at most `limit` of them.
-fn under_way(store: &Store<'_>, record: &ProjectRecord, limit: usize) -> Result<Vec<AgendaItem>, StoreError> {
-    let mut items = Vec::new();
-    let due = |schedule: Schedule, due: Timestamp| {
-        if schedule == Schedule::NextTick { Timestamp::from_seconds(0) } else { due }
+/// The rows of all projects whose work is under way, newest first, about `limit` of each kind at most.
+fn under_way(store: &Store<'_>, limit: usize) -> Result<Vec<AgendaItem>, StoreError> {
+    let records = store.projects(&store.project_ids()?)?;
+    let due = |pending: Pending| match pending.schedule {
+        Schedule::NextTick => Timestamp::from_seconds(0),
+        Schedule::Clock | Schedule::Told => pending.due,
     };
+    let mut items = Vec::new();
     for kind in [Kind::Snapshot, Kind::Volume] {
-        let mut listing = Listing::new(*store, vec![record.clone()], kind, Direction::NewestFirst, None);
-        loop {
+        let mut listing = Listing::new(*store, records.clone(), kind, Direction::NewestFirst, None);
+        let already = items.len();
+        while items.len() - already < limit {
             let ids: Vec<Uuid> = listing.next(ROWS_PER_RUN)?.iter().map(|entry| entry.position.id).collect();
-            if ids.is_empty() || items.len() >= limit {
+            if ids.is_empty() {
                 break;
             }
             match kind {
                 Kind::Snapshot => items.extend(store.snapshots(&ids)?.into_iter().flatten().filter_map(|row| {
                     let pending = row.pending?;
-                    Some(AgendaItem::of_snapshot(&row, due(pending.schedule, pending.due)))
+                    Some(AgendaItem::of_snapshot(&row, due(pending)))
                 })),
                 Kind::Volume => items.extend(store.volumes(&ids)?.into_iter().flatten().filter_map(|row| {
                     let pending = row.pending?;
-                    Some(AgendaItem::of_volume(&row, due(pending.schedule, pending.due)))
+                    Some(AgendaItem::of_volume(&row, due(pending)))
                 })),
             }
         }
     }
-    items.retain(|item| !is_listed(record, item));
     Ok(items)
 }

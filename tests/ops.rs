@@ -367,7 +367,7 @@ fn a_tick_reports_what_it_did() {
     let mut snapshots: Vec<Value> = (0..1_003).map(|number| snapshot(number, "deleting")).collect();
     snapshots.push(snapshot(2_000, "creating"));
     service.put_state(&json!({ "volumes": [{ "id": VOLUME, "project_id": "a1" }], "snapshots": snapshots }));
-    let report = |removed: usize, settled: usize, more: bool, now: &str| json!({ "now": now, "removed": removed, "settled": settled, "more": more });
+    let report = |removed: usize, settled: usize, more: bool, now: &str| json!({ "now": now, "removed": removed, "settled": settled, "repaired": 0, "more": more });
     let tick = |body: &Value| service.operate("POST", "/_ops/tick", body).body;
 
     assert_eq!(tick(&Value::Null), report(0, 0, false, &time(0)), "nothing is due");

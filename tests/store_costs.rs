@@ -94,7 +94,7 @@ fn an_idle_tick_writes_nothing_and_reads_little() {
 }
 
 #[test]
-fn a_tick_removes_a_hundred_snapshots_in_three_commits() {
+fn a_tick_removes_a_hundred_snapshots_in_two_commits() {
     let service = service_with(100);
     for number in 0..100 {
         cost(&service, "DELETE", &format!("/snapshots/{}", snapshot_id(number)), &Value::Null);
@@ -103,6 +103,6 @@ fn a_tick_removes_a_hundred_snapshots_in_three_commits() {
     service.key_value.reset_counts();
     assert!(service.send(operator("POST", "/_ops/tick", b"")).status().is_success());
     let counts = service.key_value.counts();
-    assert!(counts.commits <= 3, "{} commits", counts.commits);
+    assert!(counts.commits <= 2, "{} commits", counts.commits);
     assert_eq!(support::json(&service.send(operator("GET", "/_ops/state", b"")))["snapshots"], json!([]));
 }

@@ -3,7 +3,7 @@
 
 #![expect(clippy::missing_errors_doc, reason = "an operation answers the faults of its service and of its schema")]
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -12,6 +12,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::domain::lifecycle::{Completion, Delays, Pending, Schedule};
 use crate::domain::quota::Amounts;
@@ -73,6 +74,7 @@ pub fn answer(request: &Request<Body>, path: &str, environment: &Environment<'_>
                 "now": moment.now,
                 "removed": report.removed,
                 "settled": report.settled,
+                "repaired": report.repaired,
                 "more": report.more,
             });
             Reply::json(StatusCode::OK, &document)
@@ -288,8 +290,7 @@ fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: 
 
 /// The ids and times of `setup_defaults`.
 mod defaults {
-    use super::{ProjectId, SnapshotId, Timestamp, UserId, VolumeId};
-    use uuid::Uuid;
+    use super::{ProjectId, SnapshotId, Timestamp, UserId, Uuid, VolumeId};
 
     pub const VOLUME: VolumeId = VolumeId::new(Uuid::from_u128(0xaaaa_aaaa_0000_4000_8000_0000_0000_0001));
     pub const SNAPSHOT: SnapshotId = SnapshotId::new(Uuid::from_u128(0xbbbb_bbbb_0000_4000_8000_0000_0000_0001));
@@ -384,18 +385,21 @@ fn work(
     }
 }
 
+/// Refuses two rows of a kind with the same id.
+fn refuse_repeated(kind: &str, mut ids: Vec<Uuid>) -> Result<(), Fault> {
+    ids.sort_unstable();
+    match ids.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => {
+            Err(Fault::bad_request(format!("The document cannot be used: two {kind}s have the id {}", pair[0])))
+        }
+        None => Ok(()),
+    }
+}
+
 impl Document {
     fn into_state(self, delays: &Delays, now: Timestamp) -> Result<State, Fault> {
-        let mut seen = HashSet::new();
-        let mut once = |kind: &'static str, id: uuid::Uuid| {
-            if seen.insert((kind, id)) {
-                return Ok(());
-            }
-            Err(Fault::bad_request(format!("The document cannot be used: two {kind}s have the id {id}")))
-        };
         let mut state = State::default();
         for Object(volume) in self.volumes {
-            once("volume", volume.id.as_uuid())?;
             let pending = work(volume.pending, volume.status.completion(), delays, now);
             state.volumes.push(Volume {
                 id: volume.id,
@@ -423,7 +427,6 @@ impl Document {
             });
         }
         for Object(snapshot) in self.snapshots.into_iter().filter(|Object(snapshot)| !snapshot.deleted) {
-            once("snapshot", snapshot.id.as_uuid())?;
             let pending = work(snapshot.pending, snapshot.status.completion(), delays, now);
             state.snapshots.push(Snapshot {
                 id: snapshot.id,
@@ -444,6 +447,8 @@ impl Document {
                 pending,
             });
         }
+        refuse_repeated("volume", state.volumes.iter().map(|volume| volume.id.as_uuid()).collect())?;
+        refuse_repeated("snapshot", state.snapshots.iter().map(|snapshot| snapshot.id.as_uuid()).collect())?;
         for (project_id, quotas) in self.project_quotas {
             state.projects.entry(project_id).or_default().quotas = quotas;
         }

@@ -81,6 +81,18 @@ pub enum Occasion {
 }
 
 impl Pending {
+    /// Whether the scheduled step must look at the row: to remove it, or because nothing else ends the work.
+    #[must_use]
+    pub fn needs_tick(&self) -> bool {
+        self.completion == Completion::Remove || self.schedule == Schedule::NextTick
+    }
+
+    /// The same work, as having ended at a time for everyone who reads the clock.
+    #[must_use]
+    pub fn ended(self, at: Timestamp) -> Self {
+        Self { schedule: Schedule::Clock, due: self.due.min(at), gives_up: self.gives_up.max(at), ..self }
+    }
+
     /// Whether the work has ended at `now`, and how. The earlier of the due time and the time bound decides.
     #[must_use]
     pub fn ending(&self, now: Timestamp, occasion: Occasion) -> Option<Ending> {

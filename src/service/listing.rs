@@ -4,14 +4,15 @@
 //! all rows of the project.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
 use crate::domain::lifecycle::Occasion;
 use crate::domain::{Metadata, ProjectId, Snapshot, Timestamp, Volume};
+use crate::store::agenda::Kind;
 use crate::store::index::{Direction, Entry, Position};
-use crate::store::projects::{Kind, ProjectRecord};
+use crate::store::projects::ProjectRecord;
 use crate::store::{Listing, Store, StoreError, projects};
 
 use super::policy::Rule;
@@ -564,7 +565,8 @@ impl Service<'_> {
         if query.filters.is_empty() {
             let mut count = 0_usize;
             for record in &records {
-                let gone = self.removals_due(record)?.into_iter().filter(|item| item.kind == T::KIND).count();
+                let Some((record, removals)) = self.record_and_removals(&record.project)? else { continue };
+                let gone = removals.iter().filter(|item| item.kind == T::KIND).count();
                 count += record.index(T::KIND).len().saturating_sub(gone);
             }
             return Ok(count);
@@ -595,16 +597,17 @@ impl Service<'_> {
     /// The rows of entries, as they are now, that match; rows that are gone are left out.
     fn matching<T: Listed>(&self, entries: &[Entry], filters: &[Filter]) -> Result<Vec<T>, Error> {
         let ids: Vec<Uuid> = entries.iter().map(|entry| entry.position.id).collect();
-        let volumes = if filters.iter().any(Filter::needs_volume) { self.volumes_of(entries)? } else { HashMap::new() };
+        let volumes = if filters.iter().any(Filter::needs_volume) { self.volumes_of(entries)? } else { Vec::new() };
         let rows = T::read(&self.store, &ids)?.into_iter().zip(entries).filter_map(|(row, entry)| {
             let row = row?.effective(self.now)?;
-            let volume = volumes.get(&entry.volume_id);
+            let volume = volumes.binary_search_by_key(&entry.volume_id, |(id, _)| *id).ok().map(|at| &volumes[at].1);
             filters.iter().all(|filter| filter.matches(&row, volume)).then_some(row)
         });
         Ok(rows.collect())
     }
 
-    fn volumes_of(&self, entries: &[Entry]) -> Result<HashMap<Uuid, Volume>, Error> {
+    /// The volumes of entries, by id.
+    fn volumes_of(&self, entries: &[Entry]) -> Result<Vec<(Uuid, Volume)>, Error> {
         let mut ids: Vec<Uuid> = entries.iter().map(|entry| entry.volume_id).collect();
         ids.sort_unstable();
         ids.dedup();

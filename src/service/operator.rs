@@ -1,13 +1,16 @@
 //! What an operator does with the whole store: look at everything, replace it, empty it (`design/contract.md`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
 
 use crate::domain::lifecycle::Occasion;
 use crate::domain::quota::Amounts;
-use crate::domain::{Completion, ProjectId, Schedule, Snapshot, Timestamp, Volume};
+use crate::domain::{Pending, ProjectId, Snapshot, Timestamp, Volume};
+use crate::store::agenda::{AgendaItem, Kind};
 use crate::store::deployment::Deployment;
 use crate::store::index::Direction;
-use crate::store::projects::{AgendaItem, Kind, ProjectRecord};
+use crate::store::projects::ProjectRecord;
 use crate::store::{Everything, Listing, Store, StoreError};
 
 /// How many rows are read at once.
@@ -82,19 +85,26 @@ pub fn replace(store: Store<'_>, state: State) -> Result<(), StoreError> {
         }
     }
     let gigabytes = state.deployment.snapshots_count_gigabytes();
-    let owners_of_volumes: HashMap<_, _> = state.volumes.iter().map(|volume| (volume.id, &volume.project_id)).collect();
+    let mut owners_of_volumes: Vec<(Uuid, &ProjectId)> =
+        state.volumes.iter().map(|volume| (volume.id.as_uuid(), &volume.project_id)).collect();
+    owners_of_volumes.sort_unstable();
+    let owner_of = |volume: Uuid| {
+        let at = owners_of_volumes.binary_search_by_key(&volume, |(id, _)| *id).ok()?;
+        Some(owners_of_volumes[at].1)
+    };
+    let mut agenda = Vec::new();
     for volume in &state.volumes {
         if let Some(record) = records.get_mut(&volume.project_id) {
             let due = volume.pending.map_or(volume.created_at, |pending| pending.due);
-            list(record, AgendaItem::of_volume(volume, due), volume.pending, gigabytes);
+            list(record, AgendaItem::of_volume(volume, due), volume.pending, gigabytes, &mut agenda);
         }
     }
     for snapshot in &state.snapshots {
         if let Some(record) = records.get_mut(&snapshot.project_id) {
             let due = snapshot.pending.map_or(snapshot.created_at, |pending| pending.due);
-            list(record, AgendaItem::of_snapshot(snapshot, due), snapshot.pending, gigabytes);
+            list(record, AgendaItem::of_snapshot(snapshot, due), snapshot.pending, gigabytes, &mut agenda);
             record.has_snapshots_of_other_projects_volumes |=
-                owners_of_volumes.get(&snapshot.volume_id).is_none_or(|owner| **owner != snapshot.project_id);
+                owner_of(snapshot.volume_id.as_uuid()) != Some(&snapshot.project_id);
         }
     }
     for record in records.values_mut() {
@@ -108,6 +118,7 @@ pub fn replace(store: Store<'_>, state: State) -> Result<(), StoreError> {
         volumes: state.volumes,
         deployment: state.deployment,
         projects: records.into_values().collect(),
+        agenda,
     })
 }
 
@@ -115,16 +126,14 @@ pub fn replace(store: Store<'_>, state: State) -> Result<(), StoreError> {
 fn list(
     record: &mut ProjectRecord,
     item: AgendaItem,
-    pending: Option<crate::domain::Pending>,
+    pending: Option<Pending>,
     snapshots_count_gigabytes: bool,
+    agenda: &mut Vec<AgendaItem>,
 ) {
     for (resource, amount) in item.amounts(snapshots_count_gigabytes) {
         *record.totals.entry(resource).or_default() += amount;
     }
-    let needs_tick = |pending: crate::domain::Pending| {
-        pending.completion == Completion::Remove || pending.schedule == Schedule::NextTick
-    };
-    if pending.is_some_and(needs_tick) {
-        record.agenda.push(item);
+    if pending.is_some_and(|pending| pending.needs_tick()) {
+        agenda.push(item);
     }
 }

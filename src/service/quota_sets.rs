@@ -117,10 +117,9 @@ impl Service<'_> {
     fn quotas_of(&self, project_id: Option<&ProjectId>, own_limits: bool) -> Result<Vec<Quota>, StoreError> {
         let deployment = self.store.deployment()?;
         let record = match project_id {
-            Some(project_id) => self.store.project(project_id)?,
+            Some(project_id) => self.settled(project_id, &deployment)?,
             None => None,
         };
-        let record = record.map(|record| self.settled(record, &deployment)).transpose()?;
         let names = RESOURCES
             .iter()
             .map(|resource| (*resource).to_owned())
@@ -142,16 +141,17 @@ impl Service<'_> {
         Ok(names.map(quota).collect())
     }
 
-    /// A record without what is removed already and only waits for the tick.
+    /// The record of a project without what is removed already and only waits for the tick.
     pub(super) fn settled(
         &self,
-        mut record: ProjectRecord,
+        project_id: &ProjectId,
         deployment: &Deployment,
-    ) -> Result<ProjectRecord, StoreError> {
-        for item in self.removals_due(&record)? {
+    ) -> Result<Option<ProjectRecord>, StoreError> {
+        let Some((mut record, removals)) = self.record_and_removals(project_id)? else { return Ok(None) };
+        for item in removals {
             record.give_back(&item.amounts(deployment.snapshots_count_gigabytes()));
         }
-        Ok(record)
+        Ok(Some(record))
     }
 }
 

@@ -2,9 +2,10 @@
 
 use crate::domain::lifecycle::{Completion, Occasion, Schedule};
 use crate::domain::quota::{self, Counted};
-use crate::domain::{Metadata, Snapshot, SnapshotId, SnapshotStatus, Volume, VolumeId};
+use crate::domain::{Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Volume, VolumeId};
+use crate::store::agenda::AgendaItem;
 use crate::store::deployment::Deployment;
-use crate::store::projects::{AgendaItem, ProjectRecord};
+use crate::store::projects::ProjectRecord;
 use crate::store::{Change, StoreError};
 
 use super::policy::Rule;
@@ -32,6 +33,9 @@ pub enum InUse {
     /// The client sent a false `force` where it is no longer a choice (3.66); refused once the volume is found.
     ForceNoLongerAllowed,
 }
+
+/// How often a record is read again because a page that it names was replaced.
+const RECORD_READS: u32 = 8;
 
 /// The text for a false `force` from 3.66; spelling and spaces are Cinder's.
 const FORCE_NO_LONGER_ALLOWED: &str = "Since microversion 3.66 the 'force' flag is invalid for this request.  For \
@@ -72,8 +76,8 @@ impl Service<'_> {
         };
         if let Err(refusal) = still_accepted {
             let item = AgendaItem::of_snapshot(&snapshot, self.now);
-            self.store.schedule(&snapshot.project_id, std::slice::from_ref(&item))?;
-            self.store.remove(&snapshot.project_id, &[item], deployment.snapshots_count_gigabytes(), &[])?;
+            self.store.schedule(std::slice::from_ref(&item))?;
+            self.store.remove(&snapshot.project_id, &[&item], deployment.snapshots_count_gigabytes(), &[])?;
             return Err(refusal);
         }
         Ok(snapshot)
@@ -127,15 +131,12 @@ impl Service<'_> {
         let with_gigabytes = deployment.snapshots_count_gigabytes();
         let amounts =
             quota::amounts_of(Counted::Snapshots, snapshot.size, snapshot.volume_type.as_deref(), with_gigabytes);
-        self.store.create_snapshot(snapshot, |record| {
-            self.admit(record, Counted::Snapshots, &amounts, deployment)?;
-            record.take(&amounts);
-            record.has_snapshots_of_other_projects_volumes |= volume.project_id != snapshot.project_id;
-            // Only work that ends with a tick needs one; what ends by the clock or a report needs none.
-            if let Some(pending) = snapshot.pending.filter(|pending| pending.schedule == Schedule::NextTick) {
-                record.schedule(AgendaItem::of_snapshot(snapshot, pending.due));
-            }
-            Ok::<_, Error>(())
+        // Only work that ends with a tick needs one; what ends by the clock or a report needs none.
+        if let Some(pending) = snapshot.pending.filter(|pending| pending.schedule == Schedule::NextTick) {
+            self.store.schedule(&[AgendaItem::of_snapshot(snapshot, pending.due).announced()])?;
+        }
+        self.store.create_snapshot(snapshot, &amounts, volume.project_id != snapshot.project_id, |record| {
+            self.admit(record, Counted::Snapshots, &amounts, deployment)
         })
     }
 
@@ -154,18 +155,28 @@ impl Service<'_> {
             Ok(()) => return Ok(()),
             Err(refusal) => refusal,
         };
-        let settled = self.settled(record.clone(), deployment)?;
-        if settled == *record {
-            return Err(refusal.into());
+        match self.settled(&record.project, deployment)? {
+            Some(settled) => Ok(quota::admit(counted, requested, limit_of, |resource| settled.in_use(resource))?),
+            None => Err(refusal.into()),
         }
-        Ok(quota::admit(counted, requested, limit_of, |resource| settled.in_use(resource))?)
     }
 
-    /// The items of a project's agenda whose removal is due, each seen in its row and still in the listing.
-    pub(super) fn removals_due(&self, record: &ProjectRecord) -> Result<Vec<AgendaItem>, StoreError> {
-        let due: Vec<AgendaItem> =
-            record.agenda.iter().filter(|item| item.due <= self.now.microseconds()).cloned().collect();
-        self.store.listed(record, &crate::tick::ended(&self.store, &due, self.now, Occasion::Reading)?)
+    /// The record of a project, and the rows in its listing whose removal is due: those that its readers do not see.
+    pub(super) fn record_and_removals(
+        &self,
+        project: &ProjectId,
+    ) -> Result<Option<(ProjectRecord, Vec<AgendaItem>)>, StoreError> {
+        for _ in 0..RECORD_READS {
+            let Some((record, agenda)) = self.store.project_with_agenda(project)? else { return Ok(None) };
+            let due: Vec<AgendaItem> = agenda.into_iter().filter(|item| item.due <= self.now.microseconds()).collect();
+            let ended = crate::tick::ended(&self.store, &due, self.now, Occasion::Reading)?;
+            match self.store.listed(&record, &ended) {
+                // A page was replaced since the record was read.
+                Err(StoreError::Contended(_)) => {}
+                listed => return listed.map(|listed| Some((record, listed))),
+            }
+        }
+        Err(StoreError::Contended(project.to_string()))
     }
 
     /// A snapshot, and whether its extended attributes may be shown.
@@ -242,7 +253,7 @@ impl Service<'_> {
         allowed(snapshot)?;
         let pending = self.delays.begin(Completion::Remove, self.now);
         let item = AgendaItem::of_snapshot(snapshot, pending.due);
-        self.store.schedule(&snapshot.project_id, &[item])?;
+        self.store.schedule(&[item])?;
         self.change_snapshot(snapshot, |mut snapshot| {
             allowed(&snapshot)?;
             snapshot.enter(status, Some(pending), self.now);

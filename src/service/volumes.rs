@@ -4,10 +4,11 @@ use uuid::Uuid;
 
 use crate::domain::lifecycle::{Completion, Occasion, Pending, Schedule};
 use crate::domain::quota::{self, Counted, QuotaRefusal};
-use crate::domain::{Metadata, ProjectId, Snapshot, SnapshotStatus, Volume, VolumeId, VolumeStatus};
+use crate::domain::{Metadata, Snapshot, SnapshotStatus, Volume, VolumeId, VolumeStatus};
+use crate::store::agenda::{AgendaItem, Kind};
 use crate::store::deployment::Deployment;
 use crate::store::index::Direction;
-use crate::store::projects::{AgendaItem, Kind, ProjectRecord};
+use crate::store::projects::ProjectRecord;
 use crate::store::{Change, Listing};
 
 use super::policy::Rule;
@@ -89,14 +90,12 @@ impl Service<'_> {
         };
         let deployment = self.store.deployment()?;
         let amounts = quota::amounts_of(Counted::Volumes, size, volume.volume_type.as_deref(), true);
-        self.store.create_volume(&volume, |record| {
+        if let Some(pending) = volume.pending.filter(|pending| pending.schedule == Schedule::NextTick) {
+            self.store.schedule(&[AgendaItem::of_volume(&volume, pending.due).announced()])?;
+        }
+        self.store.create_volume(&volume, &amounts, |record| {
             self.admit_one_volume(record, size, &deployment)?;
-            self.admit(record, Counted::Volumes, &amounts, &deployment)?;
-            record.take(&amounts);
-            if let Some(pending) = volume.pending.filter(|pending| pending.schedule == Schedule::NextTick) {
-                record.schedule(AgendaItem::of_volume(&volume, pending.due));
-            }
-            Ok::<_, Error>(())
+            self.admit(record, Counted::Volumes, &amounts, &deployment)
         })?;
         Ok(volume)
     }
@@ -176,7 +175,7 @@ impl Service<'_> {
         if !may_be_deleted(&volume) || !deletable_snapshots(&snapshots) {
             return Err(not_deletable());
         }
-        // Everything that will go stands on an agenda before anything goes. Should we stop on the way, the scheduled
+        // Everything that will go stands on the agenda before anything goes. Should we stop on the way, the scheduled
         // step finds the snapshots and takes them with their volume.
         let pending = self.delays.begin(Completion::Remove, self.now);
         self.announce(&snapshots, Some(&volume), pending)?;
@@ -205,30 +204,16 @@ impl Service<'_> {
         Ok(self.store.overwrite_snapshots(after)?)
     }
 
-    /// Puts what is to be removed on the agendas of its projects.
+    /// Puts what is to be removed on the agenda.
     fn announce(&self, snapshots: &[Snapshot], volume: Option<&Volume>, pending: Pending) -> Result<(), Error> {
-        let of_snapshots =
-            snapshots.iter().map(|snapshot| (&snapshot.project_id, AgendaItem::of_snapshot(snapshot, pending.due)));
-        let of_volume = volume.map(|volume| (&volume.project_id, AgendaItem::of_volume(volume, pending.due)));
-        let mut items: Vec<(&ProjectId, AgendaItem)> = of_snapshots.chain(of_volume).collect();
-        while let Some((project_id, _)) = items.last() {
-            let project_id = *project_id;
-            let (own, others): (Vec<_>, Vec<_>) = items.into_iter().partition(|(owner, _)| *owner == project_id);
-            let own: Vec<AgendaItem> = own.into_iter().map(|(_, item)| item).collect();
-            self.store.schedule(project_id, &own)?;
-            items = others;
-        }
-        Ok(())
+        let of_snapshots = snapshots.iter().map(|snapshot| AgendaItem::of_snapshot(snapshot, pending.due));
+        let of_volume = volume.map(|volume| AgendaItem::of_volume(volume, pending.due));
+        Ok(self.store.schedule(&of_snapshots.chain(of_volume).collect::<Vec<_>>())?)
     }
 
     /// The snapshots of a volume, newest first, as they are now, whoever owns them.
     pub(super) fn snapshots_of(&self, volume: &Volume) -> Result<Vec<Snapshot>, Error> {
-        let records: Vec<ProjectRecord> = self
-            .store
-            .projects(&self.store.project_ids()?)?
-            .into_iter()
-            .filter(|record| record.project == volume.project_id || record.has_snapshots_of_other_projects_volumes)
-            .collect();
+        let records = self.store.projects_with_snapshots_of(volume)?;
         let mut listing = Listing::new(self.store, records, Kind::Snapshot, Direction::NewestFirst, None)
             .of_volume(Some(volume.id.as_uuid()));
         let mut snapshots = Vec::new();

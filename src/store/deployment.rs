@@ -1,5 +1,5 @@
 //! What concerns the whole deployment and may be set by an operator: default quotas, the health of backend services,
-//! the allowed filters, and the settings that vectors call `config`. Format version 1.
+//! the allowed filters, and the settings that vectors call `config`. The same since format version 1.
 
 use std::collections::BTreeMap;
 
@@ -48,6 +48,8 @@ pub struct Deployment {
     #[serde(default)]
     pub osapi_max_limit: Option<u32>,
 }
+
+super::envelope::stored_as_json!(Deployment);
 
 impl Deployment {
     /// The limit for a resource before any project's own: an operator's, a variable's, or Cinder's default.

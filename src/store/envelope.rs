@@ -1,8 +1,8 @@
 //! What stands before every stored value: a line with a format version, a revision, and the ids of the last writes.
-//! The value follows as JSON:
+//! The value follows, most often as JSON:
 //!
 //! ```text
-//! 1 12 5f3a90c2d4e81b67 09ce1d2f3b4a5867
+//! 2 12 5f3a90c2d4e81b67 09ce1d2f3b4a5867
 //! {"id":"..."}
 //! ```
 //!
@@ -12,13 +12,10 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use super::key_value::StoreError;
 
-/// The format that this release writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// The format that this release writes, and the newest that it reads; it reads all older ones.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// How many write ids a value remembers: more than the writers that can overtake one in the time of a read.
 const REMEMBERED_WRITES: usize = 8;
@@ -46,8 +43,8 @@ impl Header {
         self.writes.contains(&write_id)
     }
 
-    /// Reads the line; `key` is named in errors. The rest is the value.
-    pub fn read<'a>(key: &str, stored: &'a [u8]) -> Result<(Self, &'a [u8]), StoreError> {
+    /// Reads the line: the format version too. The rest is the value; `key` is named in errors.
+    pub fn read<'a>(key: &str, stored: &'a [u8]) -> Result<(u32, Self, &'a [u8]), StoreError> {
         let corrupt = || StoreError::Corrupt { key: key.to_owned(), reason: "it has no header".to_owned() };
         let end = stored.iter().position(|byte| *byte == b'\n').ok_or_else(corrupt)?;
         let line = std::str::from_utf8(&stored[..end]).map_err(|_| corrupt())?;
@@ -58,12 +55,79 @@ impl Header {
         }
         let revision = words.next().and_then(|word| word.parse().ok()).ok_or_else(corrupt)?;
         let writes: Option<Vec<u64>> = words.map(|word| u64::from_str_radix(word, 16).ok()).collect();
-        Ok((Self { revision, writes: writes.ok_or_else(corrupt)? }, &stored[end + 1..]))
+        Ok((version, Self { revision, writes: writes.ok_or_else(corrupt)? }, &stored[end + 1..]))
     }
 }
 
+/// A value as it is stored behind its header.
+pub trait Stored: Sized {
+    /// Writes it behind what is there.
+    ///
+    /// # Errors
+    ///
+    /// A text that says what the format cannot hold.
+    fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String>;
+
+    /// Reads what a release of this or an older format version has written.
+    ///
+    /// # Errors
+    ///
+    /// A text that says what is wrong with it.
+    fn read(version: u32, bytes: &[u8]) -> Result<Self, String>;
+}
+
+/// Makes types whose JSON is the same in every format version so far [`Stored`].
+macro_rules! stored_as_json {
+    ($($name:ty),+) => {
+        $(impl $crate::store::envelope::Stored for $name {
+            fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
+                serde_json::to_writer(bytes, self).map_err(|error| error.to_string())
+            }
+
+            fn read(_version: u32, bytes: &[u8]) -> Result<Self, String> {
+                serde_json::from_slice(bytes).map_err(|error| error.to_string())
+            }
+        })+
+    };
+}
+pub(super) use stored_as_json;
+
+/// Stored bytes that are not JSON, read from the front.
+#[derive(Debug)]
+pub struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    /// Nothing of them is read yet.
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// Whether all of them are read.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The next bytes, as many as the type has.
+    pub fn take<const LENGTH: usize>(&mut self) -> Result<[u8; LENGTH], String> {
+        let (taken, rest) = self.0.split_first_chunk().ok_or_else(too_short)?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    /// The next bytes.
+    pub fn take_slice(&mut self, length: usize) -> Result<&'a [u8], String> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or_else(too_short)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+}
+
+fn too_short() -> String {
+    "it ends too early".to_owned()
+}
+
 /// The bytes to store for a value.
-pub fn encode<T: Serialize>(key: &str, header: &Header, value: &T) -> Result<Vec<u8>, StoreError> {
+pub fn encode<T: Stored>(key: &str, header: &Header, value: &T) -> Result<Vec<u8>, StoreError> {
     let mut line = format!("{FORMAT_VERSION} {}", header.revision);
     for write in &header.writes {
         // Writing to a String cannot fail.
@@ -71,26 +135,30 @@ pub fn encode<T: Serialize>(key: &str, header: &Header, value: &T) -> Result<Vec
     }
     line.push('\n');
     let mut bytes = line.into_bytes();
-    let refused = |error: serde_json::Error| StoreError::Corrupt { key: key.to_owned(), reason: error.to_string() };
-    serde_json::to_writer(&mut bytes, value).map_err(refused)?;
+    value.write(&mut bytes).map_err(|reason| StoreError::Corrupt { key: key.to_owned(), reason })?;
     Ok(bytes)
 }
 
 /// The bytes to store for a value that was never stored.
-pub fn encode_fresh<T: Serialize>(key: &str, value: &T) -> Result<Vec<u8>, StoreError> {
+pub fn encode_fresh<T: Stored>(key: &str, value: &T) -> Result<Vec<u8>, StoreError> {
     encode(key, &Header::default(), value)
 }
 
 /// Reads stored bytes.
-pub fn decode<T: DeserializeOwned>(key: &str, stored: &[u8]) -> Result<(Header, T), StoreError> {
-    let (header, value) = Header::read(key, stored)?;
-    let refused = |error: serde_json::Error| StoreError::Corrupt { key: key.to_owned(), reason: error.to_string() };
-    Ok((header, serde_json::from_slice(value).map_err(refused)?))
+pub fn decode<T: Stored>(key: &str, stored: &[u8]) -> Result<(Header, T), StoreError> {
+    let (version, header, value) = Header::read(key, stored)?;
+    let value = T::read(version, value).map_err(|reason| StoreError::Corrupt { key: key.to_owned(), reason })?;
+    Ok((header, value))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    struct Anything(serde_json::Value);
+
+    stored_as_json!(Anything);
 
     #[test]
     fn a_value_reads_back_and_remembers_its_last_writes() {
@@ -98,9 +166,10 @@ mod tests {
         for write_id in 0..20 {
             header = header.next(write_id);
         }
-        let bytes = encode("k", &header, &"line\nbreak").expect("encodes");
-        let (read, value): (Header, String) = decode("k", &bytes).expect("decodes");
-        assert_eq!((read.clone(), value.as_str()), (header, "line\nbreak"));
+        let written = Anything(serde_json::json!("line\nbreak"));
+        let bytes = encode("k", &header, &written).expect("encodes");
+        let (read, value): (Header, Anything) = decode("k", &bytes).expect("decodes");
+        assert_eq!((read.clone(), value), (header, written));
         assert_eq!(read.revision, 20);
         assert!(read.has_write(19) && read.has_write(12));
         assert!(!read.has_write(11), "the ring is bounded");
@@ -109,9 +178,9 @@ mod tests {
     #[test]
     fn a_newer_format_is_refused_and_garbage_is_named() {
         let newer = Header::read("k", b"9 something entirely different\n\xff");
-        assert_eq!(newer, Err(StoreError::UnknownFormat { key: "k".to_owned(), version: 9, known: 1 }));
+        assert_eq!(newer, Err(StoreError::UnknownFormat { key: "k".to_owned(), version: 9, known: FORMAT_VERSION }));
         for garbage in [b"".as_slice(), b"\xff", b"{}", b"1\n{}", b"1 x\n{}", b"1 1 zz\n{}", b"1 1\n\xff"] {
-            let read = decode::<serde_json::Value>("k", garbage);
+            let read = decode::<Anything>("k", garbage);
             assert!(matches!(read, Err(StoreError::Corrupt { .. })), "{garbage:?}");
         }
     }

@@ -59,6 +59,11 @@ pub trait KeyValue {
     fn pause(&self, attempt: u32);
 }
 
+/// Sorts values by their keys, so that one is found by a binary search.
+pub fn sort_by_key(values: &mut [(String, Vec<u8>)]) {
+    values.sort_unstable_by(|(one, _), (two, _)| one.cmp(two));
+}
+
 /// A value, and the right to replace it if nobody else has.
 pub struct ReadToSwap<'a> {
     /// The value read; `None` when absent.

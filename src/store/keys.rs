@@ -5,19 +5,31 @@ use std::fmt::Write as _;
 
 use crate::domain::{ProjectId, SnapshotId, VolumeId};
 
+use super::agenda::Kind;
 use super::index::PageId;
 
 /// What every key of this service begins with.
 pub const PREFIX: &str = "vs:";
 
+/// What the keys of rows begin with; an id follows.
+pub const fn of_rows(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Snapshot => "vs:snapshot:",
+        Kind::Volume => "vs:volume:",
+    }
+}
+
+/// What the keys of pages begin with.
+pub const PAGES: &str = "vs:page:";
+
 /// The row of a snapshot.
 pub fn snapshot(id: SnapshotId) -> String {
-    format!("{PREFIX}snapshot:{id}")
+    format!("{}{id}", of_rows(Kind::Snapshot))
 }
 
 /// The row of a volume.
 pub fn volume(id: VolumeId) -> String {
-    format!("{PREFIX}volume:{id}")
+    format!("{}{id}", of_rows(Kind::Volume))
 }
 
 /// The record of a project.
@@ -32,14 +44,27 @@ pub fn claim(id: &ProjectId) -> String {
 
 /// A page of an index.
 pub fn page(id: PageId) -> String {
-    format!("{PREFIX}page:{id}")
+    format!("{PAGES}{id}")
 }
 
-/// The list of all projects that have a record.
-pub const PROJECTS: &str = "vs:projects";
+/// One of the values of which the agenda consists.
+pub fn agenda(place: usize) -> String {
+    format!("{PREFIX}agenda:{place:02}")
+}
 
-/// The counter that settles who makes the list of projects.
-pub const PROJECTS_CLAIM: &str = "vs:claim-projects";
+/// One of the values of which the directory of projects consists.
+pub fn directory(place: usize) -> String {
+    format!("{PREFIX}projects:{place:02}")
+}
+
+/// The counter that settles who makes the agenda and the directory.
+pub const DIRECTORY_CLAIM: &str = "vs:claim-directory";
+
+/// The list of all projects of format version 1, which is read and never written.
+pub const FORMER_DIRECTORY: &str = "vs:projects";
+
+/// What an earlier repair suspected to be of no use.
+pub const SUSPECTS: &str = "vs:suspects";
 
 /// What concerns the whole deployment: default quotas, services, filters.
 pub const DEPLOYMENT: &str = "vs:deployment";

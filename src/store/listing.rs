@@ -4,12 +4,35 @@ use uuid::Uuid;
 
 use crate::domain::ProjectId;
 
-use super::index::{Direction, Entry, IndexReader, PageId, Position};
-use super::projects::{Kind, ProjectRecord};
+use super::agenda::Kind;
+use super::index::{Direction, Entry, Index, IndexReader, Page, PageId, PageSource, Position};
+use super::projects::ProjectRecord;
 use super::{Store, StoreError, keys};
 
 /// How often a listing starts a project anew because its pages were replaced while it read.
 const RESTARTS: u32 = 8;
+
+/// How many pages are asked for at once, so that what is held of them stays small.
+const PAGES_AT_ONCE: usize = 8;
+
+/// Every entry of an index, newest first.
+///
+/// # Errors
+///
+/// What reading a page gives.
+pub fn every_entry(index: &Index, source: &dyn PageSource) -> Result<Vec<Entry>, StoreError> {
+    let mut reader = IndexReader::new(index.clone(), Direction::NewestFirst, None);
+    let mut entries = Vec::with_capacity(index.len());
+    loop {
+        if reader.waits_for_page() {
+            reader.supply(source.read(&reader.wanted_pages(usize::MAX, PAGES_AT_ONCE))?);
+        } else if let Some(entry) = reader.take() {
+            entries.push(entry);
+        } else {
+            return Ok(entries);
+        }
+    }
+}
 
 /// A merge of the listings of several projects, in the order of their positions.
 #[derive(Debug)]
@@ -70,7 +93,7 @@ impl<'a> Listing<'a> {
     pub fn next(&mut self, wanted: usize) -> Result<Vec<Entry>, StoreError> {
         let mut entries = Vec::new();
         while entries.len() < wanted {
-            self.load()?;
+            self.load(wanted - entries.len())?;
             let first = self
                 .sources
                 .iter()
@@ -92,35 +115,38 @@ impl<'a> Listing<'a> {
         Ok(entries)
     }
 
-    /// Loads the pages without which the next entry is not known, all in one call.
-    fn load(&mut self) -> Result<(), StoreError> {
+    /// Loads the pages without which the next entry is not known, all in one call, and with them those that so many
+    /// entries will need.
+    fn load(&mut self, entries: usize) -> Result<(), StoreError> {
+        let at_once = (PAGES_AT_ONCE / self.sources.len().max(1)).max(1);
         loop {
-            let wanted: Vec<(usize, PageId)> = self
-                .sources
-                .iter()
-                .enumerate()
-                .filter_map(|(number, source)| source.reader.wanted_page().map(|page| (number, page)))
-                .collect();
+            let waiting = self.sources.iter().enumerate().filter(|(_, source)| source.reader.waits_for_page());
+            let wanted: Vec<(usize, Vec<PageId>)> =
+                waiting.map(|(number, source)| (number, source.reader.wanted_pages(entries, at_once))).collect();
             if wanted.is_empty() {
                 return Ok(());
             }
-            let keys: Vec<String> = wanted.iter().map(|(_, page)| keys::page(*page)).collect();
-            let pages = self.store.read_many::<Vec<Entry>>(&keys)?;
-            for ((number, page), entries) in wanted.into_iter().zip(pages) {
-                match entries {
-                    Some(entries) => self.sources[number].reader.supply(entries),
-                    None => self.restart(number, page)?,
+            let keys: Vec<String> = wanted.iter().flat_map(|(_, pages)| pages).copied().map(keys::page).collect();
+            let mut read = self.store.read_many::<Page>(&keys)?.into_iter();
+            for (number, ids) in wanted {
+                match read.by_ref().take(ids.len()).collect::<Option<Vec<Page>>>() {
+                    Some(pages) => self.sources[number].reader.supply(pages),
+                    None => {
+                        // The collecting stops at the first that is missing; those behind it are of this source too.
+                        self.restart(number)?;
+                        break;
+                    }
                 }
             }
         }
     }
 
     /// A page that is gone was replaced since the record was read, so the record is read again.
-    fn restart(&mut self, number: usize, page: PageId) -> Result<(), StoreError> {
+    fn restart(&mut self, number: usize) -> Result<(), StoreError> {
         let source = &mut self.sources[number];
         source.restarts += 1;
         if source.restarts > RESTARTS {
-            return Err(StoreError::Contended(keys::page(page)));
+            return Err(StoreError::Contended(keys::project(&source.project)));
         }
         let record = self.store.project(&source.project)?;
         let index = record.map(|record| record.index(self.kind).clone()).unwrap_or_default();

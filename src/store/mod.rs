@@ -1,49 +1,55 @@
 //! How things are kept: rows, listings, quota counters and the agenda of due work, on a key-value store.
 //!
-//! One row per snapshot or volume is the truth; a project's record lists its rows and counts them. Every change is at
-//! most two commits, ordered so that a crash between them leaves a state from which reads are right:
+//! One row per snapshot or volume is the truth; a project's record lists its rows and counts them; the agenda names the
+//! rows that the scheduled step must look at. Every change is at most two commits, ordered so that a crash between them
+//! leaves a state from which reads are right:
 //!
 //! - create: the row, then the project's record. A row that no record lists was never acknowledged.
-//! - delete: the agenda (in the record), then the row. An agenda item whose row is not being removed is dropped.
-//! - removal: the rows, then the record. An entry whose row is gone is skipped by readers and taken out again.
+//! - delete: the agenda, then the row. An agenda item whose row is not being removed is dropped.
+//! - removal: the rows, then the record. An entry whose row is gone is skipped by readers, and its item is still on the
+//!   agenda. Quota is given back with the entry, in one swap, so that a repeated removal gives nothing twice.
 //!
 //! This layer must not know HTTP, microversions or who may do what. The layout is argued in
-//! `docs/adr/0002-store-layout.md`.
+//! `docs/adr/0002-store-layout.md` and `docs/adr/0003-agenda-and-compact-pages.md`.
 
+pub mod agenda;
+mod changes;
 pub mod deployment;
 mod envelope;
+mod everything;
 pub mod index;
 pub mod key_value;
 mod keys;
 pub mod listing;
 pub mod memory;
 pub mod projects;
+pub mod repair;
 pub mod snapshots;
+mod version_1;
 pub mod volumes;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use crate::domain::quota::Amounts;
 use crate::domain::{ProjectId, Snapshot, SnapshotId, Volume, VolumeId};
 
+use agenda::{Agenda, AgendaItem, Kind};
+use changes::UpdateError;
 use deployment::Deployment;
-use envelope::{Header, encode, encode_fresh};
-use index::{Entry, PageChanges, PageId, PageSource};
-use projects::{AgendaItem, Kind, ProjectRecord};
+use envelope::{Stored, encode_fresh};
+use index::{Entry, Page, PageId, PageSource, Position};
+use projects::{Directory, DirectoryEntry, ProjectRecord};
 use snapshots::SnapshotRow;
 use volumes::VolumeRow;
 
 pub use envelope::FORMAT_VERSION;
+pub use everything::Everything;
 pub use key_value::{KeyValue, StoreError};
 pub use listing::Listing;
 pub use memory::MemoryKeyValue;
 
-/// How often a replaced value is tried before the client is told to come back.
-const ATTEMPTS: u32 = 24;
-
-/// How often a writer looks for a record that another is making, before it offers to make it.
-const CLAIM_LOOKS: u32 = 8;
+/// How many pages are written anew in one go: as many as one commit should write at once.
+const COMPACTED_AT_ONCE: usize = 8;
 
 /// The source of ids; given from outside so that the core has no randomness of its own.
 pub trait Identifiers {
@@ -136,10 +142,47 @@ impl<'a> Store<'a> {
         self.read(&keys::project(id))
     }
 
-    /// Every project that has a record, in the order in which they came.
+    /// The record of a project with its part of the agenda, in one call, so that the two fit each other.
+    #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
+    pub fn project_with_agenda(&self, id: &ProjectId) -> Result<Option<(ProjectRecord, Vec<AgendaItem>)>, StoreError> {
+        let keys = [keys::project(id), keys::agenda(agenda::place_of(id))];
+        let mut values = self.key_value.get_many(&keys)?.into_iter();
+        let record = decode::<ProjectRecord>(&keys[0], values.next().flatten())?;
+        let agenda = decode::<Agenda>(&keys[1], values.next().flatten())?.unwrap_or_default();
+        Ok(record.map(|record| {
+            let former = record.former_agenda.iter().cloned();
+            let items = agenda.0.into_iter().filter(|item| item.project == *id).chain(former).collect();
+            (record, items)
+        }))
+    }
+
+    /// Every project that has a record, in a stable order.
     #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
     pub fn project_ids(&self) -> Result<Vec<ProjectId>, StoreError> {
-        Ok(self.read(keys::PROJECTS)?.unwrap_or_default())
+        Ok(self.directory()?.into_iter().map(|entry| entry.project).collect())
+    }
+
+    /// Every project that may have a snapshot of a volume: its owner, and whoever has snapshots of others' volumes.
+    #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
+    pub fn projects_with_snapshots_of(&self, volume: &Volume) -> Result<Vec<ProjectRecord>, StoreError> {
+        let mut ids = vec![volume.project_id.clone()];
+        let others = self.directory()?.into_iter().filter(|entry| entry.has_snapshots_of_other_projects_volumes);
+        ids.extend(others.map(|entry| entry.project).filter(|project| *project != volume.project_id));
+        self.projects(&ids)
+    }
+
+    fn directory(&self) -> Result<Vec<DirectoryEntry>, StoreError> {
+        let keys: Vec<String> =
+            (0..Agenda::VALUES).map(keys::directory).chain([keys::FORMER_DIRECTORY.to_owned()]).collect();
+        let mut entries: Vec<DirectoryEntry> = Vec::new();
+        for directory in self.read_many::<Directory>(&keys)?.into_iter().flatten() {
+            // A project that an older release named may be named again by this one.
+            let known = std::mem::take(&mut entries);
+            let is_new = |entry: &DirectoryEntry| !known.iter().any(|other| other.project == entry.project);
+            entries = directory.0.into_iter().filter(is_new).collect();
+            entries.splice(0..0, known);
+        }
+        Ok(entries)
     }
 
     /// The records of projects, those that have one.
@@ -149,45 +192,41 @@ impl<'a> Store<'a> {
         Ok(self.read_many(&keys)?.into_iter().flatten().collect())
     }
 
-    /// The entries of a page; `None` when it was retired and deleted since its name was read.
-    fn page(&self, id: PageId) -> Result<Option<Vec<Entry>>, StoreError> {
-        self.read(&keys::page(id))
+    /// The whole agenda, and the project that is the `turn`-th to be looked after, in one call. Every project gets its
+    /// turn within as many turns as there are projects, times the values of the directory.
+    #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
+    pub fn agenda_and_turn(&self, turn: u64) -> Result<(Vec<Agenda>, Option<ProjectId>), StoreError> {
+        let places = Agenda::VALUES as u64 + 1;
+        let directory = match usize::try_from(turn % places) {
+            Ok(place) if place < Agenda::VALUES => keys::directory(place),
+            _ => keys::FORMER_DIRECTORY.to_owned(),
+        };
+        let mut keys: Vec<String> = (0..Agenda::VALUES).map(keys::agenda).collect();
+        keys.push(directory);
+        let mut values = self.key_value.get_many(&keys)?;
+        let directory = decode::<Directory>(&keys[Agenda::VALUES], values.pop().flatten())?.unwrap_or_default();
+        let agendas = keys.iter().zip(values).map(|(key, value)| Ok(decode(key, value)?.unwrap_or_default()));
+        let projects = directory.0;
+        let number = (turn / places).checked_rem(projects.len() as u64).and_then(|number| usize::try_from(number).ok());
+        let project = number.and_then(|number| projects.into_iter().nth(number)).map(|entry| entry.project);
+        Ok((agendas.collect::<Result<_, StoreError>>()?, project))
     }
 
-    /// Changes a snapshot's row: `change` is called with what is stored, again for each attempt.
-    ///
-    /// # Errors
-    ///
-    /// What `change` gives, [`StoreError::Contended`] when others were always faster, or what the store gives.
-    pub fn update_snapshot<R, E: From<StoreError>>(
-        &self,
-        id: SnapshotId,
-        mut change: impl FnMut(Option<Snapshot>) -> Result<Change<Snapshot, R>, E>,
-    ) -> Result<R, E> {
-        self.update::<SnapshotRow, R, E>(&keys::snapshot(id), |row| {
-            Ok(match change(row.map(Into::into))? {
-                Change::Write(snapshot, answer) => Change::Write(snapshot.into(), answer),
-                Change::Leave(answer) => Change::Leave(answer),
-            })
-        })
+    /// Of some agenda items of one project, those that stand in its listing; the others were removed already.
+    #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
+    pub fn listed(&self, record: &ProjectRecord, items: &[AgendaItem]) -> Result<Vec<AgendaItem>, StoreError> {
+        let mut listed = Vec::new();
+        for kind in [Kind::Snapshot, Kind::Volume] {
+            let of_kind = || items.iter().filter(|item| item.kind == kind);
+            let positions: Vec<Position> = of_kind().map(AgendaItem::position).collect();
+            let positions = record.index(kind).listed(&positions, self)?;
+            listed.extend(of_kind().filter(|item| positions.contains(&item.position())).cloned());
+        }
+        Ok(listed)
     }
 
-    /// Changes a volume's row, as [`Store::update_snapshot`] does a snapshot's.
-    #[expect(clippy::missing_errors_doc, reason = "as for update_snapshot")]
-    pub fn update_volume<R, E: From<StoreError>>(
-        &self,
-        id: VolumeId,
-        mut change: impl FnMut(Option<Volume>) -> Result<Change<Volume, R>, E>,
-    ) -> Result<R, E> {
-        self.update::<VolumeRow, R, E>(&keys::volume(id), |row| {
-            Ok(match change(row.map(Into::into))? {
-                Change::Write(volume, answer) => Change::Write(volume.into(), answer),
-                Change::Leave(answer) => Change::Leave(answer),
-            })
-        })
-    }
-
-    /// Writes a snapshot and lists it in its project, if `admit` allows what the project holds at that moment.
+    /// Writes a snapshot, lists it in its project and counts it, if `admit` allows what the project holds at that
+    /// moment.
     ///
     /// # Errors
     ///
@@ -196,58 +235,79 @@ impl<'a> Store<'a> {
     pub fn create_snapshot<E: From<StoreError>>(
         &self,
         snapshot: &Snapshot,
-        mut admit: impl FnMut(&mut ProjectRecord) -> Result<(), E>,
+        amounts: &Amounts,
+        of_other_projects_volume: bool,
+        mut admit: impl FnMut(&ProjectRecord) -> Result<(), E>,
     ) -> Result<(), E> {
         let key = keys::snapshot(snapshot.id);
         let row = encode_fresh(&key, &SnapshotRow::from(snapshot.clone()))?;
-        let entry = projects::entry_of_snapshot(snapshot);
-        self.create(&snapshot.project_id, (key, row), Kind::Snapshot, entry, &mut admit)
+        let creation = Creation {
+            project: &snapshot.project_id,
+            row: (key, row),
+            kind: Kind::Snapshot,
+            entry: projects::entry_of_snapshot(snapshot),
+            amounts,
+            of_other_projects_volume,
+        };
+        self.create(creation, &mut admit)
     }
 
-    /// Writes a volume and lists it in its project, as [`Store::create_snapshot`] does a snapshot.
+    /// Writes a volume, as [`Store::create_snapshot`] does a snapshot.
     #[expect(clippy::missing_errors_doc, reason = "as for create_snapshot")]
     pub fn create_volume<E: From<StoreError>>(
         &self,
         volume: &Volume,
-        mut admit: impl FnMut(&mut ProjectRecord) -> Result<(), E>,
+        amounts: &Amounts,
+        mut admit: impl FnMut(&ProjectRecord) -> Result<(), E>,
     ) -> Result<(), E> {
         let key = keys::volume(volume.id);
         let row = encode_fresh(&key, &VolumeRow::from(volume.clone()))?;
-        let entry = projects::entry_of_volume(volume);
-        self.create(&volume.project_id, (key, row), Kind::Volume, entry, &mut admit)
+        let creation = Creation {
+            project: &volume.project_id,
+            row: (key, row),
+            kind: Kind::Volume,
+            entry: projects::entry_of_volume(volume),
+            amounts,
+            of_other_projects_volume: false,
+        };
+        self.create(creation, &mut admit)
     }
 
     fn create<E: From<StoreError>>(
         &self,
-        project: &ProjectId,
-        (key, row): (String, Vec<u8>),
-        kind: Kind,
-        entry: Entry,
-        admit: &mut dyn FnMut(&mut ProjectRecord) -> Result<(), E>,
+        creation: Creation<'_>,
+        admit: &mut dyn FnMut(&ProjectRecord) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut unwritten = Some((key.clone(), row));
+        let Creation { project, row, kind, entry, amounts, of_other_projects_volume } = creation;
+        let key = row.0.clone();
+        let mut unwritten = Some(row);
         let outcome = self.update_project(project, |record, writes| {
-            admit(record)?;
-            record.index_mut(kind).insert(entry, &mut writes.pages, self)?;
+            // A repair that found the row before its record was written has listed and counted it.
+            let is_new = record.index_mut(kind).insert(entry, &mut writes.pages, writes.source)?;
+            if is_new {
+                admit(record)?;
+                record.take(amounts);
+            }
+            if of_other_projects_volume && !record.has_snapshots_of_other_projects_volumes {
+                // Whoever deletes a volume must find this project before it has such a snapshot.
+                self.note_snapshots_of_other_projects_volumes(project)?;
+                record.has_snapshots_of_other_projects_volumes = true;
+            }
             // The row goes with the pages of the first attempt; later attempts find it written.
             writes.rows.extend(unwritten.take());
             Ok::<_, E>(())
         });
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(UpdateError::Refused(refusal)) => {
-                if unwritten.is_none() {
-                    self.key_value.delete_many(&[key])?;
-                }
-                Err(refusal)
-            }
-            Err(UpdateError::Store(error)) => {
-                if matches!(error, StoreError::Contended(_)) && unwritten.is_none() {
-                    self.key_value.delete_many(&[key])?;
-                }
-                Err(error.into())
-            }
+        let error = match outcome {
+            Ok(()) => return Ok(()),
+            Err(UpdateError::Refused(refusal)) => refusal,
+            // Whether a failed write landed is not known, so its row stays; one that was never tried goes.
+            Err(UpdateError::Store(error @ StoreError::Contended(_))) => error.into(),
+            Err(UpdateError::Store(error)) => return Err(error.into()),
+        };
+        if unwritten.is_none() {
+            self.key_value.delete_many(&[key])?;
         }
+        Err(error)
     }
 
     /// Writes rows of snapshots that go with their volume, all in one commit, whatever was written to them meanwhile:
@@ -263,27 +323,35 @@ impl<'a> Store<'a> {
         if entries.is_empty() { Ok(()) } else { self.key_value.set_many(&entries) }
     }
 
-    /// Puts rows on a project's agenda.
+    /// Puts rows on the agenda, before they change: one commit, or more where they are of several projects.
     #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
-    pub fn schedule(&self, project: &ProjectId, items: &[AgendaItem]) -> Result<(), StoreError> {
-        self.change_project(project, |record, _| {
-            for item in items {
-                record.schedule(item.clone());
+    pub fn schedule(&self, items: &[AgendaItem]) -> Result<(), StoreError> {
+        for place in 0..Agenda::VALUES {
+            let here: Vec<&AgendaItem> = items.iter().filter(|item| agenda::place_of(&item.project) == place).collect();
+            if !here.is_empty() {
+                self.change_agenda(place, |agenda| here.iter().for_each(|item| agenda.schedule((*item).clone())))?;
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
-    /// Removes rows for good: deletes them, takes them out of the listing and the agenda, and gives back what they
-    /// counted. Safe to repeat, and safe when two do it at once: the quota is given back with the entry of the listing.
+    /// Takes items off the agenda, unless they were scheduled anew.
+    #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
+    pub fn forget(&self, place: usize, items: &[AgendaItem]) -> Result<(), StoreError> {
+        self.change_agenda(place, |agenda| agenda.0.retain(|item| !items.contains(item)))
+    }
+
+    /// Removes rows of one project for good: deletes them, takes them out of the listing, and gives back what they
+    /// counted. Two commits. Safe to repeat, and safe when two do it at once. What is on the agenda stays there. Says
+    /// whether pages are left that [`Store::compact`] should write anew.
     #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
     pub fn remove(
         &self,
         project: &ProjectId,
-        items: &[AgendaItem],
+        items: &[&AgendaItem],
         snapshots_count_gigabytes: bool,
         retired: &[PageId],
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let rows = items.iter().map(|item| match item.kind {
             Kind::Snapshot => keys::snapshot(SnapshotId::new(item.id)),
             Kind::Volume => keys::volume(VolumeId::new(item.id)),
@@ -294,316 +362,72 @@ impl<'a> Store<'a> {
         }
         self.change_project(project, |record, writes| {
             record.retired.retain(|page| !retired.contains(page));
-            record.agenda.retain(|listed| !items.iter().any(|item| (item.kind, item.id) == (listed.kind, listed.id)));
             for kind in [Kind::Snapshot, Kind::Volume] {
                 let of_kind = || items.iter().filter(|item| item.kind == kind);
-                let positions: Vec<_> = of_kind().map(AgendaItem::position).collect();
-                let removed = record.index_mut(kind).remove(&positions, &mut writes.pages, self)?;
+                let positions: Vec<Position> = of_kind().map(|item| item.position()).collect();
+                let removed = record.index_mut(kind).remove(&positions, &mut writes.pages, writes.source)?;
                 for item in of_kind().filter(|item| removed.contains(&item.position())) {
                     record.give_back(&item.amounts(snapshots_count_gigabytes));
+                }
+            }
+            Ok(record.is_sparse())
+        })
+    }
+
+    /// Writes pages anew of which much is removed, a few of them; two commits.
+    #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
+    pub fn compact(&self, project: &ProjectId) -> Result<(), StoreError> {
+        self.change_project(project, |record, writes| {
+            for kind in [Kind::Snapshot, Kind::Volume] {
+                for _ in 0..COMPACTED_AT_ONCE {
+                    if !record.index_mut(kind).compact(&mut writes.pages, writes.source)? {
+                        break;
+                    }
                 }
             }
             Ok(())
         })
     }
 
-    /// Of some agenda items, those that stand in the listing; the others were removed by somebody else.
+    /// Moves what an older release kept of the agenda in a project's record to where it belongs.
     #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
-    pub fn listed(&self, record: &ProjectRecord, items: &[AgendaItem]) -> Result<Vec<AgendaItem>, StoreError> {
-        let mut listed = Vec::with_capacity(items.len());
-        for kind in [Kind::Snapshot, Kind::Volume] {
-            let positions: Vec<_> = items.iter().filter(|item| item.kind == kind).map(AgendaItem::position).collect();
-            let positions = record.index(kind).listed(&positions, self)?;
-            listed
-                .extend(items.iter().filter(|item| item.kind == kind && positions.contains(&item.position())).cloned());
-        }
-        Ok(listed)
-    }
-
-    /// Changes a project's record where only the store can refuse.
-    #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
-    pub fn change_project<R>(
-        &self,
-        project: &ProjectId,
-        change: impl FnMut(&mut ProjectRecord, &mut ProjectWrites) -> Result<R, StoreError>,
-    ) -> Result<R, StoreError> {
-        self.update_project(project, change).map_err(|error| match error {
-            UpdateError::Refused(error) | UpdateError::Store(error) => error,
+    pub fn move_former_agenda(&self, record: &ProjectRecord) -> Result<(), StoreError> {
+        self.schedule(&record.former_agenda)?;
+        self.change_project(&record.project, |stored, _| {
+            stored.former_agenda.retain(|item| !record.former_agenda.contains(item));
+            Ok(())
         })
     }
 
-    /// Changes a project's record, making it first if there is none. Pages and rows that the change asks for are
-    /// written before the record that names them.
-    fn update_project<R, E>(
-        &self,
-        project: &ProjectId,
-        mut change: impl FnMut(&mut ProjectRecord, &mut ProjectWrites) -> Result<R, E>,
-    ) -> Result<R, UpdateError<E>> {
-        let key = keys::project(project);
-        // Pages of attempts that lost are named by nobody; the attempt that wins retires them.
-        let mut orphans: Vec<PageId> = Vec::new();
-        self.update(&key, |record: Option<ProjectRecord>| {
-            let Some(mut record) = record else {
-                return Ok(Change::Leave(None));
-            };
-            let mut writes = ProjectWrites::default();
-            let answer = change(&mut record, &mut writes).map_err(UpdateError::Refused)?;
-            record.retired.append(&mut writes.pages.retired);
-            record.retired.extend(&orphans);
-            let mut fresh = writes.rows;
-            for (page, entries) in &writes.pages.written {
-                let key = keys::page(*page);
-                fresh.push((key.clone(), encode_fresh(&key, &entries)?));
-                orphans.push(*page);
-            }
-            if !fresh.is_empty() {
-                self.key_value.set_many(&fresh)?;
-            }
-            Ok(Change::Write(record, Some(answer)))
-        })
-        .and_then(|answer| {
-            if let Some(answer) = answer {
-                Ok(answer)
-            } else {
-                self.ensure_project(project)?;
-                self.update_project(project, change)
-            }
-        })
-    }
-
-    /// Makes the record of a project and names it in the list of projects. Of several who do so at once, one wins
-    /// by a counter, since a swap cannot create (`design/spin-facts.md`).
-    fn ensure_project(&self, project: &ProjectId) -> Result<(), StoreError> {
-        self.ensure(keys::PROJECTS, keys::PROJECTS_CLAIM, &Vec::<ProjectId>::new())?;
-        self.update(keys::PROJECTS, |known: Option<Vec<ProjectId>>| {
-            let mut known = known.unwrap_or_default();
-            if known.contains(project) {
-                return Ok::<_, StoreError>(Change::Leave(()));
-            }
-            known.push(project.clone());
-            Ok(Change::Write(known, ()))
-        })?;
-        self.ensure(&keys::project(project), &keys::claim(project), &ProjectRecord::new(project.clone()))
-    }
-
-    /// Makes a shared value if nobody has. Whoever first counts up the claim makes it; the others wait for it. Should
-    /// the first die in between, a later one takes over after a while, so nobody is stuck.
-    fn ensure<T: Serialize>(&self, key: &str, claim: &str, initial: &T) -> Result<(), StoreError> {
-        if self.key_value.get(key)?.is_some() {
-            return Ok(());
-        }
-        let turn = self.key_value.increment(claim, 1)?;
-        if turn > 1 {
-            for attempt in 0..CLAIM_LOOKS {
-                self.key_value.pause(attempt);
-                if self.key_value.get(key)?.is_some() {
-                    return Ok(());
-                }
-            }
-        }
-        self.key_value.set_many(&[(key.to_owned(), encode_fresh(key, &initial)?)])
-    }
-
-    /// Replaces one value by compare-and-swap, `change` deciding on what is stored, until it wins or gives up.
-    fn update<T, R, E>(&self, key: &str, mut change: impl FnMut(Option<T>) -> Result<Change<T, R>, E>) -> Result<R, E>
-    where
-        T: Serialize + DeserializeOwned,
-        E: From<StoreError>,
-    {
-        // What the caller answers or refuses with goes past the loop, which is then the same for all callers of a
-        // type: compiled once, it keeps the component small.
-        let mut outcome: Option<Result<R, E>> = None;
-        self.replace(key, &mut |stored| match change(stored) {
-            Ok(Change::Write(value, answer)) => {
-                outcome = Some(Ok(answer));
-                Some(value)
-            }
-            Ok(Change::Leave(answer)) => {
-                outcome = Some(Ok(answer));
-                None
-            }
-            Err(refusal) => {
-                outcome = Some(Err(refusal));
-                None
-            }
-        })?;
-        outcome.unwrap_or_else(|| Err(StoreError::Contended(key.to_owned()).into()))
-    }
-
-    /// The loop of [`Store::update`]: `decide` gives what to write over what is stored, or nothing to leave it.
-    fn replace<T>(&self, key: &str, decide: &mut dyn FnMut(Option<T>) -> Option<T>) -> Result<(), StoreError>
-    where
-        T: Serialize + DeserializeOwned,
-    {
-        for attempt in 0..ATTEMPTS {
-            if attempt > 0 {
-                self.key_value.pause(attempt - 1);
-            }
-            let read = self.key_value.read_to_swap(key)?;
-            let (header, stored) = match read.value {
-                Some(bytes) => {
-                    let (header, stored) = envelope::decode(key, &bytes)?;
-                    (header, Some(stored))
-                }
-                None => (Header::default(), None),
-            };
-            let Some(value) = decide(stored) else { return Ok(()) };
-            let write_id = self.identifiers.number();
-            let bytes = encode(key, &header.next(write_id), &value)?;
-            let failure = match read.handle.swap(&bytes) {
-                Ok(true) => return Ok(()),
-                Ok(false) => None,
-                Err(error) => Some(error),
-            };
-            // "No" and "I do not know" are both settled by looking: the write has landed if its id is there.
-            if self.has_write(key, write_id)? {
-                return Ok(());
-            }
-            if let Some(error) = failure {
-                return Err(error);
-            }
-        }
-        Err(StoreError::Contended(key.to_owned()))
-    }
-
-    fn has_write(&self, key: &str, write_id: u64) -> Result<bool, StoreError> {
-        let Some(bytes) = self.key_value.get(key)? else { return Ok(false) };
-        Ok(Header::read(key, &bytes)?.0.has_write(write_id))
-    }
-
-    fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StoreError> {
+    fn read<T: Stored>(&self, key: &str) -> Result<Option<T>, StoreError> {
         decode(key, self.key_value.get(key)?)
     }
 
-    fn read_many<T: DeserializeOwned>(&self, keys: &[String]) -> Result<Vec<Option<T>>, StoreError> {
+    fn read_many<T: Stored>(&self, keys: &[String]) -> Result<Vec<Option<T>>, StoreError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
         let values = self.key_value.get_many(keys)?;
         keys.iter().zip(values).map(|(key, value)| decode(key, value)).collect()
     }
-
-    /// Replaces everything that is stored, in one commit: old rows that the new state lacks are overwritten with the
-    /// empty value, which reads as absent, and deleted afterwards.
-    ///
-    /// # Errors
-    ///
-    /// What the key-value store gives. On `SQLite` nothing has changed then.
-    pub fn replace_everything(&self, state: &Everything) -> Result<(), StoreError> {
-        let mut entries: Vec<(String, Vec<u8>)> = Vec::with_capacity(state.snapshots.len() + state.volumes.len() + 16);
-        for snapshot in &state.snapshots {
-            let key = keys::snapshot(snapshot.id);
-            let row = encode_fresh(&key, &SnapshotRow::from(snapshot.clone()))?;
-            entries.push((key, row));
-        }
-        for volume in &state.volumes {
-            let key = keys::volume(volume.id);
-            let row = encode_fresh(&key, &VolumeRow::from(volume.clone()))?;
-            entries.push((key, row));
-        }
-        entries.push((keys::DEPLOYMENT.to_owned(), encode_fresh(keys::DEPLOYMENT, &state.deployment)?));
-
-        let mut project_ids: Vec<ProjectId> = state.projects.iter().map(|record| record.project.clone()).collect();
-        for record in &state.projects {
-            let mut record = record.clone();
-            for kind in [Kind::Snapshot, Kind::Volume] {
-                let listed = state.entries(kind, &record.project);
-                let (index, changes) = index::Index::build(listed, self);
-                *record.index_mut(kind) = index;
-                for (page, page_entries) in changes.written {
-                    let key = keys::page(page);
-                    let value = encode_fresh(&key, &page_entries)?;
-                    entries.push((key, value));
-                }
-            }
-            let key = keys::project(&record.project);
-            let value = encode_fresh(&key, &record)?;
-            entries.push((key, value));
-        }
-
-        // Projects of before keep an empty record, since their claim counters stay too.
-        let stored = self.key_value.keys()?;
-        for former in self.project_ids()? {
-            if !project_ids.contains(&former) {
-                let key = keys::project(&former);
-                entries.push((key.clone(), encode_fresh(&key, &ProjectRecord::new(former.clone()))?));
-                project_ids.push(former);
-            }
-        }
-        entries.push((keys::PROJECTS.to_owned(), encode_fresh(keys::PROJECTS, &project_ids)?));
-
-        let written: std::collections::HashSet<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
-        let obsolete: Vec<String> =
-            stored.into_iter().filter(|key| is_row_or_page(key) && !written.contains(key.as_str())).collect();
-        entries.extend(obsolete.iter().map(|key| (key.clone(), Vec::new())));
-        self.key_value.set_many(&entries)?;
-        if obsolete.is_empty() { Ok(()) } else { self.key_value.delete_many(&obsolete) }
-    }
-
-    /// Deletes everything that this service has stored.
-    ///
-    /// # Errors
-    ///
-    /// What the key-value store gives.
-    pub fn clear(&self) -> Result<(), StoreError> {
-        let keys: Vec<String> =
-            self.key_value.keys()?.into_iter().filter(|key| key.starts_with(keys::PREFIX)).collect();
-        if keys.is_empty() { Ok(()) } else { self.key_value.delete_many(&keys) }
-    }
 }
 
-/// Everything that a store holds, as [`Store::replace_everything`] takes it.
-#[derive(Debug, Default, Clone)]
-pub struct Everything {
-    pub snapshots: Vec<Snapshot>,
-    pub volumes: Vec<Volume>,
-    pub deployment: Deployment,
-    /// The records of all projects that own a row; their listings are built from the rows.
-    pub projects: Vec<ProjectRecord>,
-}
-
-impl Everything {
-    fn entries(&self, kind: Kind, project: &ProjectId) -> Vec<Entry> {
-        match kind {
-            Kind::Snapshot => {
-                let own = self.snapshots.iter().filter(|snapshot| snapshot.project_id == *project);
-                own.map(projects::entry_of_snapshot).collect()
-            }
-            Kind::Volume => {
-                let own = self.volumes.iter().filter(|volume| volume.project_id == *project);
-                own.map(projects::entry_of_volume).collect()
-            }
-        }
-    }
-}
-
-/// What a change of a project's record writes before it.
-#[derive(Debug, Default)]
-pub struct ProjectWrites {
-    pub pages: PageChanges,
-    rows: Vec<(String, Vec<u8>)>,
-}
-
-/// Why a project's record was not changed.
-#[derive(Debug)]
-enum UpdateError<E> {
-    /// The caller's own reason.
-    Refused(E),
-    /// The store's.
-    Store(StoreError),
-}
-
-impl<E> From<StoreError> for UpdateError<E> {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
+/// Something that is to be written, listed and counted.
+struct Creation<'a> {
+    project: &'a ProjectId,
+    row: (String, Vec<u8>),
+    kind: Kind,
+    entry: Entry,
+    amounts: &'a Amounts,
+    of_other_projects_volume: bool,
 }
 
 impl PageSource for Store<'_> {
-    fn read(&self, id: PageId) -> Result<Vec<Entry>, StoreError> {
-        // A change reads pages of the record that it replaces. If one is gone, the record has been replaced by
-        // another writer, the swap would fail, and the whole call is as if it had lost.
-        self.page(id)?.ok_or_else(|| StoreError::Contended(keys::page(id)))
+    fn read(&self, ids: &[PageId]) -> Result<Vec<Page>, StoreError> {
+        let keys: Vec<String> = ids.iter().copied().map(keys::page).collect();
+        // A page that is gone was replaced since the record was read, so whoever reads for a change has lost to another.
+        let pages = keys.iter().zip(self.read_many(&keys)?);
+        pages.map(|(key, page)| page.ok_or_else(|| StoreError::Contended(key.clone()))).collect()
     }
 
     fn fresh(&self) -> PageId {
@@ -611,10 +435,6 @@ impl PageSource for Store<'_> {
     }
 }
 
-fn is_row_or_page(key: &str) -> bool {
-    ["vs:snapshot:", "vs:volume:", "vs:page:"].iter().any(|kind| key.starts_with(kind))
-}
-
-fn decode<T: DeserializeOwned>(key: &str, value: Option<Vec<u8>>) -> Result<Option<T>, StoreError> {
+fn decode<T: Stored>(key: &str, value: Option<Vec<u8>>) -> Result<Option<T>, StoreError> {
     value.map(|bytes| envelope::decode(key, &bytes).map(|(_, value)| value)).transpose()
 }

@@ -1,96 +1,28 @@
-//! The record of a project: the listings of its volumes and snapshots, what they count towards quota, and the agenda
-//! of removals that the scheduled step will make. Format version 1.
+//! What is kept of a project: its record, with the listings of its volumes and snapshots and what they count towards
+//! quota; and the directory of all projects that have one.
 //!
-//! It is the only thing that two writers of one project contend for, and it is replaced by compare-and-swap, so
-//! a listing, its count and its quota can never disagree.
+//! A record is the only thing that those who create in one project contend for, and it is replaced by compare-and-swap,
+//! so a listing, its count and its quota can never disagree.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::quota::{self, Amounts, Counted};
-use crate::domain::{ProjectId, Snapshot, Timestamp, Volume};
+use crate::domain::quota::Amounts;
+use crate::domain::{ProjectId, Snapshot, Volume};
 
+use super::agenda::{AgendaItem, Kind};
+use super::envelope::{Bytes, Stored};
 use super::index::{Entry, Index, PageId, Position};
-
-/// Which listing something stands in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    Snapshot,
-    Volume,
-}
-
-/// A row that the scheduled step must look at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AgendaItem {
-    pub kind: Kind,
-    pub id: Uuid,
-    /// When there may be something to do, in microseconds since the epoch.
-    pub due: i64,
-    /// Where the row stands in its listing, in microseconds since the epoch.
-    pub created: i64,
-    /// What its removal gives back.
-    pub size: u32,
-    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
-    pub volume_type: Option<String>,
-    pub counted: bool,
-}
-
-impl AgendaItem {
-    /// An item for a snapshot.
-    #[must_use]
-    pub fn of_snapshot(snapshot: &Snapshot, due: Timestamp) -> Self {
-        Self {
-            kind: Kind::Snapshot,
-            id: snapshot.id.as_uuid(),
-            due: due.microseconds(),
-            created: snapshot.created_at.microseconds(),
-            size: snapshot.size,
-            volume_type: snapshot.volume_type.clone(),
-            counted: snapshot.consumes_quota,
-        }
-    }
-
-    /// An item for a volume.
-    #[must_use]
-    pub fn of_volume(volume: &Volume, due: Timestamp) -> Self {
-        Self {
-            kind: Kind::Volume,
-            id: volume.id.as_uuid(),
-            due: due.microseconds(),
-            created: volume.created_at.microseconds(),
-            size: volume.size,
-            volume_type: volume.volume_type.clone(),
-            counted: volume.consumes_quota,
-        }
-    }
-
-    /// Where the row stands in its listing.
-    #[must_use]
-    pub const fn position(&self) -> Position {
-        Position { created_at: Timestamp::from_microseconds(self.created), id: self.id }
-    }
-
-    /// What the row counts towards quota.
-    #[must_use]
-    pub fn amounts(&self, snapshots_count_gigabytes: bool) -> Amounts {
-        match self.kind {
-            _ if !self.counted => Amounts::new(),
-            Kind::Snapshot => {
-                quota::amounts_of(Counted::Snapshots, self.size, self.volume_type.as_deref(), snapshots_count_gigabytes)
-            }
-            Kind::Volume => quota::amounts_of(Counted::Volumes, self.size, self.volume_type.as_deref(), true),
-        }
-    }
-}
+use super::version_1;
 
 /// The record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProjectRecord {
     pub project: ProjectId,
-    #[serde(default, skip_serializing_if = "Index::is_empty")]
+    /// The two listings follow the rest of the record, as bytes.
+    #[serde(skip)]
     pub snapshots: Index,
-    #[serde(default, skip_serializing_if = "Index::is_empty")]
+    #[serde(skip)]
     pub volumes: Index,
     /// What the rows count, by resource.
     #[serde(default, skip_serializing_if = "Amounts::is_empty")]
@@ -102,14 +34,14 @@ pub struct ProjectRecord {
     /// Limits of this project that win over the defaults.
     #[serde(default, skip_serializing_if = "Amounts::is_empty")]
     pub quotas: Amounts,
+    /// What format version 1 kept here and the scheduled step has not moved to the agenda yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub agenda: Vec<AgendaItem>,
+    pub former_agenda: Vec<AgendaItem>,
     /// Pages that nothing names any more, still to be deleted. A reader of an older record may be using them, so
     /// they go with the next run of the scheduled step and not at once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retired: Vec<PageId>,
-    /// Whether a snapshot here was ever made of another project's volume, so that the deletion of a volume knows
-    /// which projects to look into.
+    /// Whether a snapshot here was ever made of another project's volume; see [`Directory`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_snapshots_of_other_projects_volumes: bool,
 }
@@ -125,7 +57,7 @@ impl ProjectRecord {
             totals: Amounts::new(),
             usage: Amounts::new(),
             quotas: Amounts::new(),
-            agenda: Vec::new(),
+            former_agenda: Vec::new(),
             retired: Vec::new(),
             has_snapshots_of_other_projects_volumes: false,
         }
@@ -146,6 +78,12 @@ impl ProjectRecord {
             Kind::Snapshot => &mut self.snapshots,
             Kind::Volume => &mut self.volumes,
         }
+    }
+
+    /// Whether pages of a listing should be written anew.
+    #[must_use]
+    pub fn is_sparse(&self) -> bool {
+        self.snapshots.is_sparse() || self.volumes.is_sparse()
     }
 
     /// What is in use of a resource: its counter, or what the rows count where no counter was opened yet.
@@ -174,10 +112,64 @@ impl ProjectRecord {
         }
     }
 
-    /// Puts a row on the agenda, or moves its item to another time.
-    pub fn schedule(&mut self, item: AgendaItem) {
-        self.agenda.retain(|other| (other.kind, other.id) != (item.kind, item.id));
-        self.agenda.push(item);
+    /// Whether the counters cannot be right: each listed row counts as one at most.
+    #[must_use]
+    pub fn counts_too_much(&self) -> bool {
+        let count_of = |resource: &str| self.totals.get(resource).copied().unwrap_or(0);
+        let exceeds = |resource: &str, index: &Index| {
+            usize::try_from(count_of(resource)).map_or(true, |count| count > index.len())
+        };
+        exceeds("snapshots", &self.snapshots) || exceeds("volumes", &self.volumes)
+    }
+}
+
+impl Stored for ProjectRecord {
+    /// A line of JSON, then the listings.
+    fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
+        serde_json::to_writer(&mut *bytes, self).map_err(|error| error.to_string())?;
+        bytes.push(b'\n');
+        self.snapshots.write(bytes)?;
+        self.volumes.write(bytes)
+    }
+
+    fn read(version: u32, bytes: &[u8]) -> Result<Self, String> {
+        if version == 1 {
+            return version_1::project_record(bytes);
+        }
+        // JSON as it is written has no line break.
+        let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("it has no listings")?;
+        let mut record: Self = serde_json::from_slice(&bytes[..end]).map_err(|error| error.to_string())?;
+        let mut listings = Bytes::new(&bytes[end + 1..]);
+        record.snapshots = Index::read(&mut listings)?;
+        record.volumes = Index::read(&mut listings)?;
+        if listings.is_empty() { Ok(record) } else { Err("it goes on behind its listings".to_owned()) }
+    }
+}
+
+/// Which projects have a record; one of several values, a project being where its agenda is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Directory(pub Vec<DirectoryEntry>);
+
+/// A project that has a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectoryEntry {
+    pub project: ProjectId,
+    /// Whether it may have snapshots of other projects' volumes, so that the deletion of a volume knows which projects
+    /// to look into.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_snapshots_of_other_projects_volumes: bool,
+}
+
+impl Stored for Directory {
+    fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
+        serde_json::to_writer(bytes, &self.0).map_err(|error| error.to_string())
+    }
+
+    fn read(version: u32, bytes: &[u8]) -> Result<Self, String> {
+        if version == 1 {
+            return version_1::directory(bytes);
+        }
+        serde_json::from_slice(bytes).map(Self).map_err(|error| error.to_string())
     }
 }
 

@@ -1,4 +1,4 @@
-//! The stored row of a snapshot: the one truth about it. Format version 1.
+//! The stored row of a snapshot: the one truth about it. The same since format version 1.
 //!
 //! Fields that hold their usual value are left out, so that a row stays small.
 
@@ -48,6 +48,8 @@ pub struct PendingRow {
     due: i64,
     gives_up: i64,
 }
+
+super::envelope::stored_as_json!(SnapshotRow);
 
 impl From<Pending> for PendingRow {
     fn from(pending: Pending) -> Self {

@@ -1,4 +1,4 @@
-//! The stored row of a volume. Format version 1.
+//! The stored row of a volume. The same since format version 1.
 
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,8 @@ pub struct VolumeRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pending: Option<PendingRow>,
 }
+
+super::envelope::stored_as_json!(VolumeRow);
 
 impl From<Volume> for VolumeRow {
     fn from(volume: Volume) -> Self {

@@ -1,0 +1,167 @@
+//! The agenda: which rows the scheduled step must look at, and when.
+//!
+//! It stands in a fixed number of values, and all rows of a project are in one of them, so an idle step reads the same
+//! few keys however many projects there are, and whoever counts a project reads one. An item is written before the row
+//! it is about, so that whatever happens to the writer the step will look (`docs/adr/0003-agenda-and-compact-pages.md`).
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::domain::quota::{self, Amounts, Counted};
+use crate::domain::{ProjectId, Snapshot, Timestamp, Volume};
+
+use super::index::Position;
+
+/// Which listing something stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Snapshot,
+    Volume,
+}
+
+/// A row that the scheduled step must look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "AgendaRow", into = "AgendaRow")]
+pub struct AgendaItem {
+    pub project: ProjectId,
+    pub kind: Kind,
+    pub id: Uuid,
+    /// When there may be something to do, in microseconds since the epoch.
+    pub due: i64,
+    /// Where the row stands in its listing, in microseconds since the epoch.
+    pub created: i64,
+    /// What its removal gives back.
+    pub size: u32,
+    pub volume_type: Option<String>,
+    pub counted: bool,
+    /// Whether the item announces a row that is yet to be written, so that a missing row is none that is gone.
+    pub is_new: bool,
+}
+
+/// An item as it is written: a JSON array, since there may be many.
+#[derive(Serialize, Deserialize)]
+struct AgendaRow(ProjectId, Kind, Uuid, i64, i64, u32, Option<String>, bool, bool);
+
+impl From<AgendaRow> for AgendaItem {
+    fn from(AgendaRow(project, kind, id, due, created, size, volume_type, counted, is_new): AgendaRow) -> Self {
+        Self { project, kind, id, due, created, size, volume_type, counted, is_new }
+    }
+}
+
+impl From<AgendaItem> for AgendaRow {
+    fn from(item: AgendaItem) -> Self {
+        let AgendaItem { project, kind, id, due, created, size, volume_type, counted, is_new } = item;
+        Self(project, kind, id, due, created, size, volume_type, counted, is_new)
+    }
+}
+
+impl AgendaItem {
+    /// An item for a snapshot.
+    #[must_use]
+    pub fn of_snapshot(snapshot: &Snapshot, due: Timestamp) -> Self {
+        Self {
+            project: snapshot.project_id.clone(),
+            kind: Kind::Snapshot,
+            id: snapshot.id.as_uuid(),
+            due: due.microseconds(),
+            created: snapshot.created_at.microseconds(),
+            size: snapshot.size,
+            volume_type: snapshot.volume_type.clone(),
+            counted: snapshot.consumes_quota,
+            is_new: false,
+        }
+    }
+
+    /// An item for a volume.
+    #[must_use]
+    pub fn of_volume(volume: &Volume, due: Timestamp) -> Self {
+        Self {
+            project: volume.project_id.clone(),
+            kind: Kind::Volume,
+            id: volume.id.as_uuid(),
+            due: due.microseconds(),
+            created: volume.created_at.microseconds(),
+            size: volume.size,
+            volume_type: volume.volume_type.clone(),
+            counted: volume.consumes_quota,
+            is_new: false,
+        }
+    }
+
+    /// The same for a row that is yet to be written.
+    #[must_use]
+    pub fn announced(self) -> Self {
+        Self { is_new: true, ..self }
+    }
+
+    /// Where the row stands in its listing.
+    #[must_use]
+    pub const fn position(&self) -> Position {
+        Position { created_at: Timestamp::from_microseconds(self.created), id: self.id }
+    }
+
+    /// Whether two items are about the same row.
+    #[must_use]
+    pub fn is_about(&self, other: &Self) -> bool {
+        (self.kind, self.id) == (other.kind, other.id)
+    }
+
+    /// What the row counts towards quota.
+    #[must_use]
+    pub fn amounts(&self, snapshots_count_gigabytes: bool) -> Amounts {
+        match self.kind {
+            _ if !self.counted => Amounts::new(),
+            Kind::Snapshot => {
+                quota::amounts_of(Counted::Snapshots, self.size, self.volume_type.as_deref(), snapshots_count_gigabytes)
+            }
+            Kind::Volume => quota::amounts_of(Counted::Volumes, self.size, self.volume_type.as_deref(), true),
+        }
+    }
+}
+
+/// One of the values of which the agenda consists.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agenda(pub Vec<AgendaItem>);
+
+super::envelope::stored_as_json!(Agenda);
+
+impl Agenda {
+    /// How many values the agenda has. It is part of the format: which one a project's rows are in depends on it.
+    pub const VALUES: usize = 16;
+
+    /// Adds an item, or moves the one about the same row to another time.
+    pub fn schedule(&mut self, item: AgendaItem) {
+        self.0.retain(|other| !other.is_about(&item));
+        self.0.push(item);
+    }
+}
+
+/// Which of the values everything about a project is in: FNV-1a of its id, so that projects spread evenly.
+#[must_use]
+pub fn place_of(project: &ProjectId) -> usize {
+    let hash =
+        project.as_str().bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    hash as usize % Agenda::VALUES
+}
+
+/// Items, each project's together.
+#[must_use]
+pub fn by_project(mut items: Vec<AgendaItem>) -> Vec<Vec<AgendaItem>> {
+    items.sort_unstable_by(|one, two| one.project.cmp(&two.project));
+    items.chunk_by(|one, two| one.project == two.project).map(<[AgendaItem]>::to_vec).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_project_is_never_changes() {
+        let places: Vec<usize> = ["a1", "b2", "a1000000000000000000000000000001", "é"]
+            .iter()
+            .map(|id| place_of(&id.parse().expect("a project id")))
+            .collect();
+        assert_eq!(places, [7, 5, 12, 1]);
+    }
+}

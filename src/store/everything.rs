@@ -1,0 +1,127 @@
+//! The whole store at once: replaced by another state, or emptied, as an operator may wish.
+
+use crate::domain::{ProjectId, Snapshot, Volume};
+
+use super::agenda::{self, Agenda, AgendaItem, Kind};
+use super::deployment::Deployment;
+use super::envelope::encode_fresh;
+use super::index::{Entry, Index};
+use super::key_value::{StoreError, sort_by_key};
+use super::projects::{Directory, DirectoryEntry, ProjectRecord, entry_of_snapshot, entry_of_volume};
+use super::snapshots::SnapshotRow;
+use super::volumes::VolumeRow;
+use super::{Store, keys};
+
+/// Everything that a store holds, as [`Store::replace_everything`] takes it.
+#[derive(Debug, Default, Clone)]
+pub struct Everything {
+    pub snapshots: Vec<Snapshot>,
+    pub volumes: Vec<Volume>,
+    pub deployment: Deployment,
+    /// The records of all projects that own a row; their listings are built from the rows.
+    pub projects: Vec<ProjectRecord>,
+    pub agenda: Vec<AgendaItem>,
+}
+
+impl Everything {
+    /// What each project lists, by project.
+    fn entries(&self, kind: Kind) -> Vec<(&ProjectId, Entry)> {
+        let snapshots = self.snapshots.iter().map(|snapshot| (&snapshot.project_id, entry_of_snapshot(snapshot)));
+        let volumes = self.volumes.iter().map(|volume| (&volume.project_id, entry_of_volume(volume)));
+        let mut entries: Vec<(&ProjectId, Entry)> = match kind {
+            Kind::Snapshot => snapshots.collect(),
+            Kind::Volume => volumes.collect(),
+        };
+        entries.sort_unstable_by_key(|(project, _)| *project);
+        entries
+    }
+}
+
+/// What a project has of entries that are sorted by project.
+fn of_project(entries: &[(&ProjectId, Entry)], project: &ProjectId) -> Vec<Entry> {
+    let from = entries.partition_point(|(own, _)| *own < project);
+    entries[from..].iter().take_while(|(own, _)| *own == project).map(|(_, entry)| *entry).collect()
+}
+
+impl Store<'_> {
+    /// Replaces everything that is stored, in one commit: old rows that the new state lacks are overwritten with the
+    /// empty value, which reads as absent, and deleted afterwards.
+    ///
+    /// # Errors
+    ///
+    /// What the key-value store gives. On `SQLite` nothing has changed then.
+    pub fn replace_everything(&self, state: &Everything) -> Result<(), StoreError> {
+        let mut entries: Vec<(String, Vec<u8>)> = Vec::with_capacity(state.snapshots.len() + state.volumes.len() + 64);
+        for snapshot in &state.snapshots {
+            let key = keys::snapshot(snapshot.id);
+            let row = encode_fresh(&key, &SnapshotRow::from(snapshot.clone()))?;
+            entries.push((key, row));
+        }
+        for volume in &state.volumes {
+            let key = keys::volume(volume.id);
+            let row = encode_fresh(&key, &VolumeRow::from(volume.clone()))?;
+            entries.push((key, row));
+        }
+        entries.push((keys::DEPLOYMENT.to_owned(), encode_fresh(keys::DEPLOYMENT, &state.deployment)?));
+
+        let (snapshots, volumes) = (state.entries(Kind::Snapshot), state.entries(Kind::Volume));
+        let mut records = state.projects.clone();
+        // Projects of before keep an empty record, since their claim counters stay too.
+        let former = self.project_ids()?.into_iter().filter(|id| !state.projects.iter().any(|own| own.project == *id));
+        records.extend(former.map(ProjectRecord::new));
+        let mut shared: Vec<(Agenda, Directory)> = vec![Default::default(); Agenda::VALUES];
+        for mut record in records {
+            for (kind, entries_of_kind) in [(Kind::Snapshot, &snapshots), (Kind::Volume, &volumes)] {
+                let (index, changes) = Index::build(of_project(entries_of_kind, &record.project), self);
+                *record.index_mut(kind) = index;
+                for (id, page) in changes.written {
+                    let key = keys::page(id);
+                    let value = encode_fresh(&key, &page)?;
+                    entries.push((key, value));
+                }
+            }
+            let key = keys::project(&record.project);
+            let value = encode_fresh(&key, &record)?;
+            entries.push((key, value));
+            let has_snapshots_of_other_projects_volumes = record.has_snapshots_of_other_projects_volumes;
+            let entry = DirectoryEntry { project: record.project, has_snapshots_of_other_projects_volumes };
+            shared[agenda::place_of(&entry.project)].1.0.push(entry);
+        }
+        for item in &state.agenda {
+            shared[agenda::place_of(&item.project)].0.0.push(item.clone());
+        }
+        for (place, (agenda, directory)) in shared.into_iter().enumerate() {
+            let key = keys::agenda(place);
+            let value = encode_fresh(&key, &agenda)?;
+            entries.push((key, value));
+            let key = keys::directory(place);
+            let value = encode_fresh(&key, &directory)?;
+            entries.push((key, value));
+        }
+
+        let stored = self.key_value.keys()?;
+        sort_by_key(&mut entries);
+        let is_written = |key: &String| entries.binary_search_by(|(own, _)| own.cmp(key)).is_ok();
+        let obsolete: Vec<String> = stored.into_iter().filter(|key| is_obsolete(key) && !is_written(key)).collect();
+        entries.extend(obsolete.iter().map(|key| (key.clone(), Vec::new())));
+        self.key_value.set_many(&entries)?;
+        if obsolete.is_empty() { Ok(()) } else { self.key_value.delete_many(&obsolete) }
+    }
+
+    /// Deletes everything that this service has stored.
+    ///
+    /// # Errors
+    ///
+    /// What the key-value store gives.
+    pub fn clear(&self) -> Result<(), StoreError> {
+        let keys: Vec<String> =
+            self.key_value.keys()?.into_iter().filter(|key| key.starts_with(keys::PREFIX)).collect();
+        if keys.is_empty() { Ok(()) } else { self.key_value.delete_many(&keys) }
+    }
+}
+
+/// Whether a key that a new state lacks goes with the old one: anything but records and counters of claims.
+fn is_obsolete(key: &str) -> bool {
+    let kinds = [keys::of_rows(Kind::Snapshot), keys::of_rows(Kind::Volume), keys::PAGES];
+    kinds.iter().any(|kind| key.starts_with(kind)) || [keys::FORMER_DIRECTORY, keys::SUSPECTS].contains(&key)
+}

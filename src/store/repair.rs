@@ -1,0 +1,241 @@
+//! Rebuilds from rows what can be rebuilt: listings, counters and the agenda; and says what was wrong.
+//!
+//! It is safe while requests run. A project's record is replaced by compare-and-swap like any other change of it, and
+//! what goes into it is read after the record was: whoever creates or removes a row meanwhile changes the record last,
+//! so that either our swap fails or theirs finds what we wrote and adds nothing twice (`docs/adr/0004-repair.md`).
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::domain::quota::Amounts;
+use crate::domain::{ProjectId, Timestamp};
+
+use super::agenda::{self, AgendaItem, Kind};
+use super::envelope::encode_fresh;
+use super::index::{self, Entry, Index, PageChanges, PageId, PageSource};
+use super::key_value::StoreError;
+use super::listing::every_entry;
+use super::projects::ProjectRecord;
+use super::{Store, keys};
+
+/// How many rows are read in one call.
+const ROWS_AT_ONCE: usize = 1_000;
+
+/// How old a suspicion must be, in seconds, before what it is about is deleted: longer than any request takes.
+const SUSPECTED_SECONDS: f64 = 600.0;
+
+/// What was wrong, and was put right.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Repair {
+    /// Projects that were looked at.
+    pub projects: usize,
+    /// Rows that were looked at.
+    pub rows: usize,
+    /// Entries of listings whose row is gone.
+    pub entries_without_row: usize,
+    /// Rows that no listing named.
+    pub rows_without_entry: usize,
+    /// Counters that did not say what the rows count.
+    pub counters: usize,
+    /// Rows with work under way that nothing would have ended.
+    pub rows_without_agenda: usize,
+    /// Pages that nothing names and that an earlier repair had found so too; they are deleted.
+    pub pages_deleted: usize,
+    /// Pages that nothing names. A later repair deletes them, since a request may be about to name them.
+    pub pages_suspected: usize,
+}
+
+impl Repair {
+    /// How much was wrong with what readers see.
+    #[must_use]
+    pub const fn differences(&self) -> usize {
+        self.entries_without_row + self.rows_without_entry + self.counters + self.rows_without_agenda
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.projects += other.projects;
+        self.rows += other.rows;
+        self.entries_without_row += other.entries_without_row;
+        self.rows_without_entry += other.rows_without_entry;
+        self.counters += other.counters;
+        self.rows_without_agenda += other.rows_without_agenda;
+    }
+}
+
+/// Pages that nothing names, and since when that is known, in microseconds since the epoch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Suspects(Vec<(String, i64)>);
+
+super::envelope::stored_as_json!(Suspects);
+
+/// One row, as far as listings, counters and the agenda are about it.
+struct Counted {
+    item: AgendaItem,
+    volume_id: Uuid,
+    needs_tick: bool,
+}
+
+impl Store<'_> {
+    /// Repairs everything.
+    ///
+    /// # Errors
+    ///
+    /// What the store gives; what was repaired before stays so.
+    pub fn repair(&self, now: Timestamp) -> Result<Repair, StoreError> {
+        let stored = self.key_value.keys()?;
+        let mut rows: Vec<AgendaItem> = Vec::new();
+        for kind in [Kind::Snapshot, Kind::Volume] {
+            let ids = stored.iter().filter_map(|key| key.strip_prefix(keys::of_rows(kind)));
+            let ids: Vec<Uuid> = ids.filter_map(|id| Uuid::try_parse(id).ok()).collect();
+            rows.extend(self.counted(kind, &ids)?.into_iter().map(|row| row.item));
+        }
+        let mut repair = Repair::default();
+        let mut without_rows = self.project_ids()?;
+        for of_project in agenda::by_project(rows) {
+            let Some(AgendaItem { project, .. }) = of_project.first() else { continue };
+            without_rows.retain(|other| other != project);
+            repair.add(&self.repair_listings(project, &of_project)?);
+        }
+        for project in without_rows {
+            repair.add(&self.repair_project(&project)?);
+        }
+        self.delete_unnamed(&stored, now, &mut repair)?;
+        Ok(repair)
+    }
+
+    /// Repairs what is said of the rows that a project's listings name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::repair`].
+    pub fn repair_project(&self, project: &ProjectId) -> Result<Repair, StoreError> {
+        self.repair_listings(project, &[])
+    }
+
+    /// Repairs one project. It may have `known` rows, besides those that it names.
+    fn repair_listings(&self, project: &ProjectId, known: &[AgendaItem]) -> Result<Repair, StoreError> {
+        let gigabytes = self.deployment()?.snapshots_count_gigabytes();
+        let mut unscheduled = Vec::new();
+        let mut repair = self.change_project(project, |record, writes| {
+            let mut repair = Repair { projects: 1, ..Repair::default() };
+            let mut totals = Amounts::new();
+            unscheduled.clear();
+            for kind in [Kind::Snapshot, Kind::Volume] {
+                let listed = every_entry(record.index(kind), writes.source)?;
+                let of_kind = known.iter().filter(|item| item.kind == kind).map(|item| item.id);
+                let mut ids: Vec<Uuid> = listed.iter().map(|entry| entry.position.id).chain(of_kind).collect();
+                ids.sort_unstable();
+                ids.dedup();
+                let mut rows = self.counted(kind, &ids)?;
+                rows.retain(|row| row.item.project == *project);
+                repair.rows += rows.len();
+                let entries = rows.iter().filter(|row| index::search(&listed, row.item.position()).is_ok()).count();
+                repair.entries_without_row += listed.len() - entries;
+                repair.rows_without_entry += rows.len() - entries;
+                if entries != listed.len() || entries != rows.len() {
+                    rebuild(record, kind, &rows, &mut writes.pages, writes.source);
+                }
+                for row in rows {
+                    for (resource, amount) in row.item.amounts(gigabytes) {
+                        *totals.entry(resource).or_default() += amount;
+                    }
+                    if row.needs_tick {
+                        unscheduled.push(row.item);
+                    }
+                }
+            }
+            repair.counters = recount(record, totals);
+            Ok(repair)
+        })?;
+        if !unscheduled.is_empty() {
+            let scheduled = self.project_with_agenda(project)?.map(|(_, items)| items).unwrap_or_default();
+            unscheduled.retain(|item| !scheduled.iter().any(|known| known.is_about(item)));
+            repair.rows_without_agenda = unscheduled.len();
+            self.schedule(&unscheduled)?;
+        }
+        Ok(repair)
+    }
+
+    /// What is to be known of rows; those that are gone are left out.
+    fn counted(&self, kind: Kind, ids: &[Uuid]) -> Result<Vec<Counted>, StoreError> {
+        let mut rows = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(ROWS_AT_ONCE) {
+            match kind {
+                Kind::Snapshot => rows.extend(self.snapshots(ids)?.into_iter().flatten().map(|row| Counted {
+                    item: AgendaItem::of_snapshot(&row, row.pending.map_or(row.created_at, |pending| pending.due)),
+                    volume_id: row.volume_id.as_uuid(),
+                    needs_tick: row.pending.is_some_and(|pending| pending.needs_tick()),
+                })),
+                Kind::Volume => rows.extend(self.volumes(ids)?.into_iter().flatten().map(|row| Counted {
+                    item: AgendaItem::of_volume(&row, row.pending.map_or(row.created_at, |pending| pending.due)),
+                    volume_id: Uuid::nil(),
+                    needs_tick: row.pending.is_some_and(|pending| pending.needs_tick()),
+                })),
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Deletes pages that nothing names and that an earlier repair found so too.
+    fn delete_unnamed(&self, stored: &[String], now: Timestamp, repair: &mut Repair) -> Result<(), StoreError> {
+        let mut named: Vec<PageId> = Vec::new();
+        for record in self.projects(&self.project_ids()?)? {
+            named.extend(record.snapshots.pages().chain(record.volumes.pages()).chain(record.retired.iter().copied()));
+        }
+        named.sort_unstable();
+        let is_named = |page: &str| PageId::parse(page).is_none_or(|page| named.binary_search(&page).is_ok());
+        let earlier = self.read::<Suspects>(keys::SUSPECTS)?.unwrap_or_default();
+        let mut suspects = Suspects::default();
+        let mut delete: Vec<String> = Vec::new();
+        let unnamed = |key: &&String| key.strip_prefix(keys::PAGES).is_some_and(|page| !is_named(page));
+        for key in stored.iter().filter(unnamed) {
+            let since = earlier.0.iter().find(|(own, _)| own == key).map_or(now.microseconds(), |(_, since)| *since);
+            if Timestamp::from_microseconds(since).plus_seconds(SUSPECTED_SECONDS) <= now {
+                delete.push(key.clone());
+            } else {
+                suspects.0.push((key.clone(), since));
+            }
+        }
+        repair.pages_deleted = delete.len();
+        repair.pages_suspected = suspects.0.len();
+        if !delete.is_empty() {
+            self.key_value.delete_many(&delete)?;
+        }
+        if suspects != earlier {
+            self.key_value.set_many(&[(keys::SUSPECTS.to_owned(), encode_fresh(keys::SUSPECTS, &suspects)?)])?;
+        }
+        Ok(())
+    }
+}
+
+/// Lists exactly these rows.
+fn rebuild(
+    record: &mut ProjectRecord,
+    kind: Kind,
+    rows: &[Counted],
+    changes: &mut PageChanges,
+    source: &dyn PageSource,
+) {
+    let entry = |row: &Counted| Entry { position: row.item.position(), volume_id: row.volume_id };
+    changes.retired.extend(record.index(kind).pages());
+    let (index, built) = Index::build(rows.iter().map(entry).collect(), source);
+    *record.index_mut(kind) = index;
+    changes.written.extend(built.written);
+}
+
+/// Counts anew; says how many counters were wrong. Counters that were never opened stay closed.
+fn recount(record: &mut ProjectRecord, totals: Amounts) -> usize {
+    let right = |name: &String| totals.get(name).copied().unwrap_or(0);
+    let is_wrong = |name: &&String| {
+        record.totals.get(*name).copied().unwrap_or(0) != right(name)
+            || record.usage.get(*name).is_some_and(|usage| *usage != right(name))
+    };
+    let new = totals.keys().filter(|name| !record.totals.contains_key(*name));
+    let opened = record.usage.keys().filter(|name| !record.totals.contains_key(*name) && !totals.contains_key(*name));
+    let wrong = record.totals.keys().chain(new).chain(opened).filter(is_wrong).count();
+    for (name, usage) in &mut record.usage {
+        *usage = totals.get(name).copied().unwrap_or(0);
+    }
+    record.totals = totals;
+    wrong
+}
