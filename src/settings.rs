@@ -13,6 +13,9 @@ pub const SETTINGS: &str = "settings";
 /// The secret that opens the operator's routes.
 pub const OPS_TOKEN: &str = "ops_token";
 
+/// How often work that nobody ended in time begins anew where `give_up` is `retry`.
+const RETRIES: u8 = 3;
+
 /// Where variables come from; the shell asks Spin.
 pub trait Variables {
     /// The value of a component variable; the error is a text for the log.
@@ -91,6 +94,7 @@ impl Settings {
                 create_seconds: seconds(take("create_seconds")?)?,
                 delete_seconds: seconds(take("delete_seconds")?)?,
                 give_up_seconds: seconds(take("give_up_seconds")?)?,
+                retries: choice(take("give_up")?, &[("error", 0), ("retry", RETRIES)])?,
             },
             quotas: {
                 let mut quotas = Amounts::new();
@@ -144,7 +148,7 @@ mod tests {
     use super::*;
 
     const DEFAULTS: &str = "auth_mode=noauth\nkeystone_url=\nprogression=time\ncreate_seconds=2\ndelete_seconds=1\n\
-                            give_up_seconds=3600\nquota_snapshots=10\nquota_gigabytes=1000\nmax_limit=1000\n";
+                            give_up_seconds=3600\ngive_up=error\nquota_snapshots=10\nquota_gigabytes=1000\nmax_limit=1000\n";
 
     #[test]
     fn the_defaults_are_read() {

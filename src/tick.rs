@@ -173,8 +173,8 @@ fn attend(
 
     let gigabytes = ended.is_empty() && gone.is_empty() || store.deployment()?.snapshots_count_gigabytes();
     let due: Vec<AgendaItem> = ended.iter().chain(&gone).cloned().collect();
-    for of_project in agenda::by_project(due.clone()) {
-        report.removed += remove(store, &of_project, &gone, gigabytes)?;
+    for (project, of_project) in agenda::by_project(due.clone()) {
+        report.removed += remove(store, &project, &of_project, &gone, gigabytes)?;
     }
     // What needs nothing more waits for a run that has nothing else to write, if there is little of it.
     forget.extend(due);
@@ -187,11 +187,11 @@ fn attend(
 /// Removes rows of one project, some of which are `gone` already; says how many had something left.
 fn remove(
     store: &Store<'_>,
+    project: &ProjectId,
     items: &[AgendaItem],
     gone: &[AgendaItem],
     snapshots_count_gigabytes: bool,
 ) -> Result<usize, StoreError> {
-    let Some(AgendaItem { project, .. }) = items.first() else { return Ok(0) };
     let Some(record) = store.project(project)? else { return Ok(0) };
     // A row that is gone may have been left in its listing by a run that was stopped on the way.
     let gone: Vec<AgendaItem> = items.iter().filter(|item| gone.contains(item)).cloned().collect();

@@ -37,6 +37,8 @@ enum Step {
     DeleteVolume,
     Tick,
     OperatorTick,
+    Repair,
+    List,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -52,6 +54,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::DeleteVolume),
         2 => Just(Step::Tick),
         1 => Just(Step::OperatorTick),
+        1 => Just(Step::Repair),
+        1 => Just(Step::List),
     ]
 }
 
@@ -173,6 +177,11 @@ fn take(service: &NativeService, key_value: &dyn KeyValue, step: &Step, acknowle
             let answer = service.send_through(key_value, operator("POST", "/_ops/tick", b""));
             assert!(answer.status().is_success(), "{}", support::text(&answer));
         }
+        Step::Repair => {
+            let answer = service.send_through(key_value, operator("POST", "/_ops/repair", b""));
+            assert!(answer.status().is_success(), "{}", support::text(&answer));
+        }
+        Step::List => drop(send("GET", &format!("/v3/{PROJECT}/snapshots?limit=140"), Value::Null)),
         Step::OperatorTick => {
             let now = service.now().plus_seconds(5.0);
             let body = json!({ "now": now }).to_string();

@@ -13,7 +13,7 @@ use support::calls::{Answer, Calls, id_of};
 use support::component::{ComponentService, START};
 use support::{Service, operator, text};
 use volume_snapshots::domain::Timestamp;
-use volume_snapshots_host::{Fault, When};
+use volume_snapshots_host::{Fault, Store, When};
 
 const VOLUME: &str = "aaaaaaaa-0000-4000-8000-000000000001";
 
@@ -382,6 +382,93 @@ fn a_tick_reports_what_it_did() {
     assert_eq!(tick(&json!({ "now": format!("{later}Z") })), report(0, 1, false, &later));
     assert_eq!(tick(&json!({ "now": later })), report(0, 0, false, &later));
     assert_eq!(service.ids("/v3/a1/snapshots?status=available"), [id('b', 2_000)]);
+}
+
+/// Why a snapshot is as it is, in each of the ways in which it can be, and what comes next.
+#[test]
+fn an_explanation_says_what_is_why_and_what_comes_next() {
+    let service = ComponentService::new(&[("progression", "manual"), ("give_up_seconds", "60"), ("give_up", "retry")]);
+    let volume = service.new_volume("/v3/a1", 1);
+    service.advance(5.0);
+    assert_eq!(service.operate("POST", "/_ops/tick", &json!({ "now": time(5) })).status, 200);
+    let snapshot = service.new_snapshot("/v3/a1", &volume);
+    let path = format!("/v3/a1/snapshots/{snapshot}");
+    let explain = || service.operate("GET", &format!("/_ops/explain/{snapshot}"), &Value::Null);
+    let history = |answer: &Answer| {
+        let past = answer.body["history"].as_array().expect("a history").clone();
+        past.iter().map(|past| format!("{} {}", past["status"], past["cause"]).replace('"', "")).collect::<Vec<_>>()
+    };
+
+    let working = explain();
+    assert_eq!(working.status, 200, "{working:?}");
+    assert_eq!((&working.body["status"], &working.body["stored_status"]), (&json!("creating"), &json!("creating")));
+    assert_eq!((&working.body["next"]["becomes"], &working.body["next"]["at"]), (&json!("available"), &json!(time(7))));
+    assert_eq!(working.body["bound"], json!({ "at": time(67), "becomes": "begun again", "retries": 3 }));
+    assert_eq!((&working.body["listed"], &working.body["on_agenda"]), (&json!(true), &Value::Null));
+    assert_eq!(history(&working), [""; 0]);
+
+    // Nobody reports: the work begins anew three times, each as long as the first, and is then given up.
+    service.advance(62.0);
+    let again = explain();
+    assert_eq!(again.body["bound"], json!({ "at": time(127), "becomes": "begun again", "retries": 2 }));
+    assert_eq!(history(&again), ["creating begun again"]);
+    service.advance(121.0);
+    assert_eq!(explain().body["bound"], json!({ "at": time(247), "becomes": "error", "retries": 0 }));
+    assert_eq!(service.status_of(&path).as_deref(), Some("creating"));
+    service.advance(61.0);
+    let given_up = explain();
+    assert_eq!((&given_up.body["status"], &given_up.body["stored_status"]), (&json!("error"), &json!("creating")));
+    assert!(given_up.body["why"].as_str().expect("a text").contains("given up"), "{given_up:?}");
+    assert_eq!(history(&given_up)[3..], ["error given up"]);
+
+    let act = |action: Value| {
+        let answer = service.call("POST", &format!("{path}/action"), &action);
+        assert_eq!(answer.status, 202, "{answer:?}");
+    };
+    act(json!({ "os-reset_status": { "status": "creating" } }));
+    assert!(explain().body["why"].as_str().expect("a text").contains("administrator"), "no work is under way");
+    act(json!({ "os-update_snapshot_status": { "status": "available", "progress": "100%" } }));
+    assert_eq!(service.delete(&path).status, 202);
+    let deleting = explain();
+    assert_eq!(deleting.body["next"]["becomes"], "gone");
+    assert!(deleting.body["on_agenda"].is_string(), "{deleting:?}");
+    let causes =
+        ["error given up", "creating os-reset_status", "available os-update_snapshot_status", "deleting delete"];
+    assert_eq!(history(&deleting)[3..], causes);
+    let state = service.state();
+    service.put_state(&state);
+    assert_eq!(history(&explain())[3..], causes, "the state has it too");
+
+    let later = json!({ "now": time(10_000) });
+    assert_eq!(service.operate("POST", "/_ops/tick", &later).status, 200);
+    for unknown in [snapshot.as_str(), "nonsense", ""] {
+        let answer = service.operate("GET", &format!("/_ops/explain/{unknown}"), &Value::Null);
+        assert_eq!((answer.status, answer.fault().0), (404, "itemNotFound"), "{answer:?}");
+    }
+    assert_eq!(service.app.traps(), 0);
+}
+
+/// Finer cases are native (`tests/repair.rs`); here the component does it, on a row that was lost.
+#[test]
+fn a_repair_tells_what_it_put_right() {
+    let (service, memory) = ComponentService::with_memory(&[]);
+    service.put_state(&small_state());
+    memory.delete("default", &format!("vs:snapshot:{}", id('b', 9))).expect("deletes");
+    let report = |answer: Answer| {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body
+    };
+    let repair = || report(service.operate("POST", "/_ops/repair", &Value::Null));
+    let expected = |entries_without_row: usize, counters: usize| {
+        json!({
+            "projects": 1, "rows": 2, "entries_without_row": entries_without_row, "rows_without_entry": 0,
+            "counters": counters, "rows_without_agenda": 0, "pages_deleted": 0, "pages_suspected": 0,
+        })
+    };
+    assert_eq!(repair(), expected(1, 4));
+    assert_eq!(repair(), expected(0, 0));
+    assert_eq!((service.ids("/v3/a1/snapshots"), service.count("/v3/a1/snapshots")), (vec![id('b', 1)], 1));
+    assert_eq!(service.app.traps(), 0);
 }
 
 #[test]

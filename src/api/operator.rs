@@ -6,21 +6,23 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
+use std::num::NonZeroU8;
 
 use http::{HeaderMap, Method, Request, StatusCode};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::domain::lifecycle::{Completion, Delays, Pending, Schedule};
 use crate::domain::quota::Amounts;
+use crate::domain::snapshot::{Cause, Transition};
 use crate::domain::{
     GroupSnapshotId, Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume, VolumeId,
     VolumeStatus,
 };
-use crate::service::operator::{self, ProjectSettings, State};
+use crate::service::operator::{self, Explanation, ProjectSettings, State};
 use crate::settings::{OPS_TOKEN, Settings, Variables};
 use crate::store::Store;
 use crate::store::deployment::{Deployment, GroupSnapshot, Service};
@@ -32,6 +34,9 @@ use super::{Body, Environment};
 
 /// What every operator's path begins with.
 pub const PREFIX: &str = "/_ops/";
+
+/// What the route that explains a snapshot begins with; an id follows.
+const EXPLAIN: &str = "explain/";
 
 /// The largest body, in bytes: a state of some hundred thousand snapshots.
 pub const LARGEST_BODY: usize = 128 * 1024 * 1024;
@@ -55,7 +60,7 @@ pub fn answer(request: &Request<Body>, path: &str, environment: &Environment<'_>
                 Settings::read(environment.variables).map_err(|error| Fault::server_error(error.to_string()))?;
             let document: Document = read(body)?;
             let state = document.into_state(&settings.delays, environment.now)?;
-            let counts = json!({ "volumes": state.volumes.len(), "snapshots": state.snapshots.len() });
+            let counts = object([("volumes", state.volumes.len().into()), ("snapshots", state.snapshots.len().into())]);
             operator::replace(store, state)?;
             Reply::json(StatusCode::OK, &counts)
         }
@@ -70,17 +75,109 @@ pub fn answer(request: &Request<Body>, path: &str, environment: &Environment<'_>
                 None => Moment::scheduled(environment.now),
             };
             let report = tick::run(&store, moment)?;
-            let document = json!({
-                "now": moment.now,
-                "removed": report.removed,
-                "settled": report.settled,
-                "repaired": report.repaired,
-                "more": report.more,
-            });
-            Reply::json(StatusCode::OK, &document)
+            Reply::json(
+                StatusCode::OK,
+                &object([
+                    ("now", shown(&moment.now)),
+                    ("removed", report.removed.into()),
+                    ("settled", report.settled.into()),
+                    ("repaired", report.repaired.into()),
+                    ("more", report.more.into()),
+                ]),
+            )
+        }
+        "repair" if method == Method::POST => {
+            let repair = store.repair(environment.now)?;
+            Reply::json(
+                StatusCode::OK,
+                &object([
+                    ("projects", repair.projects.into()),
+                    ("rows", repair.rows.into()),
+                    ("entries_without_row", repair.entries_without_row.into()),
+                    ("rows_without_entry", repair.rows_without_entry.into()),
+                    ("counters", repair.counters.into()),
+                    ("rows_without_agenda", repair.rows_without_agenda.into()),
+                    ("pages_deleted", repair.pages_deleted.into()),
+                    ("pages_suspected", repair.pages_suspected.into()),
+                ]),
+            )
+        }
+        route if method == Method::GET && route.starts_with(EXPLAIN) => {
+            let id = &route[EXPLAIN.len()..];
+            let not_found = || Fault::new(StatusCode::NOT_FOUND, format!("Snapshot {id} could not be found."));
+            let explanation = match id.parse() {
+                Ok(id) => operator::explain(store, id, environment.now)?,
+                Err(_) => None,
+            };
+            Reply::json(StatusCode::OK, &explained(&explanation.ok_or_else(not_found)?))
         }
         _ => Err(Fault::not_found()),
     }
+}
+
+/// A JSON object.
+fn object<const FIELDS: usize>(fields: [(&str, Value); FIELDS]) -> Value {
+    let mut object = Map::new();
+    object.extend(fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    Value::Object(object)
+}
+
+/// A JSON text of what is shown so.
+fn shown(value: &dyn fmt::Display) -> Value {
+    Value::String(value.to_string())
+}
+
+/// An explanation as a document: what is, why, and what comes next.
+fn explained(explanation: &Explanation) -> Value {
+    let Explanation { stored, seen, is_listed, on_agenda } = explanation;
+    let now = seen.as_ref().unwrap_or(stored);
+    let next = now.pending.filter(|pending| pending.completion != Completion::None).map(|pending| {
+        let becomes = if pending.completion == Completion::Remove { "gone" } else { "available" };
+        let by = match pending.schedule {
+            Schedule::Clock => "the clock",
+            Schedule::NextTick => "the next run of the schedule",
+            Schedule::Told => {
+                "a report of the storage agent, or an operator's tick that names this time or a later one"
+            }
+        };
+        object([("at", shown(&pending.due)), ("becomes", becomes.into()), ("by", by.into())])
+    });
+    let bound = now.pending.map(|pending| {
+        let becomes = if pending.retries > 0 { "begun again" } else { now.status.given_up().as_str() };
+        object([("at", shown(&pending.gives_up)), ("becomes", becomes.into()), ("retries", pending.retries.into())])
+    });
+    let why = match (seen, now.pending, now.history.last().map(|past| past.cause)) {
+        (None, ..) => "Its removal was due; the next run of the schedule deletes its row.",
+        (_, Some(pending), _) if pending.completion == Completion::None => {
+            "An administrator set this status and no work is under way, so only the bound ends it."
+        }
+        (_, Some(_), Some(Cause::BegunAgain)) => "Nobody ended the work within its time bound, so it began anew.",
+        (_, Some(_), _) => "Work is under way; see next for what ends it, and bound for when it is given up.",
+        (_, None, None) => "It has this status since it came.",
+        (_, None, Some(Cause::GivenUp)) => "Nobody ended the work within its time bound, so it was given up.",
+        (_, None, Some(Cause::Completed)) => "The work that was under way ended well.",
+        (_, None, Some(Cause::Report)) => "A storage agent reported this status.",
+        (_, None, Some(Cause::Reset)) => "An administrator set this status.",
+        (_, None, Some(_)) => "The last change of its history set this status.",
+    };
+    let history = now
+        .history
+        .iter()
+        .map(|past| object([("at", shown(&past.at)), ("status", shown(&past.status)), ("cause", shown(&past.cause))]));
+    object([
+        ("id", shown(&now.id)),
+        ("project_id", shown(&now.project_id)),
+        ("volume_id", shown(&now.volume_id)),
+        ("created_at", shown(&now.created_at)),
+        ("status", seen.as_ref().map_or(Value::Null, |seen| shown(&seen.status))),
+        ("stored_status", shown(&stored.status)),
+        ("why", why.into()),
+        ("next", next.unwrap_or_default()),
+        ("bound", bound.unwrap_or_default()),
+        ("listed", (*is_listed).into()),
+        ("on_agenda", on_agenda.as_ref().map_or(Value::Null, |due| shown(due))),
+        ("history", history.collect()),
+    ])
 }
 
 /// Whether a request may use the operator's routes.
@@ -162,8 +259,10 @@ struct Document {
     /// Counters of the default project, as vectors set them; written back as `quota_usage`.
     #[serde(skip_serializing)]
     quota_usage_in_use: Amounts,
-    quota_usage: BTreeMap<ProjectId, BTreeMap<String, Object<Usage>>>,
-    project_quotas: BTreeMap<ProjectId, Amounts>,
+    /// By project, the counters that are open: `{"in_use": 1, "reserved": 0}` each.
+    quota_usage: Map<String, Value>,
+    /// By project, the limits of its own.
+    project_quotas: Map<String, Value>,
 }
 
 #[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
@@ -173,15 +272,6 @@ struct Config {
     no_snapshot_gb_quota: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     osapi_max_limit: Option<u32>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Usage {
-    in_use: i64,
-    /// Always zero: here a reservation and its commit are one.
-    #[serde(default)]
-    reserved: i64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -227,6 +317,8 @@ struct PendingDocument {
     schedule: Schedule,
     due: Timestamp,
     gives_up: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retries: Option<NonZeroU8>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -281,6 +373,9 @@ struct SnapshotDocument {
     /// As for volumes.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pending: Option<Option<Object<PendingDocument>>>,
+    /// Changes of status: when, to what and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    history: Vec<(Timestamp, SnapshotStatus, Cause)>,
 }
 
 /// Tells a field that is null from one that is not there.
@@ -354,21 +449,22 @@ impl Default for SnapshotDocument {
             consumes_quota: true,
             deleted: false,
             pending: None,
+            history: Vec::new(),
         }
     }
 }
 
 impl From<Pending> for PendingDocument {
     fn from(pending: Pending) -> Self {
-        let Pending { completion, schedule, due, gives_up } = pending;
-        Self { completion, schedule, due, gives_up }
+        let Pending { completion, schedule, due, gives_up, retries } = pending;
+        Self { completion, schedule, due, gives_up, retries: NonZeroU8::new(retries) }
     }
 }
 
 impl From<PendingDocument> for Pending {
     fn from(document: PendingDocument) -> Self {
-        let PendingDocument { completion, schedule, due, gives_up } = document;
-        Self { completion, schedule, due, gives_up }
+        let PendingDocument { completion, schedule, due, gives_up, retries } = document;
+        Self { completion, schedule, due, gives_up, retries: retries.map_or(0, NonZeroU8::get) }
     }
 }
 
@@ -383,6 +479,40 @@ fn work(
         Some(written) => written.map(|Object(pending)| pending.into()),
         None => completion.map(|completion| delays.begin(completion, now)),
     }
+}
+
+/// The settings of a project that a field of the document names.
+fn settings_of<'a>(state: &'a mut State, field: &str, project: &str) -> Result<&'a mut ProjectSettings, Fault> {
+    let project: ProjectId = project.parse().map_err(|error| unusable(field, project, &error))?;
+    Ok(state.settings_of(project))
+}
+
+/// Numbers by resource, each read by `number`.
+fn amounts(
+    field: &str,
+    project: &str,
+    value: &Value,
+    number: &dyn Fn(&Value) -> Option<i64>,
+) -> Result<Amounts, Fault> {
+    let mut amounts = Amounts::new();
+    let resources = value.as_object().ok_or_else(|| unusable(field, project, &"is no object"))?;
+    for (resource, value) in resources {
+        let number = number(value).ok_or_else(|| unusable(field, project, &format!("{resource} cannot be {value}")))?;
+        amounts.insert(resource.clone(), number);
+    }
+    Ok(amounts)
+}
+
+/// What an open counter says. `reserved` is always zero: here a reservation and its commit are one.
+fn counter(value: &Value) -> Option<i64> {
+    let counter = value.as_object()?;
+    let is_known =
+        counter.iter().all(|(name, value)| ["in_use", "reserved"].contains(&name.as_str()) && value.is_i64());
+    counter.get("in_use").filter(|_| is_known)?.as_i64()
+}
+
+fn unusable(field: &str, project: &str, reason: &dyn fmt::Display) -> Fault {
+    Fault::bad_request(format!("The document cannot be used: {field} of {project}: {reason}"))
 }
 
 /// Refuses two rows of a kind with the same id.
@@ -445,20 +575,25 @@ impl Document {
                 group_snapshot_id: snapshot.group_snapshot_id,
                 consumes_quota: snapshot.consumes_quota,
                 pending,
+                history: {
+                    let past = snapshot.history.into_iter();
+                    past.map(|(at, status, cause)| Transition { at, status, cause }).collect()
+                },
             });
         }
         refuse_repeated("volume", state.volumes.iter().map(|volume| volume.id.as_uuid()).collect())?;
         refuse_repeated("snapshot", state.snapshots.iter().map(|snapshot| snapshot.id.as_uuid()).collect())?;
-        for (project_id, quotas) in self.project_quotas {
-            state.projects.entry(project_id).or_default().quotas = quotas;
+        for (project, quotas) in &self.project_quotas {
+            let limits = amounts("project_quotas", project, quotas, &Value::as_i64)?;
+            settings_of(&mut state, "project_quotas", project)?.quotas = limits;
         }
-        for (project_id, usage) in self.quota_usage {
-            let usage = usage.into_iter().map(|(resource, Object(usage))| (resource, usage.in_use));
-            state.projects.entry(project_id).or_default().usage.extend(usage);
+        for (project, usage) in &self.quota_usage {
+            let counters = amounts("quota_usage", project, usage, &counter)?;
+            settings_of(&mut state, "quota_usage", project)?.usage = counters;
         }
         if !self.quota_usage_in_use.is_empty() {
-            let ProjectSettings { usage, .. } = state.projects.entry(defaults::project()).or_default();
-            usage.extend(self.quota_usage_in_use);
+            let project = defaults::project().to_string();
+            settings_of(&mut state, "quota_usage_in_use", &project)?.usage.extend(self.quota_usage_in_use);
         }
         state.deployment = Deployment {
             quotas: self.quotas,
@@ -488,18 +623,19 @@ impl From<GroupSnapshotDocument> for GroupSnapshot {
 impl From<&State> for Document {
     fn from(state: &State) -> Self {
         let deployment = state.deployment.clone();
-        let mut quota_usage = BTreeMap::new();
-        let mut project_quotas = BTreeMap::new();
-        for (project_id, settings) in &state.projects {
-            if !settings.usage.is_empty() {
-                let mut usage = BTreeMap::new();
-                for (resource, in_use) in &settings.usage {
-                    usage.insert(resource.clone(), Object(Usage { in_use: *in_use, reserved: 0 }));
+        let mut quota_usage = Map::new();
+        let mut project_quotas = Map::new();
+        for (project, settings) in &state.projects {
+            let counters = settings.usage.iter().map(|(resource, in_use)| {
+                (resource.clone(), object([("in_use", (*in_use).into()), ("reserved", 0.into())]))
+            });
+            let limits = settings.quotas.iter().map(|(resource, limit)| (resource.clone(), Value::from(*limit)));
+            for (map, of_project) in
+                [(&mut quota_usage, counters.collect::<Map<_, _>>()), (&mut project_quotas, limits.collect())]
+            {
+                if !of_project.is_empty() {
+                    map.insert(project.to_string(), Value::Object(of_project));
                 }
-                quota_usage.insert(project_id.clone(), usage);
-            }
-            if !settings.quotas.is_empty() {
-                project_quotas.insert(project_id.clone(), settings.quotas.clone());
             }
         }
         let services = deployment.services.into_iter().map(|service| {
@@ -576,6 +712,7 @@ impl From<&Snapshot> for SnapshotDocument {
             consumes_quota: snapshot.consumes_quota,
             deleted: false,
             pending: Some(snapshot.pending.map(|pending| Object(pending.into()))),
+            history: snapshot.history.iter().map(|past| (past.at, past.status, past.cause)).collect(),
         }
     }
 }

@@ -118,8 +118,8 @@ fn check_object<'a>(
     }
     if !schema.others_allowed {
         let known = |key: &&String| schema.properties.iter().any(|(name, _)| name == *key);
-        let mut unknown: Vec<&String> = object.keys().filter(|key| !known(key)).collect();
-        unknown.sort();
+        // Sorted, as a map of JSON is.
+        let unknown: Vec<&String> = object.keys().filter(|key| !known(key)).collect();
         if !unknown.is_empty() {
             let verb = if unknown.len() == 1 { "was" } else { "were" };
             let names: Vec<String> = unknown.into_iter().map(|name| super::python_text::quoted(name)).collect();

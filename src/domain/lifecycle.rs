@@ -58,6 +58,8 @@ pub struct Pending {
     pub due: Timestamp,
     /// When we stop waiting: no resource stays in a transient state past this.
     pub gives_up: Timestamp,
+    /// How often the work begins anew then, and is waited for as long as before.
+    pub retries: u8,
 }
 
 /// How [`Pending`] work has ended.
@@ -65,6 +67,8 @@ pub struct Pending {
 pub enum Ending {
     /// It ended well at this time.
     Completed(Completion, Timestamp),
+    /// Nobody reported in time; the work begins anew.
+    BegunAgain(Pending),
     /// Nobody reported in time; given up at this time.
     GivenUp(Timestamp),
 }
@@ -107,10 +111,14 @@ impl Pending {
         if completes && (self.due <= self.gives_up || now < self.gives_up) {
             let at = if self.schedule == Schedule::NextTick { now } else { self.due };
             Some(Ending::Completed(self.completion, at))
-        } else if self.gives_up <= now {
-            Some(Ending::GivenUp(self.gives_up))
-        } else {
+        } else if now < self.gives_up {
             None
+        } else if let Some(retries) = self.retries.checked_sub(1) {
+            let patience = self.gives_up.microseconds().saturating_sub(self.due.microseconds());
+            let gives_up = Timestamp::from_microseconds(self.gives_up.microseconds().saturating_add(patience.max(0)));
+            Some(Ending::BegunAgain(Self { due: self.gives_up, gives_up, retries, ..*self }))
+        } else {
+            Some(Ending::GivenUp(self.gives_up))
         }
     }
 }
@@ -126,6 +134,8 @@ pub struct Delays {
     pub delete_seconds: f64,
     /// Seconds after which a transient state is given up.
     pub give_up_seconds: f64,
+    /// How often work that is given up begins anew before that.
+    pub retries: u8,
 }
 
 impl Delays {
@@ -144,6 +154,8 @@ impl Delays {
             due: now.plus_seconds(delay),
             // A delay longer than the bound is the operator's wish, so the bound starts when the work is due.
             gives_up: now.plus_seconds(delay).plus_seconds(self.give_up_seconds),
+            // What nobody works at is not begun anew.
+            retries: if completion == Completion::None { 0 } else { self.retries },
         }
     }
 }
@@ -165,7 +177,7 @@ mod tests {
     const START: Timestamp = Timestamp::from_seconds(1_000);
 
     fn begun(progression: Progression) -> Pending {
-        Delays { progression, create_seconds: 2.0, delete_seconds: 1.0, give_up_seconds: 60.0 }
+        Delays { progression, create_seconds: 2.0, delete_seconds: 1.0, give_up_seconds: 60.0, retries: 0 }
             .begin(Completion::Create, START)
     }
 
@@ -189,6 +201,20 @@ mod tests {
         for (progression, now, occasion, expected) in cases {
             assert_eq!(begun(progression).ending(now, occasion), expected, "{progression:?} {now} {occasion:?}");
         }
+    }
+
+    #[test]
+    fn work_that_may_begin_anew_is_given_up_later() {
+        let mut pending = Pending { retries: 2, ..begun(Progression::Manual) };
+        let never = Timestamp::from_seconds(1_000_000);
+        let mut bounds = Vec::new();
+        while let Some(Ending::BegunAgain(again)) = pending.ending(never, Occasion::Reading) {
+            bounds.push(again.gives_up);
+            pending = again;
+        }
+        assert_eq!(bounds, [122.0, 182.0].map(|seconds| START.plus_seconds(seconds)));
+        assert_eq!(pending.ending(never, Occasion::Reading), Some(Ending::GivenUp(START.plus_seconds(182.0))));
+        assert_eq!(pending.ending(START.plus_seconds(181.0), Occasion::Reading), None);
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl SnapshotStatus {
     /// What a snapshot becomes when nobody has ended this transient status within its time bound. Cinder leaves it
     /// for an administrator; we settle it, as a restarting Cinder service would (vectors `life-restart-*`,
     /// `life-backup-restart`).
-    const fn given_up(self) -> Self {
+    pub const fn given_up(self) -> Self {
         match self {
             Self::Creating | Self::Updating => Self::Error,
             Self::Deleting | Self::Unmanaging => Self::ErrorDeleting,
@@ -101,7 +101,7 @@ impl fmt::Display for SnapshotStatus {
     }
 }
 
-/// A word that is no snapshot status.
+/// A word that is no snapshot status, or no cause of one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a snapshot status")]
 pub struct UnknownStatus(String);
@@ -154,6 +154,86 @@ pub struct Snapshot {
     pub consumes_quota: bool,
     /// The work under way, if any.
     pub pending: Option<Pending>,
+    /// The last changes of status, oldest first; a create that is not among them came before.
+    pub history: Vec<Transition>,
+}
+
+/// A change of status, kept so that an operator can be told why a snapshot is as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transition {
+    pub at: Timestamp,
+    /// The status since then.
+    pub status: SnapshotStatus,
+    pub cause: Cause,
+}
+
+/// What changed a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// A client deleted the snapshot.
+    Delete,
+    /// An administrator did, whatever its status.
+    ForceDelete,
+    /// An administrator let the backend forget it.
+    Unmanage,
+    /// It goes with its volume.
+    VolumeDelete,
+    /// Its volume is reverted to it.
+    Revert,
+    /// A storage agent reported.
+    Report,
+    /// An administrator set the status.
+    Reset,
+    /// The work under way ended well.
+    Completed,
+    /// Nobody ended the work within its time bound, and it began anew.
+    BegunAgain,
+    /// Nobody ended the work within its time bound.
+    GivenUp,
+}
+
+impl Cause {
+    /// Every cause with its word, which is part of the stored format.
+    const WORDS: [(Self, &'static str); 10] = [
+        (Self::Delete, "delete"),
+        (Self::ForceDelete, "os-force_delete"),
+        (Self::Unmanage, "os-unmanage"),
+        (Self::VolumeDelete, "delete of the volume"),
+        (Self::Revert, "revert"),
+        (Self::Report, "os-update_snapshot_status"),
+        (Self::Reset, "os-reset_status"),
+        (Self::Completed, "completed"),
+        (Self::BegunAgain, "begun again"),
+        (Self::GivenUp, "given up"),
+    ];
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = Self::WORDS.iter().find(|(cause, _)| cause == self).map_or("", |(_, word)| word);
+        formatter.write_str(word)
+    }
+}
+
+impl FromStr for Cause {
+    type Err = UnknownStatus;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = Self::WORDS.iter().find(|(_, word)| *word == text).map(|(cause, _)| *cause);
+        known.ok_or_else(|| UnknownStatus(text.chars().take(64).collect()))
+    }
+}
+
+impl Serialize for Cause {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cause {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        super::text::deserialize(deserializer)
+    }
 }
 
 /// Why an event is not allowed now.
@@ -168,25 +248,30 @@ pub enum Refusal {
 }
 
 impl Snapshot {
+    /// How many changes of status a row remembers.
+    const REMEMBERED: usize = 8;
+
     /// The snapshot as it is at `now`, with what is due applied; `None` once its removal is due.
     #[must_use]
     pub fn effective(mut self, now: Timestamp, occasion: Occasion) -> Option<Self> {
-        let Some(ending) = self.pending.and_then(|pending| pending.ending(now, occasion)) else {
-            return Some(self);
-        };
-        self.pending = None;
-        match ending {
-            Ending::Completed(Completion::Remove, _) => return None,
-            Ending::Completed(completion, at) => {
-                self.status = SnapshotStatus::Available;
-                if completion == Completion::Create {
-                    self.progress = Some("100%".to_owned());
+        while let Some((pending, ending)) =
+            self.pending.and_then(|pending| Some((pending, pending.ending(now, occasion)?)))
+        {
+            match ending {
+                Ending::Completed(Completion::Remove, _) => return None,
+                Ending::Completed(completion, at) => {
+                    self.enter(SnapshotStatus::Available, None, at, Cause::Completed);
+                    if completion == Completion::Create {
+                        self.progress = Some("100%".to_owned());
+                    }
                 }
-                self.updated_at = Some(at);
-            }
-            Ending::GivenUp(at) => {
-                self.status = self.status.given_up();
-                self.updated_at = Some(at);
+                Ending::BegunAgain(again) => {
+                    self.enter(self.status, Some(again), pending.gives_up, Cause::BegunAgain);
+                    if again.completion == Completion::Create {
+                        self.progress = Some("0%".to_owned());
+                    }
+                }
+                Ending::GivenUp(at) => self.enter(self.status.given_up(), None, at, Cause::GivenUp),
             }
         }
         Some(self)
@@ -214,10 +299,13 @@ impl Snapshot {
     }
 
     /// Moves to a status at `now`, with the work that starts there. Every change of a row sets `updated_at`.
-    pub fn enter(&mut self, status: SnapshotStatus, pending: Option<Pending>, now: Timestamp) {
+    pub fn enter(&mut self, status: SnapshotStatus, pending: Option<Pending>, now: Timestamp, cause: Cause) {
         self.status = status;
         self.pending = pending;
         self.updated_at = Some(now);
+        let forgotten = (self.history.len() + 1).saturating_sub(Self::REMEMBERED);
+        self.history.drain(..forgotten);
+        self.history.push(Transition { at: now, status, cause });
     }
 
     /// The statuses that a storage agent may report for this one with `os-update_snapshot_status`; `None` when it
@@ -242,7 +330,7 @@ pub(crate) mod tests {
     const START: Timestamp = Timestamp::from_seconds(0);
 
     fn delays(progression: Progression) -> Delays {
-        Delays { progression, create_seconds: 2.0, delete_seconds: 1.0, give_up_seconds: 100.0 }
+        Delays { progression, create_seconds: 2.0, delete_seconds: 1.0, give_up_seconds: 100.0, retries: 0 }
     }
 
     pub(crate) fn snapshot(status: SnapshotStatus) -> Snapshot {
@@ -263,6 +351,7 @@ pub(crate) mod tests {
             group_snapshot_id: None,
             consumes_quota: true,
             pending: None,
+            history: Vec::new(),
         }
     }
 

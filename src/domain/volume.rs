@@ -117,18 +117,19 @@ impl Volume {
     /// The volume as it is at `now`, with what is due applied; `None` once its removal is due.
     #[must_use]
     pub fn effective(mut self, now: Timestamp, occasion: Occasion) -> Option<Self> {
-        let Some(ending) = self.pending.and_then(|pending| pending.ending(now, occasion)) else {
-            return Some(self);
-        };
-        self.pending = None;
-        let (status, at) = match ending {
-            Ending::Completed(Completion::Remove, _) => return None,
-            Ending::Completed(_, at) => (VolumeStatus::AVAILABLE, at),
-            Ending::GivenUp(at) if self.status == VolumeStatus::DELETING => (VolumeStatus::ERROR_DELETING, at),
-            Ending::GivenUp(at) => (VolumeStatus::ERROR, at),
-        };
-        self.status = status;
-        self.updated_at = Some(at);
+        while let Some((pending, ending)) =
+            self.pending.and_then(|pending| Some((pending, pending.ending(now, occasion)?)))
+        {
+            match ending {
+                Ending::Completed(Completion::Remove, _) => return None,
+                Ending::Completed(_, at) => self.enter(VolumeStatus::AVAILABLE, None, at),
+                Ending::BegunAgain(again) => self.enter(self.status.clone(), Some(again), pending.gives_up),
+                Ending::GivenUp(at) if self.status == VolumeStatus::DELETING => {
+                    self.enter(VolumeStatus::ERROR_DELETING, None, at);
+                }
+                Ending::GivenUp(at) => self.enter(VolumeStatus::ERROR, None, at),
+            }
+        }
         Some(self)
     }
 

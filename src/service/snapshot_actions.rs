@@ -1,5 +1,6 @@
 //! The actions on a snapshot (`spec/lifecycle.md` section 4).
 
+use crate::domain::snapshot::Cause;
 use crate::domain::{Completion, Snapshot, SnapshotStatus};
 use crate::store::Change;
 
@@ -27,7 +28,7 @@ impl Service<'_> {
             })?;
             // A report of the same status is a sign of life: what is under way goes on.
             let pending = if status == current { snapshot.pending } else { None };
-            snapshot.enter(status, pending, self.now);
+            snapshot.enter(status, pending, self.now, Cause::Report);
             if let Some(progress) = progress {
                 snapshot.progress = Some(progress.to_owned());
             }
@@ -51,7 +52,7 @@ impl Service<'_> {
         self.caller.allow(Rule::ResetStatus, &snapshot.project_id)?;
         let pending = status.completion().map(|_| self.delays.begin(Completion::None, self.now));
         self.change_snapshot(&snapshot, |mut snapshot| {
-            snapshot.enter(status, pending, self.now);
+            snapshot.enter(status, pending, self.now, Cause::Reset);
             Ok(Change::Write(snapshot, ()))
         })
     }
@@ -66,7 +67,9 @@ impl Service<'_> {
         self.caller.allow(Rule::ForceDelete, &snapshot.project_id)?;
         self.caller.allow(Rule::DeleteSnapshot, &snapshot.project_id)?;
         self.refuse_if_frozen(&snapshot)?;
-        self.begin_removal(&snapshot, SnapshotStatus::Deleting, |snapshot| Ok(snapshot.may_be_force_deleted()?))
+        self.begin_removal(&snapshot, SnapshotStatus::Deleting, Cause::ForceDelete, |snapshot| {
+            Ok(snapshot.may_be_force_deleted()?)
+        })
     }
 
     /// An administrator lets a backend forget a snapshot and keep its data (`os-unmanage`). A frozen backend allows it.
@@ -78,6 +81,8 @@ impl Service<'_> {
         let snapshot = self.readable_snapshot(id)?;
         self.caller.allow(Rule::Unmanage, &snapshot.project_id)?;
         self.caller.allow(Rule::DeleteSnapshot, &snapshot.project_id)?;
-        self.begin_removal(&snapshot, SnapshotStatus::Unmanaging, |snapshot| Ok(snapshot.may_be_deleted()?))
+        self.begin_removal(&snapshot, SnapshotStatus::Unmanaging, Cause::Unmanage, |snapshot| {
+            Ok(snapshot.may_be_deleted()?)
+        })
     }
 }

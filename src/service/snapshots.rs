@@ -2,6 +2,7 @@
 
 use crate::domain::lifecycle::{Completion, Occasion, Schedule};
 use crate::domain::quota::{self, Counted};
+use crate::domain::snapshot::Cause;
 use crate::domain::{Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Volume, VolumeId};
 use crate::store::agenda::AgendaItem;
 use crate::store::deployment::Deployment;
@@ -118,6 +119,7 @@ impl Service<'_> {
             group_snapshot_id: None,
             consumes_quota: true,
             pending: Some(self.delays.begin(completion, self.now)),
+            history: Vec::new(),
         })
     }
 
@@ -220,7 +222,12 @@ impl Service<'_> {
         let snapshot = self.readable_snapshot(id)?;
         self.caller.allow(Rule::DeleteSnapshot, &snapshot.project_id)?;
         self.refuse_if_frozen(&snapshot)?;
-        self.begin_removal(&snapshot, SnapshotStatus::Deleting, |snapshot| Ok(snapshot.may_be_deleted()?))
+        self.begin_removal(
+            &snapshot,
+            SnapshotStatus::Deleting,
+            Cause::Delete,
+            |snapshot| Ok(snapshot.may_be_deleted()?),
+        )
     }
 
     /// Refuses what modifies a frozen backend.
@@ -248,6 +255,7 @@ impl Service<'_> {
         &self,
         snapshot: &Snapshot,
         status: SnapshotStatus,
+        cause: Cause,
         allowed: impl Fn(&Snapshot) -> Result<(), Error>,
     ) -> Result<(), Error> {
         allowed(snapshot)?;
@@ -256,7 +264,7 @@ impl Service<'_> {
         self.store.schedule(&[item])?;
         self.change_snapshot(snapshot, |mut snapshot| {
             allowed(&snapshot)?;
-            snapshot.enter(status, Some(pending), self.now);
+            snapshot.enter(status, Some(pending), self.now, cause);
             Ok(Change::Write(snapshot, ()))
         })
     }

@@ -1,5 +1,6 @@
 //! The actions on a volume that concern its snapshots (`spec/lifecycle.md` section 8).
 
+use crate::domain::snapshot::Cause;
 use crate::domain::{Completion, SnapshotStatus, VolumeStatus};
 use crate::store::Change;
 
@@ -80,7 +81,7 @@ impl Service<'_> {
                 let text = format!("Invalid snapshot: {cannot} Snapshot's status must be 'available'.");
                 return Err(Error::Conflict(text));
             }
-            snapshot.enter(SnapshotStatus::Restoring, Some(pending), self.now);
+            snapshot.enter(SnapshotStatus::Restoring, Some(pending), self.now, Cause::Revert);
             Ok(Change::Write(snapshot, ()))
         })
     }

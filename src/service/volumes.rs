@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use crate::domain::lifecycle::{Completion, Occasion, Pending, Schedule};
 use crate::domain::quota::{self, Counted, QuotaRefusal};
+use crate::domain::snapshot::Cause;
 use crate::domain::{Metadata, Snapshot, SnapshotStatus, Volume, VolumeId, VolumeStatus};
 use crate::store::agenda::{AgendaItem, Kind};
 use crate::store::deployment::Deployment;
@@ -199,7 +200,7 @@ impl Service<'_> {
             after.iter().filter(|own| !snapshots.iter().any(|seen| seen.id == own.id)).cloned().collect();
         self.announce(&late, None, pending)?;
         for snapshot in &mut after {
-            snapshot.enter(SnapshotStatus::Deleting, Some(pending), self.now);
+            snapshot.enter(SnapshotStatus::Deleting, Some(pending), self.now, Cause::VolumeDelete);
         }
         Ok(self.store.overwrite_snapshots(after)?)
     }

@@ -147,9 +147,15 @@ pub fn place_of(project: &ProjectId) -> usize {
 
 /// Items, each project's together.
 #[must_use]
-pub fn by_project(mut items: Vec<AgendaItem>) -> Vec<Vec<AgendaItem>> {
-    items.sort_unstable_by(|one, two| one.project.cmp(&two.project));
-    items.chunk_by(|one, two| one.project == two.project).map(<[AgendaItem]>::to_vec).collect()
+pub fn by_project(items: Vec<AgendaItem>) -> Vec<(ProjectId, Vec<AgendaItem>)> {
+    let mut projects: Vec<(ProjectId, Vec<AgendaItem>)> = Vec::new();
+    for item in items {
+        match projects.binary_search_by(|(project, _)| project.cmp(&item.project)) {
+            Ok(at) => projects[at].1.push(item),
+            Err(at) => projects.insert(at, (item.project.clone(), vec![item])),
+        }
+    }
+    projects
 }
 
 #[cfg(test)]

@@ -18,29 +18,9 @@ pub struct Everything {
     pub snapshots: Vec<Snapshot>,
     pub volumes: Vec<Volume>,
     pub deployment: Deployment,
-    /// The records of all projects that own a row; their listings are built from the rows.
+    /// The records of all projects that own a row, sorted by project; their listings are built from the rows.
     pub projects: Vec<ProjectRecord>,
     pub agenda: Vec<AgendaItem>,
-}
-
-impl Everything {
-    /// What each project lists, by project.
-    fn entries(&self, kind: Kind) -> Vec<(&ProjectId, Entry)> {
-        let snapshots = self.snapshots.iter().map(|snapshot| (&snapshot.project_id, entry_of_snapshot(snapshot)));
-        let volumes = self.volumes.iter().map(|volume| (&volume.project_id, entry_of_volume(volume)));
-        let mut entries: Vec<(&ProjectId, Entry)> = match kind {
-            Kind::Snapshot => snapshots.collect(),
-            Kind::Volume => volumes.collect(),
-        };
-        entries.sort_unstable_by_key(|(project, _)| *project);
-        entries
-    }
-}
-
-/// What a project has of entries that are sorted by project.
-fn of_project(entries: &[(&ProjectId, Entry)], project: &ProjectId) -> Vec<Entry> {
-    let from = entries.partition_point(|(own, _)| *own < project);
-    entries[from..].iter().take_while(|(own, _)| *own == project).map(|(_, entry)| *entry).collect()
 }
 
 impl Store<'_> {
@@ -64,15 +44,28 @@ impl Store<'_> {
         }
         entries.push((keys::DEPLOYMENT.to_owned(), encode_fresh(keys::DEPLOYMENT, &state.deployment)?));
 
-        let (snapshots, volumes) = (state.entries(Kind::Snapshot), state.entries(Kind::Volume));
         let mut records = state.projects.clone();
+        let number_of =
+            |project: &ProjectId| state.projects.binary_search_by(|record| record.project.cmp(project)).ok();
+        let mut listed: Vec<[Vec<Entry>; 2]> = vec![Default::default(); records.len()];
+        for snapshot in &state.snapshots {
+            if let Some(number) = number_of(&snapshot.project_id) {
+                listed[number][0].push(entry_of_snapshot(snapshot));
+            }
+        }
+        for volume in &state.volumes {
+            if let Some(number) = number_of(&volume.project_id) {
+                listed[number][1].push(entry_of_volume(volume));
+            }
+        }
         // Projects of before keep an empty record, since their claim counters stay too.
         let former = self.project_ids()?.into_iter().filter(|id| !state.projects.iter().any(|own| own.project == *id));
         records.extend(former.map(ProjectRecord::new));
         let mut shared: Vec<(Agenda, Directory)> = vec![Default::default(); Agenda::VALUES];
+        let mut listed = listed.into_iter();
         for mut record in records {
-            for (kind, entries_of_kind) in [(Kind::Snapshot, &snapshots), (Kind::Volume, &volumes)] {
-                let (index, changes) = Index::build(of_project(entries_of_kind, &record.project), self);
+            for (kind, own) in [Kind::Snapshot, Kind::Volume].into_iter().zip(listed.next().unwrap_or_default()) {
+                let (index, changes) = Index::build(own, self);
                 *record.index_mut(kind) = index;
                 for (id, page) in changes.written {
                     let key = keys::page(id);

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::domain::ProjectId;
 
 use super::agenda::Kind;
-use super::index::{Direction, Entry, Index, IndexReader, Page, PageId, PageSource, Position};
+use super::index::{Direction, Entry, IndexReader, Page, PageId, Position};
 use super::projects::ProjectRecord;
 use super::{Store, StoreError, keys};
 
@@ -14,25 +14,6 @@ const RESTARTS: u32 = 8;
 
 /// How many pages are asked for at once, so that what is held of them stays small.
 const PAGES_AT_ONCE: usize = 8;
-
-/// Every entry of an index, newest first.
-///
-/// # Errors
-///
-/// What reading a page gives.
-pub fn every_entry(index: &Index, source: &dyn PageSource) -> Result<Vec<Entry>, StoreError> {
-    let mut reader = IndexReader::new(index.clone(), Direction::NewestFirst, None);
-    let mut entries = Vec::with_capacity(index.len());
-    loop {
-        if reader.waits_for_page() {
-            reader.supply(source.read(&reader.wanted_pages(usize::MAX, PAGES_AT_ONCE))?);
-        } else if let Some(entry) = reader.take() {
-            entries.push(entry);
-        } else {
-            return Ok(entries);
-        }
-    }
-}
 
 /// A merge of the listings of several projects, in the order of their positions.
 #[derive(Debug)]

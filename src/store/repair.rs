@@ -12,20 +12,22 @@ use crate::domain::{ProjectId, Timestamp};
 
 use super::agenda::{self, AgendaItem, Kind};
 use super::envelope::encode_fresh;
-use super::index::{self, Entry, Index, PageChanges, PageId, PageSource};
+use super::index::{self, Direction, Entry, Index, IndexReader, PageChanges, PageId, PageSource};
 use super::key_value::StoreError;
-use super::listing::every_entry;
 use super::projects::ProjectRecord;
 use super::{Store, keys};
 
 /// How many rows are read in one call.
 const ROWS_AT_ONCE: usize = 1_000;
 
+/// How many pages are read in one call.
+const PAGES_AT_ONCE: usize = 8;
+
 /// How old a suspicion must be, in seconds, before what it is about is deleted: longer than any request takes.
 const SUSPECTED_SECONDS: f64 = 600.0;
 
 /// What was wrong, and was put right.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Repair {
     /// Projects that were looked at.
     pub projects: usize,
@@ -91,10 +93,9 @@ impl Store<'_> {
         }
         let mut repair = Repair::default();
         let mut without_rows = self.project_ids()?;
-        for of_project in agenda::by_project(rows) {
-            let Some(AgendaItem { project, .. }) = of_project.first() else { continue };
-            without_rows.retain(|other| other != project);
-            repair.add(&self.repair_listings(project, &of_project)?);
+        for (project, of_project) in agenda::by_project(rows) {
+            without_rows.retain(|other| *other != project);
+            repair.add(&self.repair_listings(&project, &of_project)?);
         }
         for project in without_rows {
             repair.add(&self.repair_project(&project)?);
@@ -121,7 +122,7 @@ impl Store<'_> {
             let mut totals = Amounts::new();
             unscheduled.clear();
             for kind in [Kind::Snapshot, Kind::Volume] {
-                let listed = every_entry(record.index(kind), writes.source)?;
+                let listed = self.every_entry(record.index(kind))?;
                 let of_kind = known.iter().filter(|item| item.kind == kind).map(|item| item.id);
                 let mut ids: Vec<Uuid> = listed.iter().map(|entry| entry.position.id).chain(of_kind).collect();
                 ids.sort_unstable();
@@ -132,7 +133,8 @@ impl Store<'_> {
                 let entries = rows.iter().filter(|row| index::search(&listed, row.item.position()).is_ok()).count();
                 repair.entries_without_row += listed.len() - entries;
                 repair.rows_without_entry += rows.len() - entries;
-                if entries != listed.len() || entries != rows.len() {
+                let is_whole = record.index(kind).len() == listed.len();
+                if !is_whole || entries != listed.len() || entries != rows.len() {
                     rebuild(record, kind, &rows, &mut writes.pages, writes.source);
                 }
                 for row in rows {
@@ -154,6 +156,24 @@ impl Store<'_> {
             self.schedule(&unscheduled)?;
         }
         Ok(repair)
+    }
+
+    /// Every entry of an index, newest first. A page that is gone has none: where it was replaced meanwhile, so was the
+    /// record, which is then not ours to change.
+    fn every_entry(&self, index: &Index) -> Result<Vec<Entry>, StoreError> {
+        let mut reader = IndexReader::new(index.clone(), Direction::NewestFirst, None);
+        let mut entries = Vec::with_capacity(index.len());
+        loop {
+            if reader.waits_for_page() {
+                let keys: Vec<String> =
+                    reader.wanted_pages(usize::MAX, PAGES_AT_ONCE).into_iter().map(keys::page).collect();
+                reader.supply(self.read_many(&keys)?.into_iter().map(Option::unwrap_or_default).collect());
+            } else if let Some(entry) = reader.take() {
+                entries.push(entry);
+            } else {
+                return Ok(entries);
+            }
+        }
     }
 
     /// What is to be known of rows; those that are gone are left out.
@@ -182,8 +202,7 @@ impl Store<'_> {
         for record in self.projects(&self.project_ids()?)? {
             named.extend(record.snapshots.pages().chain(record.volumes.pages()).chain(record.retired.iter().copied()));
         }
-        named.sort_unstable();
-        let is_named = |page: &str| PageId::parse(page).is_none_or(|page| named.binary_search(&page).is_ok());
+        let is_named = |page: &str| PageId::parse(page).is_none_or(|page| named.contains(&page));
         let earlier = self.read::<Suspects>(keys::SUSPECTS)?.unwrap_or_default();
         let mut suspects = Suspects::default();
         let mut delete: Vec<String> = Vec::new();

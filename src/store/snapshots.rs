@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::snapshot::{Cause, Transition};
 use crate::domain::{
     GroupSnapshotId, Metadata, Pending, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, VolumeId,
 };
@@ -38,6 +39,9 @@ pub struct SnapshotRow {
     uncounted: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pending: Option<PendingRow>,
+    /// Changes of status: when, to what and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    history: Vec<(i64, SnapshotStatus, Cause)>,
 }
 
 /// Work under way, as it is written; shared by snapshots and volumes.
@@ -47,6 +51,13 @@ pub struct PendingRow {
     schedule: crate::domain::Schedule,
     due: i64,
     gives_up: i64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    retries: u8,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u8) -> bool {
+    *number == 0
 }
 
 super::envelope::stored_as_json!(SnapshotRow);
@@ -58,6 +69,7 @@ impl From<Pending> for PendingRow {
             schedule: pending.schedule,
             due: pending.due.microseconds(),
             gives_up: pending.gives_up.microseconds(),
+            retries: pending.retries,
         }
     }
 }
@@ -69,6 +81,7 @@ impl From<PendingRow> for Pending {
             schedule: row.schedule,
             due: Timestamp::from_microseconds(row.due),
             gives_up: Timestamp::from_microseconds(row.gives_up),
+            retries: row.retries,
         }
     }
 }
@@ -92,6 +105,7 @@ impl From<Snapshot> for SnapshotRow {
             group: snapshot.group_snapshot_id,
             uncounted: !snapshot.consumes_quota,
             pending: snapshot.pending.map(Into::into),
+            history: snapshot.history.iter().map(|past| (past.at.microseconds(), past.status, past.cause)).collect(),
         }
     }
 }
@@ -115,6 +129,11 @@ impl From<SnapshotRow> for Snapshot {
             group_snapshot_id: row.group,
             consumes_quota: !row.uncounted,
             pending: row.pending.map(Into::into),
+            history: {
+                let past = row.history.into_iter();
+                past.map(|(at, status, cause)| Transition { at: Timestamp::from_microseconds(at), status, cause })
+                    .collect()
+            },
         }
     }
 }

@@ -36,6 +36,7 @@ impl Default for TestVariables {
             ("create_seconds", "2"),
             ("delete_seconds", "1"),
             ("give_up_seconds", "3600"),
+            ("give_up", "error"),
             ("quota_snapshots", "10"),
             ("quota_gigabytes", "1000"),
             ("max_limit", "1000"),
