@@ -16,12 +16,12 @@ LARGEST_COMPONENT := 1048576
 LOCKED := $(if $(CI),--locked)
 
 .DEFAULT_GOAL := help
-.PHONY: help build up test openapi demo check tools clean toolchain component embedded-host
+.PHONY: help build up test openapi demo bench-scale check tools clean toolchain component embedded-host
 
 help: ## List the targets
 	@echo 'make <target>:'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
-		while IFS='|' read -r target text; do printf '%-8s %s\n' "$$target" "$$text"; done
+		while IFS='|' read -r target text; do printf '%-11s %s\n' "$$target" "$$text"; done
 	@echo
 	@echo 'LISTEN=$(LISTEN) and STATE_DIR=$(STATE_DIR) are for up; HOST=spin runs it on Spin.'
 
@@ -48,6 +48,9 @@ openapi: component ## Check docs/openapi.yaml against the running component; nee
 
 demo: component embedded-host ## Walk one snapshot through its life with plain HTTP calls
 	@docs/demo.sh $(HOST_PROGRAM)
+
+bench-scale: component ## Measure pages of lists as a project grows to 100,000 snapshots, and after mass deletion
+	@cargo bench $(LOCKED) --profile host --bench scale
 
 check: toolchain ## Check format, lints, docs and licences
 	cargo fmt --all --check

@@ -1,0 +1,165 @@
+//! `make bench-scale`: what a page of a list costs as a project grows, and after 99 of 100 of its snapshots were deleted.
+//!
+//! The component runs on the embedded host, in process, on a SQLite file. Each size is measured in turn, in the same
+//! run, so what counts is the ratio to the smallest; the store calls do not depend on the machine at all.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use http::Request;
+use serde_json::{Value, json};
+use volume_snapshots_host::{App, Application, Clock, Faults, MemoryStore, Options, Output, SqliteStore, Store};
+
+const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
+/// One snapshot of so many stays.
+const KEPT: usize = 100;
+const PAGES: usize = 300;
+const TOKEN: &str = "bench";
+const VOLUME: &str = "aaaaaaaa-0000-4000-8000-000000000001";
+/// When the clock begins, in seconds since the epoch.
+const START: u64 = 1_790_000_000;
+
+fn snapshot_id(number: usize) -> String {
+    format!("bbbbbbbb-0000-4000-8000-{number:012}")
+}
+
+struct Service {
+    app: App,
+    store: Faults,
+    clock: Clock,
+}
+
+impl Service {
+    fn on(application: &Application, store: Arc<dyn Store>) -> Result<Self> {
+        let (store, clock) = (Faults::new(store), Clock::manual_at_seconds(START));
+        let options = Options {
+            store: Arc::new(store.clone()),
+            clock: clock.clone(),
+            output: Output::captured(),
+            ..Options::default()
+        };
+        let options = options.variable("ops_token", TOKEN).variable("quota_snapshots", "-1");
+        Ok(Self { app: application.instance_with(options.variable("quota_gigabytes", "-1"))?, store, clock })
+    }
+
+    async fn call(&self, method: &str, path: &str, body: String) -> Result<Bytes> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("x-auth-token", "bench:a1")
+            .header("openstack-api-version", "volume 3.71")
+            .header("x-ops-token", TOKEN)
+            .body(Bytes::from(body))?;
+        let answer = self.app.handle(request).await?;
+        ensure!(answer.status().is_success(), "{method} {path}: {}", answer.status());
+        Ok(answer.into_body())
+    }
+
+    async fn tick(&self) -> Result<()> {
+        self.app.tick(self.clock.now_in_seconds()).await
+    }
+
+    /// Deletes all but every hundredth snapshot, as clients do, with the schedule running meanwhile.
+    async fn delete_most(&self, snapshots: usize) -> Result<()> {
+        for (count, number) in (0..snapshots).filter(|number| number % KEPT != 0).enumerate() {
+            self.call("DELETE", &format!("/v3/a1/snapshots/{}", snapshot_id(number)), String::new()).await?;
+            if count % 200 == 199 {
+                self.clock.advance(Duration::from_secs(2));
+                self.tick().await?;
+            }
+        }
+        for _ in 0..40 {
+            self.clock.advance(Duration::from_secs(2));
+            self.tick().await?;
+        }
+        Ok(())
+    }
+}
+
+/// What a page costs: the median of its time, and the calls of the store.
+#[derive(Clone, Copy)]
+struct Cost {
+    microseconds: f64,
+    calls: usize,
+    rows: usize,
+}
+
+async fn measure(service: &Service, path: &str) -> Result<Cost> {
+    let mut times = Vec::with_capacity(PAGES);
+    let mut rows = 0;
+    for _ in 0..PAGES {
+        let start = Instant::now();
+        let body = service.call("GET", path, String::new()).await?;
+        times.push(start.elapsed().as_secs_f64() * 1e6);
+        if rows == 0 {
+            let page: Value = serde_json::from_slice(&body)?;
+            rows = page["snapshots"].as_array().context("a list")?.len();
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    service.store.reset();
+    service.call("GET", path, String::new()).await?;
+    Ok(Cost { microseconds: times[times.len() / 2], calls: service.store.calls().len(), rows })
+}
+
+/// The pages that are measured: how a row of the table names them, and their queries.
+const QUERIES: [(&str, &str); 3] = [
+    ("page of 10", "?limit=10"),
+    ("page of 10 with count", "?limit=10&with_count=true"),
+    ("page of 100", "?limit=100"),
+];
+
+async fn run() -> Result<()> {
+    let application = Application::load("spin.toml")?;
+    let directory = std::env::temp_dir().join(format!("volume-snapshots-scale-{}", std::process::id()));
+    std::fs::create_dir_all(&directory)?;
+    println!("| Snapshots | | {} |", QUERIES.map(|(name, _)| format!("{name}: time, ratio, store calls")).join(" | "));
+    println!("| ---: | --- |{}", " --- |".repeat(QUERIES.len()));
+    let mut base: [Option<Cost>; QUERIES.len()] = [None; QUERIES.len()];
+    for size in SIZES {
+        let memory = Arc::new(MemoryStore::new());
+        let service = Service::on(&application, memory.clone())?;
+        let rows: Vec<Value> = (0..size)
+            .map(|number| {
+                let (minute, second) = (number / 60, number % 60);
+                let (day, hour, minute) = (1 + minute / 1_440, minute / 60 % 24, minute % 60);
+                let created_at =
+                    format!("2026-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}", 1 + day / 29, 1 + day % 28);
+                json!({ "id": snapshot_id(number), "project_id": "a1", "created_at": created_at })
+            })
+            .collect();
+        let state = json!({ "volumes": [{ "id": VOLUME, "project_id": "a1" }], "snapshots": rows });
+        service.call("PUT", "/_ops/state", state.to_string()).await?;
+        for phase in ["as made", "99 % deleted"] {
+            if phase != "as made" {
+                service.delete_most(size).await?;
+            }
+            let file = directory.join(format!("{size}-{}.db", phase.len()));
+            let sqlite = SqliteStore::open(&file)?;
+            let stored: Vec<(String, Vec<u8>)> = memory.rows("default").into_iter().collect();
+            sqlite.set_many("default", &stored).map_err(anyhow::Error::from)?;
+            let measured = Service::on(&application, Arc::new(sqlite))?;
+            measured.clock.advance(Duration::from_secs(100_000));
+            let mut cells = Vec::new();
+            for (number, (_, query)) in QUERIES.iter().enumerate() {
+                let path = format!("/v3/a1/snapshots/detail{query}");
+                let cost = measure(&measured, &path).await?;
+                let base = *base[number].get_or_insert(cost);
+                cells.push(if cost.rows == base.rows {
+                    format!("{:.0} µs, {:.2}, {}", cost.microseconds, cost.microseconds / base.microseconds, cost.calls)
+                } else {
+                    format!("{} rows only", cost.rows)
+                });
+            }
+            println!("| {size} | {phase} | {} |", cells.join(" | "));
+        }
+    }
+    std::fs::remove_dir_all(&directory)?;
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    tokio::runtime::Runtime::new()?.block_on(run())
+}
