@@ -5,6 +5,7 @@
 pub mod calls;
 pub mod component;
 pub mod native;
+pub mod redis_server;
 
 use http::{Request, Response};
 use serde_json::Value;
