@@ -72,8 +72,11 @@ fn a_redis_store_in_memory_has_the_flaws_of_spins() {
     }
 }
 
+/// A name, and what holds on an empty store.
+type Case = (&'static str, fn(&RedisStore));
+
 /// The truth table of Redis.
-const REDIS: [(&str, fn(&RedisStore)); 10] = [
+const REDIS: [Case; 10] = [
     ("values are written, read and removed", |store| {
         assert_eq!((store.get("default", "a"), store.exists("default", "a")), (Ok(None), Ok(false)));
         store.set("default", "a", b"").unwrap();

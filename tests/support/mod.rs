@@ -4,6 +4,7 @@
 
 pub mod calls;
 pub mod component;
+pub mod host_process;
 pub mod native;
 pub mod redis_server;
 
