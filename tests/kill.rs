@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::Service;
-use support::calls::{Answer, Calls, id_of, text_of};
-use support::host_process::{BOUND, HostProcess, StateDirectory};
+use support::calls::{Answer, BOUND, Calls, id_of, text_of};
+use support::host_process::{HostProcess, StateDirectory};
 
 const ROUNDS: usize = 20;
 const WRITERS: usize = 8;

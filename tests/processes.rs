@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use support::Service;
-use support::calls::{Calls, id_of, text_of};
-use support::host_process::{HostProcess, StateDirectory, insist, wait_until};
+use support::calls::{Calls, id_of, insist, text_of, wait_until};
+use support::host_process::{HostProcess, StateDirectory};
 
 const PROCESSES: usize = 2;
 const WRITERS: usize = 16 * PROCESSES;

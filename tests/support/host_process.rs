@@ -6,18 +6,14 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError, mpsc};
-use std::time::{Duration, Instant};
 
 use http::{Request, Response};
 use serde_json::Value;
 use ureq::Agent;
 
-use super::calls::{Answer, request};
+use super::calls::{Answer, BOUND, request};
 use super::component::MANIFEST;
 use super::{OPS_TOKEN, Service};
-
-/// How long one answer may take, and how long a client goes on with what it was told to try again.
-pub const BOUND: Duration = Duration::from_mins(1);
 
 /// A directory for the data of a test. It goes with the test, unless the test fails: the logs of the hosts are there too.
 #[derive(Debug)]
@@ -125,39 +121,4 @@ fn program() -> PathBuf {
     let program = directory.join(format!("volume-snapshots-host{}", std::env::consts::EXE_SUFFIX));
     assert!(program.exists(), "{} is missing; `cargo build --workspace` builds it", program.display());
     program
-}
-
-/// Makes a call again for as long as the answer is a 503, after the pause that it asks for; the last answer, and whether
-/// there was a 503 before it.
-///
-/// # Panics
-///
-/// When there is no other answer in [`BOUND`].
-pub fn insist(call: impl Fn() -> Answer) -> (Answer, bool) {
-    let start = Instant::now();
-    let mut was_busy = false;
-    loop {
-        let answer = call();
-        if answer.status != 503 {
-            return (answer, was_busy);
-        }
-        assert!(start.elapsed() < BOUND, "still {answer:?}");
-        was_busy = true;
-        let seconds =
-            answer.header("retry-after").parse().unwrap_or_else(|_| panic!("no time to come back: {answer:?}"));
-        std::thread::sleep(Duration::from_secs(seconds));
-    }
-}
-
-/// Looks again and again until it is so.
-///
-/// # Panics
-///
-/// When it never is so in [`BOUND`].
-pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < BOUND, "{what} has not come about");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
