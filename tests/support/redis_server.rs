@@ -35,7 +35,11 @@ impl RedisServer {
             let process = match started {
                 Ok(process) => process,
                 Err(error) => {
-                    eprintln!("SKIPPED: nothing was tested on a Redis server, since redis-server cannot run: {error}");
+                    // Past what the test harness keeps back of a test that passes.
+                    let _ = writeln!(
+                        std::io::stderr(),
+                        "SKIPPED: nothing was tested on a Redis server, since redis-server cannot run: {error}"
+                    );
                     return None;
                 }
             };
