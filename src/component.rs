@@ -3,7 +3,7 @@
 //!
 //! It must not know the API: what a path, a body or a status means is none of its business.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
@@ -176,6 +176,8 @@ impl Variables for SpinVariables {
 #[derive(Default)]
 struct SpinKeyValue {
     bucket: OnceCell<store::Bucket>,
+    /// Whether reading many values has failed; a backend that has no such call is asked for it once in an invocation.
+    reads_one_by_one: Cell<bool>,
 }
 
 impl SpinKeyValue {
@@ -225,19 +227,20 @@ impl KeyValue for SpinKeyValue {
     /// Backends leave out absent keys, drop repeated ones and keep no order, and one has no such call at all
     /// (`design/spin-facts.md`), so the answer is put in order here and single reads stand in where it fails.
     fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        let one_by_one = || keys.iter().map(|key| self.get(key)).collect();
-        if keys.len() < 2 {
-            return one_by_one();
+        if keys.len() > 1 && !self.reads_one_by_one.get() {
+            if let Ok(found) = self.retry(|bucket| batch::get_many(bucket, keys)) {
+                let mut found: Vec<(String, Vec<u8>)> =
+                    found.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+                sort_by_key(&mut found);
+                let mut take = |key: &String| {
+                    let at = found.binary_search_by(|(own, _)| own.cmp(key)).ok()?;
+                    present(Some(std::mem::take(&mut found[at].1)))
+                };
+                return Ok(keys.iter().map(&mut take).collect());
+            }
+            self.reads_one_by_one.set(true);
         }
-        let Ok(found) = self.retry(|bucket| batch::get_many(bucket, keys)) else { return one_by_one() };
-        let mut found: Vec<(String, Vec<u8>)> =
-            found.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
-        sort_by_key(&mut found);
-        let mut take = |key: &String| {
-            let at = found.binary_search_by(|(own, _)| own.cmp(key)).ok()?;
-            present(Some(std::mem::take(&mut found[at].1)))
-        };
-        Ok(keys.iter().map(&mut take).collect())
+        keys.iter().map(|key| self.get(key)).collect()
     }
 
     fn set_many(&self, entries: &[(String, Vec<u8>)]) -> Result<(), StoreError> {

@@ -19,7 +19,8 @@
 //! # }
 //! ```
 //!
-//! A test needs a multi-thread runtime, `#[tokio::test(flavor = "multi_thread")]`, wherever it uses the SQLite store.
+//! A test needs a multi-thread runtime, `#[tokio::test(flavor = "multi_thread")]`, wherever it uses the SQLite store
+//! or a Redis server.
 
 #![forbid(unsafe_code)]
 
@@ -41,6 +42,7 @@ pub use clock::Clock;
 pub use cron::Schedule;
 pub use key_value::faults::{Call, CallKind, Fault, Faults, When};
 pub use key_value::memory::MemoryStore;
+pub use key_value::redis::RedisStore;
 pub use key_value::sqlite::SqliteStore;
 pub use key_value::{Row, Store, StoreError, Swap};
 pub use manifest::Manifest;

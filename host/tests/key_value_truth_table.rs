@@ -1,10 +1,14 @@
-//! The truth table of Spin's SQLite store, flaws included, run against the store in a file and the store in memory: a
-//! guest must not be able to tell them apart.
+//! The truth tables of Spin's stores, flaws included. That of SQLite is run against the store in a file and the store in
+//! memory, that of Redis against a Redis server and the store in memory: a guest must not be able to tell them apart.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use volume_snapshots_host::{MemoryStore, SqliteStore, Store, StoreError, Swap};
+use redis_server::RedisServer;
+use volume_snapshots_host::{MemoryStore, RedisStore, SqliteStore, Store, StoreError, Swap};
+
+#[path = "../../tests/support/redis_server.rs"]
+mod redis_server;
 
 /// A directory that is gone after the test.
 struct Directory(PathBuf);
@@ -47,6 +51,126 @@ fn row(key: &str, value: &str) -> (String, Vec<u8>) {
 fn found(key: &str, value: &str) -> (String, Option<Vec<u8>>) {
     (key.to_owned(), Some(value.as_bytes().to_vec()))
 }
+
+/// One server for all cases, each with a database of its own.
+#[test]
+fn a_redis_server_answers_as_the_store_in_memory_does() {
+    let Some(server) = RedisServer::start() else { return };
+    for (database, (name, case)) in REDIS.iter().enumerate() {
+        println!("{name}");
+        case(&RedisStore::connect(&server.url(database)).unwrap());
+    }
+    let error = RedisStore::connect("redis://127.0.0.1:1/").unwrap_err();
+    assert_eq!(error.to_string(), "cannot connect to Redis at redis://127.0.0.1:1/");
+}
+
+#[test]
+fn a_redis_store_in_memory_has_the_flaws_of_spins() {
+    for (name, case) in REDIS {
+        println!("{name}");
+        case(&RedisStore::in_memory());
+    }
+}
+
+/// A name, and what holds on an empty store.
+type Case = (&'static str, fn(&RedisStore));
+
+/// The truth table of Redis.
+const REDIS: [Case; 10] = [
+    ("values are written, read and removed", |store| {
+        assert_eq!((store.get("default", "a"), store.exists("default", "a")), (Ok(None), Ok(false)));
+        store.set("default", "a", b"").unwrap();
+        assert_eq!((store.get("default", "a"), store.exists("default", "a")), (Ok(Some(Vec::new())), Ok(true)));
+        store.delete("default", "a").unwrap();
+        assert_eq!(store.get("default", "a"), Ok(None));
+        store.delete("default", "a").unwrap();
+    }),
+    ("any text is a key and any bytes are a value", |store| {
+        let all_bytes: Vec<u8> = (0..=255).collect();
+        for key in ["", " ", "a:b/c?d#e'f\"g", "näive", "a\0b", "a*b[c]"] {
+            store.set("default", key, &all_bytes).unwrap();
+            assert_eq!(store.get("default", key), Ok(Some(all_bytes.clone())), "{key:?}");
+        }
+        assert_eq!(store.get_keys("default").unwrap().len(), 6);
+    }),
+    ("labels do not keep stores apart", |store| {
+        store.set("default", "a", b"1").unwrap();
+        assert_eq!(store.get("other", "a"), Ok(Some(b"1".to_vec())));
+        assert_eq!(store.get_keys("other"), Ok(keys(&["a"])));
+        store.delete_many("other", &keys(&["a", "b"])).unwrap();
+        assert_eq!(store.get_keys("default"), Ok(Vec::new()));
+    }),
+    ("get-many works for no key that exists", |store| {
+        store.set_many("default", &[row("a", "1"), row("b", "2")]).unwrap();
+        for two in [["a", "b"], ["a", "missing"], ["missing", "gone"], ["a", "a"]] {
+            let StoreError::Other(text) = store.get_many("default", &keys(&two)).unwrap_err() else {
+                panic!("{two:?}")
+            };
+            assert!(text.contains("wrong number of arguments for 'keys' command"), "{text}");
+        }
+        assert_eq!(store.get_many("default", &keys(&["missing"])), Ok(Vec::new()));
+        assert!(matches!(store.get_many("default", &keys(&["a"])), Err(StoreError::InvocationEnds(_))));
+        assert_eq!(store.get("default", "a"), Ok(Some(b"1".to_vec())), "only the one request has ended");
+    }),
+    ("many keys are written in order and deleted", |store| {
+        store.set_many("default", &[row("a", "1"), row("b", "1"), row("a", "2")]).unwrap();
+        assert_eq!(store.get("default", "a"), Ok(Some(b"2".to_vec())));
+        store.delete_many("default", &keys(&["a", "missing", "a"])).unwrap();
+        assert_eq!(store.get_keys("default"), Ok(keys(&["b"])));
+    }),
+    ("many keys fit in one call", |store| {
+        let rows: Vec<_> = (0..5_000).map(|number| row(&format!("key-{number:05}"), "value")).collect();
+        store.set_many("default", &rows).unwrap();
+        assert_eq!(store.get_keys("default").unwrap().len(), 5_000);
+        let names: Vec<String> = rows.into_iter().map(|(key, _)| key).collect();
+        store.delete_many("default", &names).unwrap();
+        assert_eq!(store.get_keys("default"), Ok(Vec::new()));
+    }),
+    ("numbers are text, and what is none is refused without further harm", |store| {
+        assert_eq!(store.increment("default", "n", 3), Ok(3));
+        assert_eq!(store.increment("default", "n", -5), Ok(-2));
+        assert_eq!(store.get("default", "n"), Ok(Some(b"-2".to_vec())));
+        for (value, says) in [
+            ("many", "not an integer"),
+            ("", "not an integer"),
+            ("007", "not an integer"),
+            ("+7", "not an integer"),
+            ("9223372036854775807", "overflow"),
+        ] {
+            store.set("default", "n", value.as_bytes()).unwrap();
+            let StoreError::Other(text) = store.increment("default", "n", 1).unwrap_err() else { panic!("{value:?}") };
+            assert!(text.contains(says), "{value:?}: {text}");
+            assert_eq!(store.get("default", "n"), Ok(Some(value.as_bytes().to_vec())));
+        }
+    }),
+    ("swap compares old bytes and always says that it has not written", |store| {
+        store.set("default", "a", b"old").unwrap();
+        assert_eq!(store.current("default", "a"), Ok(Some(b"old".to_vec())));
+        assert_eq!(store.swap("default", "a", Some(b"old"), b"new"), Ok(Swap::Refused));
+        assert_eq!(store.get("default", "a"), Ok(Some(b"new".to_vec())));
+        assert_eq!(store.swap("default", "a", Some(b"old"), b"newer"), Ok(Swap::Refused));
+        assert_eq!(store.get("default", "a"), Ok(Some(b"new".to_vec())));
+    }),
+    ("swap creates, and compares where nothing was seen too", |store| {
+        assert_eq!(store.current("default", "a"), Ok(None));
+        assert_eq!(store.swap("default", "a", None, b"first"), Ok(Swap::Refused));
+        assert_eq!(store.swap("default", "a", None, b"second"), Ok(Swap::Refused));
+        assert_eq!(store.get("default", "a"), Ok(Some(b"first".to_vec())), "one creator wins");
+        store.delete("default", "a").unwrap();
+        assert_eq!(store.swap("default", "a", Some(b"first"), b"third"), Ok(Swap::Refused));
+        assert_eq!(store.get("default", "a"), Ok(None));
+    }),
+    ("of many who swap one value, one has written", |store| {
+        store.set("default", "a", b"0").unwrap();
+        std::thread::scope(|scope| {
+            for writer in 1..=8_u8 {
+                scope.spawn(move || store.swap("default", "a", Some(b"0"), &[writer]).unwrap());
+            }
+        });
+        let value = store.get("default", "a").unwrap().unwrap();
+        assert!(value.len() == 1 && (1..=8).contains(&value[0]), "{value:?}");
+    }),
+];
 
 #[test]
 fn values_are_written_read_and_removed() {

@@ -31,7 +31,7 @@ pub trait KeyValue {
     /// [`StoreError::Failed`] when the host fails; likewise for every method here.
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// The values of many keys, in the order asked for, absent ones as `None`.
+    /// The values of many keys, which are distinct, in the order asked for, absent ones as `None`.
     #[expect(clippy::missing_errors_doc, reason = "as for get")]
     fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
 

@@ -1,5 +1,7 @@
 //! What tests ask a service for, in few words: calls at the newest microversion, made as a client of project `a1`.
 
+use std::time::{Duration, Instant};
+
 use http::{HeaderMap, Request, Response};
 use serde_json::{Value, json};
 
@@ -8,6 +10,9 @@ use super::{Service, client, json, operator};
 /// The message of a delete or unmanage that the status forbids.
 pub const NOT_DELETABLE: &str =
     "Invalid snapshot: Snapshot status must be available or error and must not be part of a group.";
+
+/// How long one answer may take, and how long a client goes on with what it was told to try again.
+pub const BOUND: Duration = Duration::from_mins(1);
 
 /// An answer, taken apart.
 #[derive(Debug)]
@@ -140,4 +145,39 @@ pub fn id_of(row: &Value) -> String {
 /// A JSON text as a text.
 pub fn text_of(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned()
+}
+
+/// Makes a call again for as long as the answer is a 503, after the pause that it asks for; the last answer, and whether
+/// there was a 503 before it.
+///
+/// # Panics
+///
+/// When there is no other answer in [`BOUND`].
+pub fn insist(call: impl Fn() -> Answer) -> (Answer, bool) {
+    let start = Instant::now();
+    let mut was_busy = false;
+    loop {
+        let answer = call();
+        if answer.status != 503 {
+            return (answer, was_busy);
+        }
+        assert!(start.elapsed() < BOUND, "still {answer:?}");
+        was_busy = true;
+        let seconds =
+            answer.header("retry-after").parse().unwrap_or_else(|_| panic!("no time to come back: {answer:?}"));
+        std::thread::sleep(Duration::from_secs(seconds));
+    }
+}
+
+/// Looks again and again until it is so.
+///
+/// # Panics
+///
+/// When it never is so in [`BOUND`].
+pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < BOUND, "{what} has not come about");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

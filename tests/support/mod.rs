@@ -4,7 +4,9 @@
 
 pub mod calls;
 pub mod component;
+pub mod host_process;
 pub mod native;
+pub mod redis_server;
 
 use http::{Request, Response};
 use serde_json::Value;

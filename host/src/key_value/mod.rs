@@ -2,14 +2,16 @@
 //! through which a guest reaches them.
 //!
 //! Nothing here knows what keys and values mean. A [`Store`] copies the behaviour of one of Spin's stores, its flaws
-//! included, so that a test sees what a user of Spin gets; `tests/key_value_truth_table.rs` lists it. A store that
-//! behaves as Spin's Redis store does would be one more implementation of the trait.
+//! included, so that a test sees what a user of Spin gets; `tests/key_value_truth_table.rs` lists it.
 
 use std::fmt;
+
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 pub mod faults;
 pub(crate) mod host;
 pub mod memory;
+pub mod redis;
 pub mod sqlite;
 
 /// A key-value store: every call names the store's label, because Spin keeps several stores in one file.
@@ -110,4 +112,16 @@ pub(crate) fn poisoned() -> StoreError {
          Spin answers no call of this process any more"
             .to_owned(),
     )
+}
+
+/// Runs a call that blocks, telling the async runtime so.
+pub(crate) fn blocking<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    if Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread) {
+        // `block_in_place` would panic. A test must hear why, not see a request fail.
+        return Err(StoreError::InvocationEnds(
+            "a store on a file or a server needs a multi-thread runtime; use #[tokio::test(flavor = \"multi_thread\")]"
+                .to_owned(),
+        ));
+    }
+    tokio::task::block_in_place(call)
 }

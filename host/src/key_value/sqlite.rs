@@ -12,9 +12,8 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, Result, ensure};
 use rusqlite::types::Value;
 use rusqlite::{Connection, named_params, params};
-use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::{Row, Store, StoreError, Swap, poisoned};
+use super::{Row, Store, StoreError, Swap, blocking, poisoned};
 
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (
     store TEXT NOT NULL,
@@ -73,14 +72,7 @@ impl SqliteStore {
 
     /// Runs one call on the connection, telling the async runtime that it blocks.
     fn call<T>(&self, call: impl FnOnce(&mut State) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        if Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread) {
-            // `block_in_place` would panic. A test must hear why, not see a request fail.
-            return Err(StoreError::InvocationEnds(
-                "the SQLite store needs a multi-thread runtime; use #[tokio::test(flavor = \"multi_thread\")]"
-                    .to_owned(),
-            ));
-        }
-        tokio::task::block_in_place(|| {
+        blocking(|| {
             // No code panics while it holds the lock, so what Rust calls poisoned is a valid connection.
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             if state.poisoned { Err(poisoned()) } else { call(&mut state) }

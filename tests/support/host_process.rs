@@ -1,0 +1,124 @@
+//! The embedded host as a process of its own, with the schedule of the manifest firing: what a test can start, ask over
+//! HTTP, and kill.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError, mpsc};
+
+use http::{Request, Response};
+use serde_json::Value;
+use ureq::Agent;
+
+use super::calls::{Answer, BOUND, request};
+use super::component::MANIFEST;
+use super::{OPS_TOKEN, Service};
+
+/// A directory for the data of a test. It goes with the test, unless the test fails: the logs of the hosts are there too.
+#[derive(Debug)]
+pub struct StateDirectory(PathBuf);
+
+impl StateDirectory {
+    /// An empty one where temporary files go.
+    pub fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("volume-snapshots-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a directory");
+        Self(path)
+    }
+}
+
+impl Drop for StateDirectory {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("data and logs are left in {}", self.0.display());
+        } else {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
+/// A running host; killed when it is dropped.
+#[derive(Debug)]
+pub struct HostProcess {
+    process: Mutex<Child>,
+    base: String,
+    agent: Agent,
+}
+
+impl HostProcess {
+    /// Starts a host and waits until it accepts requests. `name` is that of its log.
+    pub fn start(name: &str, directory: &StateDirectory, variables: &[(&str, &str)]) -> Self {
+        let log = File::options().append(true).create(true).open(directory.0.join(format!("{name}.log")));
+        let mut command = Command::new(program());
+        command.args(["--manifest", MANIFEST, "--listen", "127.0.0.1:0", "--state-dir"]).arg(&directory.0);
+        command.env("SPIN_VARIABLE_OPS_TOKEN", OPS_TOKEN);
+        for (name, value) in variables {
+            command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.expect("a log"));
+        let mut process = command.spawn().expect("the host starts");
+        let output = BufReader::new(process.stdout.take().expect("standard output"));
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || sender.send(output.lines().next()));
+        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(BOUND)).build();
+        // Made before the address is known, so that what has started is killed too.
+        let mut host = Self { process: Mutex::new(process), base: String::new(), agent: config.into() };
+        let line = lines.recv_timeout(BOUND).ok().flatten().and_then(Result::ok).unwrap_or_default();
+        let base = line.strip_prefix("Serving ");
+        let failure = || panic!("the host says {line:?}; its log in {} says more", directory.0.display());
+        base.unwrap_or_else(failure).clone_into(&mut host.base);
+        host
+    }
+
+    /// Ends the process as a crash does: at once, whatever it is doing.
+    pub fn kill(&self) {
+        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        process.kill().expect("killed");
+        process.wait().expect("ended");
+    }
+
+    /// Sends a request; an error means that nobody knows what became of it.
+    pub fn try_send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, ureq::Error> {
+        let (mut parts, body) = request.into_parts();
+        parts.uri = format!("{}{}", self.base, parts.uri).parse().expect("a URL");
+        let answer = if body.is_empty() {
+            self.agent.run(Request::from_parts(parts, ()))?
+        } else {
+            self.agent.run(Request::from_parts(parts, body))?
+        };
+        let (parts, mut body) = answer.into_parts();
+        // A state with very many rows is more than the client reads by itself.
+        let body = body.with_config().limit(u64::MAX).read_to_vec()?;
+        Ok(Response::from_parts(parts, body))
+    }
+
+    /// A client's call.
+    pub fn try_call(&self, method: &str, path: &str, body: &Value) -> Result<Answer, ureq::Error> {
+        self.try_send(request(method, path, body)).map(Answer::from)
+    }
+}
+
+impl Drop for HostProcess {
+    fn drop(&mut self) {
+        let process = self.process.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = process.kill();
+        let _ = process.wait();
+    }
+}
+
+impl Service for HostProcess {
+    fn send(&self, request: Request<Vec<u8>>) -> Response<Vec<u8>> {
+        let what = format!("{} {}", request.method(), request.uri());
+        self.try_send(request).unwrap_or_else(|error| panic!("{what}: {error}"))
+    }
+}
+
+/// The program that `cargo test --workspace` builds: beside the directory of the test's own executable.
+fn program() -> PathBuf {
+    let executable = std::env::current_exe().expect("a path");
+    let directory = executable.parent().and_then(Path::parent).expect("target/debug/deps");
+    let program = directory.join(format!("volume-snapshots-host{}", std::env::consts::EXE_SUFFIX));
+    assert!(program.exists(), "{} is missing; `cargo build --workspace` builds it", program.display());
+    program
+}
