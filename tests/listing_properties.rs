@@ -111,17 +111,17 @@ fn all_pages(service: &NativeService, query: &str, limit: usize, mut between: im
     seen
 }
 
-/// The sort keys, with what they sort by in the oracle.
-fn sort_value(seed: &Seed, number: usize, key: &str) -> (String, u32) {
+/// The sort keys, with what they sort by in the oracle; nothing comes before the empty text.
+fn sort_value(seed: &Seed, number: usize, key: &str) -> (Option<String>, u32) {
     match key {
-        "name" => (seed.name.to_owned(), 0),
-        "display_description" => (seed.description.unwrap_or_default().to_owned(), 0),
-        "status" => (seed.status.to_owned(), 0),
-        "volume_size" => (String::new(), seed.size),
-        "volume_id" => (volume_id(seed.volume), 0),
-        "use_quota" => (String::new(), u32::from(seed.consumes_quota)),
-        "created_at" => (String::new(), u32::from(seed.second)),
-        "id" => (id(number), 0),
+        "name" => (Some(seed.name.to_owned()), 0),
+        "display_description" => (seed.description.map(str::to_owned), 0),
+        "status" => (Some(seed.status.to_owned()), 0),
+        "volume_size" => (None, seed.size),
+        "volume_id" => (Some(volume_id(seed.volume)), 0),
+        "use_quota" => (None, u32::from(seed.consumes_quota)),
+        "created_at" => (None, u32::from(seed.second)),
+        "id" => (Some(id(number)), 0),
         other => panic!("no oracle for {other}"),
     }
 }
