@@ -75,14 +75,16 @@ pub fn defaults(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
 pub fn update(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
     let body = schema::check(&UPDATE, call.body.as_ref())?;
     let project_id = project(id)?;
-    let mut wanted = object(body.get("quota_set"))?.clone();
-    wanted.retain(|resource, _| !NOT_RESOURCES.contains(&resource.as_str()));
-    call.service.are_quotas(&project_id, wanted.keys())?;
+    let is_resource = |resource: &&String| !NOT_RESOURCES.contains(&resource.as_str());
+    let wanted = object(body.get("quota_set"))?;
+    call.service.are_quotas(&project_id, wanted.keys().filter(is_resource))?;
     let mut limits = Amounts::new();
-    for (resource, value) in &wanted {
+    let mut has_texts = false;
+    for (resource, value) in wanted.iter().filter(|(resource, _)| is_resource(resource)) {
         limits.insert(resource.clone(), limit(resource, value)?);
+        has_texts |= value.is_string() && resource != "per_volume_gigabytes";
     }
-    if wanted.iter().any(|(resource, value)| value.is_string() && resource != "per_volume_gigabytes") {
+    if has_texts {
         // Cinder reads a number from a text, and then fails to compare the text with what is in use.
         call.service.caller.allow(Rule::UpdateQuotas, &project_id)?;
         return Err(Fault::bad_request(BAD_REQUEST));
