@@ -232,6 +232,7 @@ fn filters_and_orders_are_read_as_cinder_reads_them() {
         ("all_tenants=1", &[3, 2, 1]),
         // The API's word for a column wins over the column's own.
         ("consumes_quota=false&use_quota=true", &[3]),
+        ("consumes_quota=true&consumes_quota=false", &[3]),
         // Types are known by their ids.
         ("volume_type_id=__DEFAULT__", &[]),
         ("volume_type_id~=-", &[3, 2, 1]),

@@ -133,10 +133,7 @@ pub fn snapshots(
     admit_filters(&mut rest, admin, version, deployment)?;
     if version >= microversion::RESOURCE_FILTERS {
         // The API's word becomes the database's only from here on, so below 3.31 it is an unknown column.
-        if let Some(value) = rest.pop("consumes_quota") {
-            rest.remove_all("use_quota");
-            rest.0.push(("use_quota".to_owned(), value));
-        }
+        rename_consumes_quota(&mut rest);
     }
     query.filters.extend(metadata_filter(&mut rest)?);
     if let Some(value) = rest.get("use_quota") {
@@ -210,8 +207,8 @@ pub fn volumes(
         rest.remove_all("project_id");
     }
     query.filters.extend(metadata_filter(&mut rest)?);
-    if filters_are_checked && let Some(value) = rest.pop("consumes_quota") {
-        rest.0.push(("use_quota".to_owned(), value));
+    if filters_are_checked {
+        rename_consumes_quota(&mut rest);
     }
     for key in ["use_quota", "bootable", "multiattach"] {
         if let Some(value) = rest.get(key).map(str::to_owned) {
@@ -257,6 +254,14 @@ pub fn manageable(parameters: &Parameters, largest_limit: usize) -> Result<(), F
         return Err(Fault::bad_request(format!("Invalid sort dirs passed: {}", directions.join(", "))));
     }
     Ok(())
+}
+
+/// The API's word for a column wins over the column's own.
+fn rename_consumes_quota(rest: &mut Parameters) {
+    if let Some(value) = rest.get("consumes_quota").map(str::to_owned) {
+        rest.0.retain(|(key, _)| !["consumes_quota", "use_quota"].contains(&key.as_str()));
+        rest.0.push(("use_quota".to_owned(), value));
+    }
 }
 
 fn not_a_boolean(value: &str, name: &str) -> Fault {
