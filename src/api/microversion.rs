@@ -58,6 +58,8 @@ pub const SNAPSHOT_USER: Microversion = Microversion::v3(41);
 pub const COUNT: Microversion = Microversion::v3(45);
 /// `shared_targets` and `service_uuid` of volumes.
 pub const VOLUME_TARGETS: Microversion = Microversion::v3(48);
+/// Volume bodies are checked for what else they hold.
+pub const VOLUME_SCHEMAS: Microversion = Microversion::v3(53);
 /// `cluster_name` of volumes.
 pub const VOLUME_CLUSTER: Microversion = Microversion::v3(61);
 /// `volume_type_id` of volumes.

@@ -85,7 +85,7 @@ pub fn handle(request: &Request<Body>, environment: &Environment<'_>) -> Respons
         let (method, path, status) = (request.method(), request.uri().path(), reply.status.as_u16());
         (environment.log)(&format!("{request_id} {method} {path} answered {status}: {cause}"));
     }
-    let vendor_type = prefers_vendor_type(request.headers());
+    let vendor_type = prefers_vendor_type(request);
     reply.into_response(&request_id, named_version.as_deref(), vendor_type)
 }
 
@@ -99,10 +99,7 @@ fn answer(request: &Request<Body>, environment: &Environment<'_>, named_version:
     }
     if request.method() == Method::OPTIONS {
         // Cinder's CORS layer answers these before all others.
-        return Reply::new(
-            StatusCode::OK,
-            Content::Outside { media_type: "text/html; charset=UTF-8", body: String::new() },
-        );
+        return Reply::new(StatusCode::OK, Content::Outside { media_type: "", body: String::new() });
     }
     let Body::Complete(body) = request.body() else {
         return outside(
@@ -175,11 +172,8 @@ fn resource_layer(
     if route.operation == Operation::Phantom {
         return Err(Fault::not_found().into());
     }
-    let body: Option<Value> = if has_json_body {
-        Some(serde_json::from_slice(body).map_err(|_| Fault::bad_request(MALFORMED_BODY))?)
-    } else {
-        None
-    };
+    let body: Option<Value> =
+        if has_json_body { Some(parsed(body).ok_or_else(|| Fault::bad_request(MALFORMED_BODY))?) } else { None };
     let action = match route.operation {
         Operation::ActOnSnapshot(_) => Some(Action::OnSnapshot(snapshot_actions::named(body.as_ref())?)),
         Operation::ActOnVolume(_) => Some(Action::OnVolume(volume_actions::named(body.as_ref())?)),
@@ -373,6 +367,27 @@ fn has_json_body(headers: &HeaderMap, body: &[u8]) -> Result<bool, Fault> {
     }
 }
 
+/// Reads a body. Python's parser takes `NaN` and `Infinity` for numbers; here they become one that no field can have.
+fn parsed(body: &[u8]) -> Option<Value> {
+    const WORDS: [&[u8]; 2] = [b"NaN", b"Infinity"];
+    let mut text = Vec::with_capacity(body.len());
+    // Quotes stand at the ends of texts, except for those behind an odd number of backslashes.
+    let (mut in_text, mut is_escaped) = (false, false);
+    let mut rest = body;
+    while let [byte, after @ ..] = rest {
+        if let Some(word) = WORDS.into_iter().find(|word| !in_text && rest.starts_with(word)) {
+            text.extend(b"1e308");
+            rest = &rest[word.len()..];
+            continue;
+        }
+        in_text ^= *byte == b'"' && !is_escaped;
+        is_escaped = *byte == b'\\' && !is_escaped;
+        text.push(*byte);
+        rest = after;
+    }
+    serde_json::from_slice(&text).ok()
+}
+
 /// The version header; several count as one, as HTTP has it.
 fn version_header(headers: &HeaderMap) -> Option<String> {
     let values: Vec<&str> =
@@ -391,42 +406,50 @@ fn origin(request: &Request<Body>) -> String {
     format!("{}://{host}", scheme(request))
 }
 
-/// Whether the client would rather have Cinder's own media type than plain JSON.
-fn prefers_vendor_type(headers: &HeaderMap) -> bool {
+/// How well a client likes a media type: the quality of the closest range of its `Accept` that has no parameters.
+fn quality(headers: &HeaderMap, wanted: &str) -> f64 {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let quality_of = |wanted: &str| {
-        let mut best: Option<(u8, f64)> = None;
-        for range in accept.split(',') {
-            let mut parts = range.split(';').map(str::trim);
-            let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
-            let quality =
-                parts.find_map(|part| part.strip_prefix("q=")).map_or(Some(1.0), |quality| quality.parse().ok());
-            let closeness = match media_type.as_str() {
-                "*/*" => 1,
-                "application/*" => 2,
-                own if own == wanted => 3,
-                _ => continue,
-            };
-            if best.is_none_or(|(known, _)| closeness > known) {
-                best = Some((closeness, quality.unwrap_or(0.0)));
-            }
+    let mut best = (0, 0.0);
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let quality = match parts.next() {
+            None | Some("") => 1.0,
+            Some(parameter) => match parameter.strip_prefix("q=") {
+                Some(quality) => quality.parse().unwrap_or(0.0),
+                None => continue,
+            },
+        };
+        let closeness = match media_type.strip_suffix("/*") {
+            _ if media_type == wanted => 3,
+            Some("*") => 1,
+            Some(kind) if wanted.split('/').next() == Some(kind) => 2,
+            _ => continue,
+        };
+        if closeness > best.0 {
+            best = (closeness, quality);
         }
-        best.map_or(0.0, |(_, quality)| quality)
-    };
-    quality_of("application/vnd.openstack.volume+json") > quality_of("application/json")
+    }
+    best.1
 }
 
-/// A fault from outside the resource layer. Cinder answers a plain text there; whoever asks for JSON gets the fault's
-/// usual shape from us, and a body that is too large is told as JSON in any case (`spec/versions-and-faults.md`
-/// section 5, "Recommended").
+/// Whether the client would rather have Cinder's own media type than plain JSON; a path may insist on JSON.
+fn prefers_vendor_type(request: &Request<Body>) -> bool {
+    let quality = |wanted| quality(request.headers(), wanted);
+    quality("application/vnd.openstack.volume+json") > quality("application/json")
+        && request.uri().path().strip_suffix(".json").is_none()
+}
+
+/// A fault from outside the resource layer, as `WebOb` writes it: HTML or plain text. Whoever asks for JSON gets the
+/// fault's usual shape from us, and a body that is too large is told as JSON in any case
+/// (`spec/versions-and-faults.md` section 5, "Recommended").
 fn outside(fault: &Fault, headers: &HeaderMap) -> Reply {
-    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let json = fault.status != StatusCode::NOT_FOUND || accept.contains("application/json");
+    let (html, json) = (quality(headers, "text/html"), quality(headers, "application/json"));
     let title = "404 Not Found";
-    let content = if json {
+    let content = if fault.status != StatusCode::NOT_FOUND || json > html {
         let body = String::from_utf8_lossy(&fault.body()).into_owned();
         Content::Outside { media_type: "application/json", body }
-    } else if accept.contains("text/html") {
+    } else if html > 0.0 {
         let body = format!(
             "<html>\n <head>\n  <title>{title}</title>\n </head>\n <body>\n  <h1>{title}</h1>\n  {}<br /><br />\n\n\n\n \
              </body>\n</html>",

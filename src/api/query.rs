@@ -8,7 +8,7 @@ use crate::service::listing::{Filter, Query};
 use crate::service::policy::Caller;
 use crate::store::deployment::Deployment;
 
-use super::faults::Fault;
+use super::faults::{BAD_REQUEST, Fault};
 use super::microversion::{self, Microversion};
 use super::python_text;
 use super::resource_filters;
@@ -107,10 +107,11 @@ fn page(rest: &mut Parameters, version: Microversion, largest_limit: usize) -> R
 }
 
 /// Takes the filter by metadata out of a query. What is no dict matches nothing.
-fn metadata_filter(rest: &mut Parameters) -> Option<Filter> {
-    let literal = rest.get("metadata").map(python_text::dict_literal)?;
+fn metadata_filter(rest: &mut Parameters) -> Result<Option<Filter>, Fault> {
+    let Some(text) = rest.get("metadata") else { return Ok(None) };
+    let literal = python_text::dict_literal(text).map_err(|_| Fault::bad_request(BAD_REQUEST))?;
     rest.remove_all("metadata");
-    Some(literal.flatten().map_or(Filter::Nothing, Filter::Metadata))
+    Ok(Some(literal.map_or(Filter::Nothing, Filter::Metadata)))
 }
 
 /// Reads the query of a list of snapshots.
@@ -132,13 +133,9 @@ pub fn snapshots(
     admit_filters(&mut rest, admin, version, deployment)?;
     if version >= microversion::RESOURCE_FILTERS {
         // The API's word becomes the database's only from here on, so below 3.31 it is an unknown column.
-        for (key, _) in &mut rest.0 {
-            if key == "consumes_quota" {
-                "use_quota".clone_into(key);
-            }
-        }
+        rename_consumes_quota(&mut rest);
     }
-    query.filters.extend(metadata_filter(&mut rest));
+    query.filters.extend(metadata_filter(&mut rest)?);
     if let Some(value) = rest.get("use_quota") {
         let wanted = python_text::boolean(value).ok_or_else(|| not_a_boolean(value, "use_quota"))?;
         query.filters.push(Filter::UsesQuota(wanted));
@@ -146,7 +143,7 @@ pub fn snapshots(
     }
 
     let all_tenants_text = rest.get("all_tenants").map(str::to_owned);
-    rest.remove_all("all_tenants");
+    rest.pop("all_tenants");
     query.all_tenants = match &all_tenants_text {
         Some(text) if admin && query.with_count => {
             python_text::boolean(text).ok_or_else(|| not_a_boolean(text, "all_tenants"))?
@@ -189,13 +186,18 @@ pub fn volumes(
     let mut rest = parameters.clone();
     let mut query = page(&mut rest, version, largest_limit)?;
     let admin = caller.roles.admin;
-    query.all_tenants = admin
-        && rest.get("all_tenants").is_some_and(|text| python_text::boolean(python_text::strip(text)) == Some(true));
-    rest.remove_all("all_tenants");
+    if let Some(text) = rest.get("all_tenants").filter(|_| admin) {
+        query.all_tenants = python_text::boolean(text).ok_or_else(|| not_a_boolean(text, "all_tenants"))?;
+    }
+    rest.pop("all_tenants");
+    let filters_are_checked = version >= microversion::RESOURCE_FILTERS;
+    if filters_are_checked {
+        refuse_foreign_letters(&rest)?;
+    }
     if !admin {
         let allowed = resource_filters::of("volume", deployment);
         let is_allowed = |key: &String| allowed.contains(key);
-        if version >= microversion::RESOURCE_FILTERS {
+        if filters_are_checked {
             refuse_filters(rest.0.iter().filter(|(key, _)| !is_allowed(key)))?;
         } else {
             rest.0.retain(|(key, _)| is_allowed(key));
@@ -204,16 +206,22 @@ pub fn volumes(
     if !query.all_tenants {
         rest.remove_all("project_id");
     }
-    query.filters.extend(metadata_filter(&mut rest));
-    for (key, column) in [("consumes_quota", "use_quota"), ("bootable", "bootable"), ("multiattach", "multiattach")] {
+    query.filters.extend(metadata_filter(&mut rest)?);
+    if filters_are_checked {
+        rename_consumes_quota(&mut rest);
+    }
+    for key in ["use_quota", "bootable", "multiattach"] {
         if let Some(value) = rest.get(key).map(str::to_owned) {
             let wanted = python_text::boolean(&value).ok_or_else(|| not_a_boolean(&value, key))?;
-            query.filters.push(Filter::Exact { column: column.to_owned(), text: i64::from(wanted).to_string() });
+            query.filters.push(Filter::Exact { column: key.to_owned(), text: i64::from(wanted).to_string() });
             rest.remove_all(key);
         }
     }
-    // A volume has its own zone, host and cluster, so these are plain columns here.
-    query.filters.extend(rest.0.iter().map(|(key, value)| column_filter(key, value)));
+    query.filters.extend(rest.0.iter().map(|(key, value)| match key.as_str() {
+        "host" => Filter::Place { column: "host", text: value.clone() },
+        "cluster_name" => Filter::Place { column: "cluster_name", text: value.clone() },
+        _ => column_filter(key, value),
+    }));
     if let Some((column, _)) = query.sort.iter_mut().find(|(column, _)| column == "name") {
         "display_name".clone_into(column);
     }
@@ -246,6 +254,14 @@ pub fn manageable(parameters: &Parameters, largest_limit: usize) -> Result<(), F
         return Err(Fault::bad_request(format!("Invalid sort dirs passed: {}", directions.join(", "))));
     }
     Ok(())
+}
+
+/// The API's word for a column wins over the column's own.
+fn rename_consumes_quota(rest: &mut Parameters) {
+    if let Some(value) = rest.get("consumes_quota").map(str::to_owned) {
+        rest.0.retain(|(key, _)| !["consumes_quota", "use_quota"].contains(&key.as_str()));
+        rest.0.push(("use_quota".to_owned(), value));
+    }
 }
 
 fn not_a_boolean(value: &str, name: &str) -> Fault {
@@ -312,9 +328,7 @@ fn admit_filters(
         }
         return Ok(());
     }
-    if rest.0.iter().any(|(key, _)| !key.is_ascii()) {
-        return Err(Fault::bad_request("Filter keys can only contain ASCII characters."));
-    }
+    refuse_foreign_letters(rest)?;
     if admin {
         return Ok(());
     }
@@ -324,6 +338,13 @@ fn admit_filters(
     // Clients send `all_tenants` for members too, so one is taken out without a word.
     rest.pop("all_tenants");
     refuse_filters(rest.0.iter().filter(|(key, _)| !allowed(key)))
+}
+
+fn refuse_foreign_letters(rest: &Parameters) -> Result<(), Fault> {
+    if rest.0.iter().all(|(key, _)| key.is_ascii()) {
+        return Ok(());
+    }
+    Err(Fault::bad_request("Filter keys can only contain ASCII characters."))
 }
 
 fn refuse_filters<'a>(refused: impl Iterator<Item = &'a (String, String)>) -> Result<(), Fault> {

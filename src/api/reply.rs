@@ -15,7 +15,7 @@ pub enum Content {
     Empty,
     /// Nothing, as a response that a controller has made itself; such lack `x-compute-request-id`.
     ReadyMade,
-    /// Something from outside the resource layer: no version headers either.
+    /// Something from outside the resource layer: no version headers either. The media type may be empty for none.
     Outside { media_type: &'static str, body: String },
 }
 
@@ -69,13 +69,16 @@ impl Reply {
         let (media_type, body) = match self.content {
             Content::Json(body) if vendor_type && !self.is_fault => ("application/vnd.openstack.volume+json", body),
             Content::Json(body) => ("application/json", body),
+            Content::Empty if vendor_type => ("application/vnd.openstack.volume+json", Vec::new()),
             Content::Empty => ("application/json", Vec::new()),
             Content::ReadyMade => ("text/html; charset=UTF-8", Vec::new()),
             Content::Outside { media_type, body } => (media_type, body.into_bytes()),
         };
         let mut headers = HeaderMap::with_capacity(8);
         if self.status != StatusCode::NO_CONTENT {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+            if !media_type.is_empty() {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+            }
             headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
         let mut add = |name: &'static str, value: &str| {

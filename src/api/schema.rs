@@ -47,10 +47,17 @@ pub enum Check {
     MetadataOrNull,
     /// An object of texts.
     Metadata,
+    /// Likewise; a key may hold a slash.
+    Specs,
     /// An object of exactly one text.
     OneMetadataItem,
+    /// A text, or null; what is left of it without white space around is at most 255 code points. Cinder checks this one
+    /// by hand, in words that name the field so.
+    Trimmed(&'static str),
     /// A text.
     Text,
+    /// How far work has come, read by [`progress`].
+    Progress,
     /// A text of 1 to 255 code points, or null.
     ShortTextOrNull,
     /// An object, a text or null.
@@ -150,6 +157,7 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
             Check::Name
             | Check::Description
             | Check::UuidOrNull
+            | Check::Trimmed(_)
             | Check::ShortTextOrNull
             | Check::MetadataOrNull
             | Check::Reference
@@ -160,6 +168,14 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
         | (Check::Text, Value::String(_))
         | (Check::Reference, Value::String(_) | Value::Object(_)) => Ok(()),
         (Check::Name, Value::String(content)) => check_length(content, value, name),
+        (Check::Trimmed(name), Value::String(content)) => {
+            let length = super::python_text::strip(content).chars().count();
+            if length <= LONGEST {
+                return Ok(());
+            }
+            let text = format!("Invalid input received: {name} has {length} characters, more than {LONGEST}.");
+            Err(Fault::bad_request(text))
+        }
         (Check::Description, Value::String(content)) => {
             check_length(content, value, name)?;
             if is_printable(content) {
@@ -177,7 +193,7 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
             }
             check_length(content, value, name)
         }
-        (Check::Name | Check::Description | Check::ShortTextOrNull, _) => {
+        (Check::Name | Check::Description | Check::Trimmed(_) | Check::ShortTextOrNull, _) => {
             Err(wrong_type(field, value, "'string', 'null'"))
         }
         (Check::UuidOrNull | Check::Uuid, Value::String(content)) if is_uuid_like(content) => Ok(()),
@@ -201,6 +217,7 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
         (Check::MetadataOrNull, Value::Object(items)) => check_metadata(items, value, name, true),
         (Check::MetadataOrNull, _) => Err(wrong_type(field, value, "'object', 'null'")),
         (Check::Metadata, Value::Object(items)) => check_metadata(items, value, name, false),
+        (Check::Specs, Value::Object(items)) => check_metadata(items, value, name, true),
         (Check::OneMetadataItem, Value::Object(items)) => {
             check_metadata(items, value, name, false)?;
             let detail = match items.len() {
@@ -210,8 +227,9 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
             };
             Err(failure(field, value, &format!("{} {detail}", representation(value))))
         }
-        (Check::Metadata | Check::OneMetadataItem, _) => Err(wrong_type(field, value, "'object'")),
+        (Check::Metadata | Check::Specs | Check::OneMetadataItem, _) => Err(wrong_type(field, value, "'object'")),
         (Check::Reference, _) => Err(wrong_type(field, value, "'object', 'null', 'string'")),
+        (Check::Progress, _) => progress(Some(value)).map(drop),
         (Check::Size, _) => {
             if size(value).is_some() {
                 Ok(())
@@ -234,6 +252,38 @@ pub fn size(value: &Value) -> Option<u32> {
     u32::try_from(size).ok().filter(|size| (1..=2_147_483_647).contains(size))
 }
 
+/// The progress of a report, kept as it was written: digits as Python's `int` reads them, and one more character,
+/// which must be a percent sign. Nothing, and what Python takes for false, reports no progress.
+///
+/// # Errors
+///
+/// Anything else, in Cinder's words.
+pub fn progress(value: Option<&Value>) -> Result<Option<&str>, Fault> {
+    let refused = |detail: &str| {
+        Fault::bad_request(format!("Invalid input received: progress must be an integer percentage{detail}"))
+    };
+    let text = match value {
+        None | Some(Value::Null | Value::Bool(false)) => return Ok(None),
+        Some(Value::Array(items)) if items.is_empty() => return Ok(None),
+        Some(Value::Object(items)) if items.is_empty() => return Ok(None),
+        Some(Value::Number(number)) if number.as_f64() == Some(0.0) => return Ok(None),
+        Some(Value::String(text)) if text.is_empty() => return Ok(None),
+        Some(Value::String(text)) => text,
+        Some(Value::Array(_) | Value::Object(_)) => return Err(refused("")),
+        Some(Value::Bool(_)) => return Err(Fault::bad_request("'bool' object is not subscriptable")),
+        Some(Value::Number(number)) => {
+            let kind = if number.is_f64() { "float" } else { "int" };
+            return Err(Fault::bad_request(format!("'{kind}' object is not subscriptable")));
+        }
+    };
+    let last = text.chars().next_back().map_or(0, char::len_utf8);
+    let percent = super::python_text::integer(&text[..text.len() - last]).ok_or_else(|| refused(""))?;
+    if !(0..=100).contains(&percent) || !text.ends_with('%') {
+        return Err(refused(" between 0 and 100"));
+    }
+    Ok(Some(text))
+}
+
 fn check_length(content: &str, value: &Value, name: &str) -> Result<(), Fault> {
     if content.chars().count() <= LONGEST {
         return Ok(());
@@ -241,28 +291,31 @@ fn check_length(content: &str, value: &Value, name: &str) -> Result<(), Fault> {
     Err(failure(Some(name), value, &format!("{} is too long", representation(value))))
 }
 
-/// Keys by a pattern, values texts. One newline at a key's end passes, as Python's `$` lets it.
+/// Keys by a pattern, and the values of those that match it texts. One newline at a key's end passes, as Python's `$`
+/// lets it.
 fn check_metadata(items: &Map<String, Value>, metadata: &Value, name: &str, slash_allowed: bool) -> Result<(), Fault> {
     let allowed =
         |byte: u8| byte.is_ascii_alphanumeric() || b"-_:. ".contains(&byte) || (slash_allowed && byte == b'/');
+    let mut refused = Vec::new();
     for (key, value) in items {
+        let body = key.strip_suffix('\n').unwrap_or(key);
+        if body.is_empty() || body.len() > LONGEST || !body.bytes().all(allowed) {
+            refused.push(super::python_text::quoted(key));
+            continue;
+        }
         let Value::String(content) = value else {
             return Err(wrong_type(Some(key), value, "'string'"));
         };
         check_length(content, value, key)?;
     }
-    for key in items.keys() {
-        let body = key.strip_suffix('\n').unwrap_or(key);
-        if body.is_empty() || body.len() > LONGEST || !body.bytes().all(allowed) {
-            let slash = if slash_allowed { "/" } else { "" };
-            let detail = format!(
-                "{} does not match any of the regexes: '^[a-zA-Z0-9-_:. {slash}]{{1,255}}$'",
-                super::python_text::quoted(key)
-            );
-            return Err(failure(Some(name), metadata, &detail));
-        }
+    if refused.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let verb = if refused.len() == 1 { "does" } else { "do" };
+    let slash = if slash_allowed { "/" } else { "" };
+    let detail =
+        format!("{} {verb} not match any of the regexes: '^[a-zA-Z0-9-_:. {slash}]{{1,255}}$'", refused.join(", "));
+    Err(failure(Some(name), metadata, &detail))
 }
 
 /// Whether oslo takes a text for a UUID: any spelling that comes down to 32 hexadecimal digits.
@@ -316,5 +369,19 @@ mod tests {
         for text in ["a\nb", "a\tb", "\r", "\u{1f600}", "\u{ffff}", "\u{200b}", "\u{2028}", "\u{e000}", "a\n\n"] {
             assert!(!is_printable(text), "{text:?}");
         }
+    }
+
+    #[test]
+    fn progress_is_what_python_takes_for_a_percentage() {
+        for text in ["0%", "100%", "+5%", " 5%", "\u{663}%"] {
+            assert_eq!(progress(Some(&Value::from(text))), Ok(Some(text)), "{text}");
+        }
+        assert_eq!(progress(Some(&Value::Null)), Ok(None));
+        assert_eq!(progress(Some(&Value::from(""))), Ok(None));
+        for text in ["abc", "50", "101%", "-1%", "%", "5", "é", "५"] {
+            assert!(progress(Some(&Value::from(text))).is_err(), "{text}");
+        }
+        assert!(progress(Some(&Value::from(5))).is_err());
+        assert_eq!(progress(Some(&Value::from(0))), Ok(None));
     }
 }

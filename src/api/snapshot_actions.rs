@@ -19,7 +19,7 @@ const REPORT: Object = Object {
 };
 
 const REPORTED: Object = Object {
-    properties: &[("status", Check::Text), ("progress", Check::Anything)],
+    properties: &[("status", Check::Text), ("progress", Check::Progress)],
     required: &["status"],
     others_allowed: false,
     one_of: &[],
@@ -97,7 +97,7 @@ pub fn act(call: &Call<'_>, id: &str, action: Action) -> Result<Reply, Fault> {
         Action::ReportStatus => {
             let body = schema::check(&REPORT, call.body.as_ref())?;
             let report = object(body.get("os-update_snapshot_status"))?;
-            let progress = progress(report.get("progress"))?;
+            let progress = schema::progress(report.get("progress"))?;
             call.service.report_snapshot_status(id, status_of(report), progress)?;
             Ok(Reply::new(StatusCode::ACCEPTED, Content::ReadyMade))
         }
@@ -119,44 +119,4 @@ pub fn act(call: &Call<'_>, id: &str, action: Action) -> Result<Reply, Fault> {
 
 fn status_of(fields: &serde_json::Map<String, Value>) -> &str {
     fields.get("status").and_then(Value::as_str).unwrap_or_default()
-}
-
-/// The progress of a report, kept as it was written: digits as Python's `int` reads them, and one more character,
-/// which must be a percent sign. Nothing, null and the empty text report no progress.
-fn progress(value: Option<&Value>) -> Result<Option<&str>, Fault> {
-    let refused = |detail: &str| {
-        Fault::bad_request(format!("Invalid input received: progress must be an integer percentage{detail}"))
-    };
-    let text = match value {
-        None | Some(Value::Null | Value::Bool(false)) => return Ok(None),
-        Some(Value::Array(items)) if items.is_empty() => return Ok(None),
-        Some(Value::Object(items)) if items.is_empty() => return Ok(None),
-        Some(Value::String(text)) if text.is_empty() => return Ok(None),
-        Some(Value::String(text)) => text,
-        Some(_) => return Err(refused("")),
-    };
-    let last = text.chars().next_back().map_or(0, char::len_utf8);
-    let percent = super::python_text::integer(&text[..text.len() - last]).ok_or_else(|| refused(""))?;
-    if !(0..=100).contains(&percent) || !text.ends_with('%') {
-        return Err(refused(" between 0 and 100"));
-    }
-    Ok(Some(text))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn progress_is_what_python_takes_for_a_percentage() {
-        for text in ["0%", "100%", "+5%", " 5%", "\u{663}%"] {
-            assert_eq!(progress(Some(&Value::from(text))), Ok(Some(text)), "{text}");
-        }
-        assert_eq!(progress(Some(&Value::Null)), Ok(None));
-        assert_eq!(progress(Some(&Value::from(""))), Ok(None));
-        for text in ["abc", "50", "101%", "-1%", "%", "5", "é", "५"] {
-            assert!(progress(Some(&Value::from(text))).is_err(), "{text}");
-        }
-        assert!(progress(Some(&Value::from(5))).is_err());
-    }
 }

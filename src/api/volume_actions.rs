@@ -33,15 +33,22 @@ const RESET: Object = Object {
 };
 
 const RESET_TO: Object = Object {
-    properties: &[
-        ("status", Check::ShortTextOrNull),
-        ("attach_status", Check::ShortTextOrNull),
-        ("migration_status", Check::ShortTextOrNull),
-    ],
+    properties: &[("status", Check::Name), ("attach_status", Check::Name), ("migration_status", Check::Name)],
     required: &[],
     others_allowed: false,
-    one_of: &["status", "attach_status", "migration_status"],
+    one_of: &[],
 };
+
+/// What else than a status may be set, with the values in Cinder's spelling.
+const VALID: [(&str, &str, &[&str], &str); 2] = [
+    ("attach_status", "attach status", &["attached", "detached"], "['attached', 'detached']"),
+    (
+        "migration_status",
+        "migration status",
+        &["migrating", "error", "success", "completing", "none", "starting"],
+        "('migrating', 'error', 'success', 'completing', 'none', 'starting')",
+    ),
+];
 
 /// The actions there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,12 +80,27 @@ pub fn act(call: &Call<'_>, id: &str, action: Action) -> Result<Reply, Fault> {
             call.service.revert_volume(id, snapshot_id.as_deref())?;
         }
         Action::ResetStatus => {
+            let wanted = call.body.as_ref().and_then(|body| body.get("os-reset_status")?.as_object());
+            let is_given =
+                |name: &&str| wanted.and_then(|wanted| wanted.get(*name)?.as_str()).is_some_and(|own| !own.is_empty());
+            if wanted.is_some() && !["status", "attach_status", "migration_status"].iter().any(is_given) {
+                let text = "Must specify 'status', 'attach_status' or 'migration_status' for update.";
+                return Err(Fault::bad_request(text));
+            }
             let body = schema::check(&RESET, call.body.as_ref())?;
             let fields = object(body.get("os-reset_status"))?;
+            for (field, name, valid, list) in VALID {
+                let value = text(fields.get(field)).unwrap_or_default().to_lowercase();
+                if !value.is_empty() && !valid.contains(&value.as_str()) {
+                    let text = format!("Volume {name}: {value} is invalid, valid statuses are: {list}.");
+                    return Err(Fault::bad_request(text));
+                }
+            }
+            let field = |name| text(fields.get(name)).filter(|value| !value.is_empty());
             let reset = VolumeReset {
-                status: text(fields.get("status")),
-                attach_status: text(fields.get("attach_status")),
-                migration_status: text(fields.get("migration_status")),
+                status: field("status"),
+                attach_status: field("attach_status"),
+                migration_status: field("migration_status"),
             };
             call.service.reset_volume_status(id, &reset)?;
         }

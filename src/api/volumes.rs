@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::domain::volume::type_id as volume_type_id;
 use crate::domain::{Metadata, Volume};
 use crate::service::listing::Page;
 use crate::service::volumes::{NewVolume, VolumeUpdate};
@@ -19,33 +20,37 @@ use super::schema::{self, Check, Object};
 use super::snapshots::{metadata, object, stripped, text};
 use super::{Call, Links};
 
+const HINTS: (&str, Check) = ("OS-SCH-HNT:scheduler_hints", Check::Anything);
+
 const CREATE: Object = Object {
-    properties: &[("volume", Check::Object(&CREATED))],
+    properties: &[("volume", Check::Object(&CREATED)), HINTS],
     required: &["volume"],
-    // Scheduler hints stand beside the volume; nothing here schedules.
-    others_allowed: true,
+    others_allowed: false,
     one_of: &[],
 };
 
+/// Below 3.53 Cinder passes over what a volume holds besides.
+const CREATE_OPENLY: Object =
+    Object { properties: &[("volume", Check::Object(&Object { others_allowed: true, ..CREATED })), HINTS], ..CREATE };
+
 const CREATED: Object = Object {
     properties: &[
-        ("name", Check::Name),
-        ("display_name", Check::Name),
-        ("description", Check::Description),
-        ("display_description", Check::Description),
-        ("size", Check::Size),
-        ("snapshot_id", Check::UuidOrNull),
-        ("availability_zone", Check::ShortTextOrNull),
+        ("name", Check::Trimmed("name")),
+        ("description", Check::Trimmed("description")),
+        ("display_name", Check::Trimmed("name")),
+        ("display_description", Check::Trimmed("description")),
         ("volume_type", Check::ShortTextOrNull),
         ("metadata", Check::MetadataOrNull),
-        ("multiattach", Check::Anything),
+        ("snapshot_id", Check::UuidOrNull),
         ("source_volid", Check::UuidOrNull),
         ("consistencygroup_id", Check::UuidOrNull),
-        ("group_id", Check::UuidOrNull),
+        ("size", Check::Size),
+        ("availability_zone", Check::ShortTextOrNull),
+        ("multiattach", Check::Boolean),
+        ("image_id", Check::Name),
+        ("imageRef", Check::Name),
+        ("group_id", Check::Name),
         ("backup_id", Check::UuidOrNull),
-        ("image_id", Check::UuidOrNull),
-        ("imageRef", Check::Anything),
-        ("source_replica", Check::Anything),
     ],
     required: &[],
     others_allowed: false,
@@ -59,18 +64,27 @@ const UPDATE: Object = Object {
     one_of: &[],
 };
 
+/// Below 3.53 there may be nothing to change.
+const UPDATE_OPENLY: Object =
+    Object { properties: &[("volume", Check::Object(&Object { one_of: &[], ..UPDATED }))], ..UPDATE };
+
 const UPDATED: Object = Object {
     properties: &[
-        ("name", Check::Name),
-        ("description", Check::Description),
-        ("display_name", Check::Name),
-        ("display_description", Check::Description),
-        ("metadata", Check::Metadata),
+        ("name", Check::Trimmed("name")),
+        ("description", Check::Trimmed("description")),
+        ("display_name", Check::Trimmed("name")),
+        ("display_description", Check::Trimmed("description")),
+        ("metadata", Check::Specs),
     ],
     required: &[],
     others_allowed: false,
     one_of: &["name", "description", "display_name", "display_description", "metadata"],
 };
+
+/// What a volume that may be attached twice is told to use.
+const MULTIATTACH_REMOVED: &str = "multiattach parameter has been removed. The default behavior is to use multiattach \
+                                   enabled volume types. Contact your administrator to create a multiattach enabled \
+                                   volume type and use it to create multiattach volumes.";
 
 /// What volumes may be made from that this service does not have.
 const FOREIGN_SOURCES: [&str; 4] = ["source_volid", "backup_id", "image_id", "imageRef"];
@@ -146,7 +160,8 @@ fn view<'a>(call: &Call<'_>, volume: &'a Volume, purpose: Purpose) -> VolumeView
         add("cluster_name", volume.cluster_name.clone().into());
     }
     if since(microversion::VOLUME_TYPE_ID) {
-        add("volume_type_id", volume.volume_type.clone().into());
+        let type_id = volume.volume_type.as_deref().map(|name| volume_type_id(name).to_string());
+        add("volume_type_id", type_id.into());
     }
     if since(microversion::CONSUMES_QUOTA) {
         add("consumes_quota", volume.consumes_quota.into());
@@ -229,8 +244,12 @@ pub fn list(call: &Call<'_>, detail: bool) -> Result<Reply, Fault> {
 
 /// `POST .../volumes`
 pub fn create(call: &Call<'_>) -> Result<Reply, Fault> {
-    let body = schema::check(&CREATE, call.body.as_ref())?;
+    let schema = if call.version < microversion::VOLUME_SCHEMAS { &CREATE_OPENLY } else { &CREATE };
+    let body = schema::check(schema, call.body.as_ref())?;
     let fields = object(body.get("volume"))?;
+    if fields.get("multiattach").is_some_and(schema::is_true) {
+        return Err(Fault::bad_request(MULTIATTACH_REMOVED));
+    }
     if let Some(name) = FOREIGN_SOURCES.iter().find(|name| fields.get(**name).is_some_and(|value| !value.is_null())) {
         let text = format!("Invalid input received: this service makes no volumes from '{name}'.");
         return Err(Fault::bad_request(text));
@@ -243,7 +262,7 @@ pub fn create(call: &Call<'_>) -> Result<Reply, Fault> {
         snapshot_id: text(fields.get("snapshot_id")),
         availability_zone: text(fields.get("availability_zone")),
         volume_type: text(fields.get("volume_type")),
-        multiattach: fields.get("multiattach").is_some_and(schema::is_true),
+        multiattach: false,
     })?;
     Reply::json(StatusCode::ACCEPTED, &One { volume: view(call, &volume, Purpose::Change) })
 }
@@ -256,7 +275,8 @@ pub fn show(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
 
 /// `PUT .../volumes/{id}`
 pub fn update(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
-    let body = schema::check(&UPDATE, call.body.as_ref())?;
+    let schema = if call.version < microversion::VOLUME_SCHEMAS { &UPDATE_OPENLY } else { &UPDATE };
+    let body = schema::check(schema, call.body.as_ref())?;
     let fields = object(body.get("volume"))?;
     let either = |name: &str, alias: &str| fields.get(name).or_else(|| fields.get(alias));
     let update = VolumeUpdate {

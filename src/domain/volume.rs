@@ -113,6 +113,15 @@ pub enum NotSnapshottable {
     },
 }
 
+/// The id of a volume type. Types are known here by their names alone, so the id is made from the name, by FNV-1a.
+#[must_use]
+pub fn type_id(name: &str) -> uuid::Uuid {
+    let hash = name.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |hash, byte| {
+        (hash ^ u128::from(byte)).wrapping_mul(0x0100_0000_0000_0000_0000_013b)
+    });
+    uuid::Builder::from_custom_bytes(hash.to_be_bytes()).into_uuid()
+}
+
 impl Volume {
     /// The volume as it is at `now`, with what is due applied; `None` once its removal is due.
     #[must_use]
@@ -152,7 +161,13 @@ impl Volume {
     ///
     /// [`NotSnapshottable::NoHost`].
     pub const fn has_host(&self) -> Result<(), NotSnapshottable> {
-        if self.host.is_some() || self.cluster_name.is_some() { Ok(()) } else { Err(NotSnapshottable::NoHost) }
+        if self.host.is_some() || self.is_clustered() { Ok(()) } else { Err(NotSnapshottable::NoHost) }
+    }
+
+    /// Whether its backend is a cluster; an empty name is none to Cinder.
+    #[must_use]
+    pub const fn is_clustered(&self) -> bool {
+        matches!(&self.cluster_name, Some(name) if !name.is_empty())
     }
 
     /// Whether a snapshot may be made now; `in_use_accepted` is what `force` or microversion 3.66 give.

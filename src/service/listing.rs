@@ -31,13 +31,11 @@ pub enum Column {
 }
 
 impl Column {
-    /// Compares for sorting. Nothing counts as the default of its type, as in Cinder's marker condition: the empty
-    /// text, or a date before all others.
+    /// Compares for sorting. Nothing comes before everything, as in the databases that most run Cinder on; its own
+    /// marker condition takes nothing for the empty text, and so may lose rows between pages.
     fn compare(&self, other: &Self) -> Ordering {
         match (self, other) {
-            (Self::Text(one), Self::Text(two)) => {
-                one.as_deref().unwrap_or_default().cmp(two.as_deref().unwrap_or_default())
-            }
+            (Self::Text(one), Self::Text(two)) => one.cmp(two),
             (Self::Number(one), Self::Number(two)) => one.cmp(two),
             (Self::Boolean(one), Self::Boolean(two)) => one.cmp(two),
             (Self::Time(one), Self::Time(two)) => one.cmp(two),
@@ -50,8 +48,8 @@ impl Column {
     fn equals(&self, text: &str) -> bool {
         match self {
             Self::Text(column) => column.as_deref() == Some(text),
-            Self::Number(number) => text.trim().parse() == Ok(*number),
-            Self::Boolean(boolean) => text.trim().parse::<i64>() == Ok(i64::from(*boolean)),
+            Self::Number(number) => is_number(text, *number),
+            Self::Boolean(boolean) => is_number(text, i64::from(*boolean)),
             Self::Time(time) => time.is_some_and(|time| time.to_string().replace('T', " ") == text),
         }
     }
@@ -65,6 +63,16 @@ impl Column {
             Self::Time(time) => time.map(|time| time.to_string().replace('T', " ")),
         }
     }
+}
+
+fn type_id(name: Option<&str>) -> Column {
+    Column::Text(name.map(|name| crate::domain::volume::type_id(name).to_string()))
+}
+
+/// Whether a database takes a text for a whole number; `3.0` is 3 to it.
+fn is_number(text: &str, number: i64) -> bool {
+    let same = |value: f64| i32::try_from(number).is_ok_and(|number| f64::from(number).total_cmp(&value).is_eq());
+    text.trim().parse().is_ok_and(same)
 }
 
 /// A row that can be listed.
@@ -159,7 +167,7 @@ impl Listed for Snapshot {
             "progress" => Column::Text(self.progress.clone()),
             "use_quota" => Column::Boolean(self.consumes_quota),
             "group_snapshot_id" => Column::Text(self.group_snapshot_id.map(|id| id.to_string())),
-            "volume_type_id" => Column::Text(self.volume_type.clone()),
+            "volume_type_id" => type_id(self.volume_type.as_deref()),
             "deleted" => Column::Boolean(false),
             "deleted_at" | "scheduled_at" => Column::Time(None),
             "cgsnapshot_id" | "encryption_key_id" | "provider_location" | "provider_id" | "provider_auth" => {
@@ -237,7 +245,7 @@ impl Listed for Volume {
             "availability_zone" => Column::Text(self.availability_zone.clone()),
             "attach_status" => Column::Text(Some(self.attach_status.clone())),
             "migration_status" => Column::Text(self.migration_status.clone()),
-            "volume_type_id" => Column::Text(self.volume_type.clone()),
+            "volume_type_id" => type_id(self.volume_type.as_deref()),
             "snapshot_id" => Column::Text(self.snapshot_id.map(|id| id.to_string())),
             "group_id" => Column::Text(self.group_id.clone()),
             "bootable" => Column::Boolean(self.bootable),
@@ -270,6 +278,8 @@ pub enum Filter {
     Host(String),
     /// The cluster of the row's volume.
     Cluster(String),
+    /// A column of the row itself names a host or a cluster.
+    Place { column: &'static str, text: String },
     /// Nothing matches.
     Nothing,
 }
@@ -301,13 +311,16 @@ impl Filter {
             Self::Cluster(cluster) => {
                 volume.and_then(|volume| volume.cluster_name.as_deref()).is_some_and(|own| on_host(own, cluster))
             }
+            Self::Place { column, text } => {
+                row.column(column).and_then(|column| column.text()).is_some_and(|own| on_host(&own, text))
+            }
             Self::Nothing => false,
         }
     }
 }
 
 /// Whether a host is meant by a filter: `host`, `host@backend` or `host@backend#pool`, each with all below it.
-fn on_host(own: &str, wanted: &str) -> bool {
+pub(super) fn on_host(own: &str, wanted: &str) -> bool {
     let below = own.strip_prefix(wanted).and_then(|rest| rest.chars().next());
     own == wanted
         || match (wanted.contains('#'), wanted.contains('@')) {
@@ -454,11 +467,13 @@ impl Service<'_> {
     ///
     /// Not allowed, a marker that is not there, a sort key that is no column, or what the store gives.
     pub fn list<T: Listed>(&self, query: &Query) -> Result<Page<T>, Error> {
-        if T::KIND == Kind::Volume && self.caller.is_scoped().is_err() {
+        match self.caller.allow_own(T::RULE) {
             // Cinder refuses this for snapshots, and finds no volumes.
-            return Ok(Page { rows: Vec::new(), count: query.with_count.then_some(0) });
+            Err(Error::Unscoped) if T::KIND == Kind::Volume => {
+                return Ok(Page { rows: Vec::new(), count: query.with_count.then_some(0) });
+            }
+            allowed => allowed?,
         }
-        self.caller.allow_own(T::RULE)?;
         if query.filters.iter().any(Filter::names_no_column::<T>) {
             // Cinder looks at nothing else then, neither at the order nor at the marker.
             return Ok(Page { rows: Vec::new(), count: query.with_count.then_some(0) });

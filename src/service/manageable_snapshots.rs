@@ -3,6 +3,7 @@
 use crate::domain::{Completion, Snapshot};
 use crate::store::deployment::Deployment;
 
+use super::listing::on_host;
 use super::policy::Rule;
 use super::snapshots::NewSnapshot;
 use super::volumes::HOST;
@@ -24,7 +25,9 @@ impl Service<'_> {
     pub fn manage_snapshot(&self, new: NewSnapshot) -> Result<Snapshot, Error> {
         let (volume, deployment) = self.volume_to_snapshot(new.volume_id.as_deref())?;
         self.caller.allow(Rule::Manage, &volume.project_id)?;
-        service_is_usable(&deployment, volume.host.as_deref())?;
+        // No service here is in a cluster.
+        let host = volume.host.as_deref();
+        service_is_usable(&deployment, host, volume.is_clustered())?;
         self.caller.allow(Rule::CreateSnapshot, &volume.project_id)?;
         volume.may_be_snapshotted(true)?;
         let snapshot = self.begin_snapshot(new, &volume, Completion::Manage)?;
@@ -48,21 +51,23 @@ impl Service<'_> {
     /// No such service, or it is not usable.
     pub fn manageable_snapshots(&self, backend: &Backend) -> Result<(), Error> {
         match backend {
-            Backend::Host(host) => service_is_usable(&self.store.deployment()?, Some(host)),
+            Backend::Host(host) => service_is_usable(&self.store.deployment()?, Some(host), false),
             // No service here is in a cluster.
             Backend::Cluster(_) => Err(Error::NotFound("Service cinder-volume could not be found.".to_owned())),
         }
     }
 }
 
-/// Whether the volume service of a host takes orders.
-fn service_is_usable(deployment: &Deployment, host: Option<&str>) -> Result<(), Error> {
-    if host.is_some_and(|host| HOST.starts_with(host.split('#').next().unwrap_or(host))) {
+/// Whether the volume service of a host takes orders. The service is that of the backend, whatever the pool, and to
+/// Cinder a host means the first service on it.
+fn service_is_usable(deployment: &Deployment, host: Option<&str>, is_clustered: bool) -> Result<(), Error> {
+    if !is_clustered && host.is_some_and(|host| HOST.starts_with(host.split('#').next().unwrap_or(host))) {
         // The built-in catalogue serves its own volumes.
         return Ok(());
     }
-    let Some(service) = host.and_then(|host| deployment.service_of(host)) else {
-        // The service is that of the backend, whatever the pool.
+    let backend = host.and_then(|host| host.split('#').next()).filter(|_| !is_clustered);
+    let mut services = deployment.services.iter().filter(|service| service.binary == "cinder-volume");
+    let Some(service) = backend.and_then(|host| services.find(|service| on_host(&service.host, host))) else {
         let place = host.map_or(String::new(), |host| format!(" on host {}", host.split('#').next().unwrap_or(host)));
         return Err(Error::NotFound(format!("Service cinder-volume could not be found{place}.")));
     };

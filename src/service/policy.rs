@@ -138,11 +138,13 @@ impl Caller {
     ///
     /// # Errors
     ///
-    /// [`Error::Unscoped`] without a project, unless the caller is an administrator; else as [`Caller::allow`].
+    /// [`Error::Unscoped`] without a project, unless the caller is an administrator or has not even the role; else as
+    /// [`Caller::allow`].
     pub fn allow_own(&self, rule: Rule) -> Result<(), Error> {
         match &self.project_id {
             Some(project_id) => self.allow(rule, project_id),
             None if self.roles.admin => Ok(()),
+            None if !self.roles.reader => Err(Error::Forbidden(rule)),
             None => Err(Error::Unscoped),
         }
     }

@@ -47,22 +47,29 @@ impl Service<'_> {
         Ok(self.quotas_of(Some(project_id), false)?)
     }
 
+    /// Whether all names are those of quotas; Cinder asks this before it looks at a limit or at the caller.
+    ///
+    /// # Errors
+    ///
+    /// Some are not.
+    pub fn are_quotas<'n>(&self, project_id: &ProjectId, names: impl Iterator<Item = &'n String>) -> Result<(), Error> {
+        let known = self.quotas_of(Some(project_id), true)?;
+        let is_unknown = |name: &&str| !known.iter().any(|quota| quota.resource == *name);
+        let unknown: Vec<&str> = names.map(String::as_str).filter(is_unknown).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let text = format!("Invalid input received: Bad key(s) in quota set: {}", unknown.join(", "));
+        Err(Error::BadRequest(text))
+    }
+
     /// Gives a project limits of its own, all or none of them.
     ///
     /// # Errors
     ///
-    /// Not allowed, no such resource, or less than what is in use.
+    /// Not allowed, or less than what is in use.
     pub fn update_quota_set(&self, project_id: &ProjectId, limits: &Amounts) -> Result<Vec<Quota>, Error> {
         let known = self.quotas_of(Some(project_id), true)?;
-        let unknown: Vec<&str> = limits
-            .keys()
-            .filter(|resource| !known.iter().any(|quota| quota.resource == **resource))
-            .map(String::as_str)
-            .collect();
-        if !unknown.is_empty() {
-            let text = format!("Invalid input received: Bad key(s) in quota set: {}", unknown.join(", "));
-            return Err(Error::BadRequest(text));
-        }
         self.caller.allow(Rule::UpdateQuotas, project_id)?;
         for quota in known.iter().filter(|quota| quota.resource != "per_volume_gigabytes") {
             let (resource, usage) = (&quota.resource, quota.in_use);

@@ -242,7 +242,7 @@ impl Service<'_> {
     pub(super) fn refuse_if_volume_is_frozen(volume: &Volume, deployment: &Deployment) -> Result<(), Error> {
         volume.has_host()?;
         // The services of a cluster have no entry of their own here, so a clustered volume is never frozen.
-        let host = volume.host.as_deref().filter(|_| volume.cluster_name.is_none());
+        let host = volume.host.as_deref().filter(|_| !volume.is_clustered());
         if host.is_some_and(|host| deployment.is_frozen(host)) {
             return Err(Error::BadRequest(FROZEN.to_owned()));
         }

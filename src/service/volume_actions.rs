@@ -100,7 +100,7 @@ impl Service<'_> {
             let text = format!("Volume status: {status} is invalid, valid statuses are: ({}).", valid.join(", "));
             return Err(Error::BadRequest(text));
         }
-        let volume = self.readable_volume(id)?;
+        let volume = self.visible_volume(id)?;
         self.caller.allow(Rule::ResetVolumeStatus, &volume.project_id)?;
         if status.as_deref() == Some("deleting") {
             return Err(Error::BadRequest("Cannot reset-state to deleting".to_owned()));

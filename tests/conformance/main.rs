@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod lifecycle;
 mod replay;
 
 use replay::Report;
