@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use http::{Request, Response};
 use serde_json::Value;
 use ureq::Agent;
+use volume_snapshots_host::ENVIRONMENT_PREFIX;
 
 use super::calls::{Answer, BOUND, request};
 use super::component::MANIFEST;
@@ -52,9 +53,14 @@ impl HostProcess {
         let log = File::options().append(true).create(true).open(directory.0.join(format!("{name}.log")));
         let mut command = Command::new(program());
         command.args(["--manifest", MANIFEST, "--listen", "127.0.0.1:0", "--state-dir"]).arg(&directory.0);
-        command.env("SPIN_VARIABLE_OPS_TOKEN", OPS_TOKEN);
+        // Those of whoever runs the tests are not for this host.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with(ENVIRONMENT_PREFIX))
+        {
+            command.env_remove(name);
+        }
+        command.env(format!("{ENVIRONMENT_PREFIX}OPS_TOKEN"), OPS_TOKEN);
         for (name, value) in variables {
-            command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
+            command.env(format!("{ENVIRONMENT_PREFIX}{}", name.to_uppercase()), value);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.expect("a log"));
         let mut process = command.spawn().expect("the host starts");
