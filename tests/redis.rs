@@ -11,14 +11,13 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use support::Service;
-use support::calls::{Calls, id_of, insist, wait_until};
+use support::calls::{Answer, Calls, id_of, insist, wait_until};
 use support::component::ComponentService;
 use support::redis_server::RedisServer;
 use volume_snapshots_host::{CallKind, Fault, RedisStore, Store, When};
 
-/// How many writers meet in a step. A writer who is told that it has failed looks for its write among the last eight of the
-/// value, so a test can only hold it to what fewer others write in that time.
-const WRITERS: usize = 4;
+/// How many writers meet in a step.
+const WRITERS: usize = 16;
 
 const STEPS: usize = 30;
 
@@ -255,4 +254,86 @@ fn assert_agree(service: &ComponentService, expected: &BTreeSet<String>) {
     assert_eq!(limits.body["limits"]["absolute"]["totalSnapshotsUsed"], expected.len(), "{limits:?}");
     let rows = service.state()["snapshots"].as_array().expect("rows").iter().map(id_of).collect::<BTreeSet<_>>();
     assert_eq!(rows, *expected);
+}
+
+/// Runs `intrusion` between the landing of a swap of `request` and its look for its write; the swap is the last one that
+/// the same request, `rehearsal`, makes.
+fn before_the_look(
+    service: &ComponentService,
+    rehearsal: impl Fn() -> Answer,
+    intrusion: impl Fn() + Send + Sync + 'static,
+    request: impl Fn() -> Answer,
+) -> Answer {
+    service.faults.reset();
+    assert!(rehearsal().status < 300);
+    let calls = service.faults.calls();
+    let swap = calls.iter().rposition(|call| call.kind == CallKind::Swap).expect("a swap");
+    let look = swap + calls[swap..].iter().position(|call| call.kind == CallKind::Get).expect("a look");
+    service.faults.reset();
+    service.faults.plan(When::Call(look + 1), Fault::run(move || tokio::task::block_in_place(&intrusion)));
+    let answer = request();
+    service.faults.reset();
+    answer
+}
+
+/// A service on the store, and another process on it.
+fn two_processes(variables: &[(&str, &str)]) -> (ComponentService, Arc<ComponentService>) {
+    let store = Arc::new(RedisStore::in_memory());
+    let variables: Vec<(&str, &str)> =
+        variables.iter().copied().chain([("create_seconds", "0"), ("quota_snapshots", "-1")]).collect();
+    (ComponentService::on(store.clone(), &variables), Arc::new(ComponentService::on(store, &variables)))
+}
+
+/// A merge lands, its item is deleted by somebody else, and others merge too, before its writer looks whether it landed.
+/// It is never applied again: with few others it is known to have landed, with very many the client is told to look.
+#[test]
+fn a_merge_that_landed_is_not_applied_again_however_many_others_came_after() {
+    for (others, expected) in [(8, 200), (40, 503)] {
+        let (service, other) = two_processes(&[]);
+        let volume = service.new_volume("/v3", 1);
+        let path = format!("/v3/snapshots/{}/metadata", service.new_snapshot("/v3", &volume));
+        let merge = |key: &str| service.call("POST", &path, &json!({ "metadata": { key: "here" } }));
+        let its_path = path.clone();
+        let intrusion = move || {
+            assert_eq!(other.delete(&format!("{its_path}/mine")).status, 200, "it has landed");
+            for number in 0..others {
+                let body = json!({ "metadata": { format!("other-{number}"): "here" } });
+                assert_eq!(other.call("POST", &its_path, &body).status, 200);
+            }
+        };
+        let answer = before_the_look(&service, || merge("before"), intrusion, || merge("mine"));
+        assert_eq!(answer.status, expected, "{answer:?}");
+        assert_eq!(service.get(&path).body["metadata"].get("mine"), None, "its deletion was acknowledged");
+    }
+}
+
+#[test]
+fn a_create_that_landed_is_counted_once_however_many_others_came_after() {
+    for (others, expected) in [(8, 202), (40, 503)] {
+        let (service, other) = two_processes(&[]);
+        let volume = service.new_volume("/v3", 1);
+        let its_volume = volume.clone();
+        let intrusion = move || (0..others).for_each(|_| drop(other.new_snapshot("/v3", &its_volume)));
+        let create = || service.ask_for_snapshot("/v3", &volume);
+        let answer = before_the_look(&service, create, intrusion, create);
+        assert_eq!(answer.status, expected, "{answer:?}");
+        let in_use = service.get("/v3/os-quota-sets/a1?usage=True").body["quota_set"]["snapshots"]["in_use"].clone();
+        let all = others + 2;
+        assert_eq!(
+            (service.ids("/v3/snapshots").len(), service.count("/v3/snapshots"), in_use),
+            (all, all, json!(all))
+        );
+    }
+}
+
+#[test]
+fn a_delete_that_landed_and_whose_row_a_tick_has_removed_is_acknowledged() {
+    let (service, other) = two_processes(&[("delete_seconds", "0")]);
+    let volume = service.new_volume("/v3", 1);
+    let ids = [0, 1].map(|_| service.new_snapshot("/v3", &volume));
+    let delete = |id: &String| service.delete(&format!("/v3/snapshots/{id}"));
+    let tick = move || assert_eq!(other.operate("POST", "/_ops/tick", &Value::Null).status, 200);
+    let answer = before_the_look(&service, || delete(&ids[0]), tick, || delete(&ids[1]));
+    assert_eq!(answer.status, 202, "{answer:?}");
+    assert_eq!(delete(&ids[1]).status, 404);
 }

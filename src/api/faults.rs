@@ -97,9 +97,14 @@ impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         let cause = Some(error.to_string());
         match error {
-            // Both pass: other writers finish, a locked database is unlocked.
-            StoreError::Contended(_) | StoreError::Failed(_) => {
-                let text = "The storage is busy or cannot be reached; nothing is lost, please try again.";
+            // All of these pass: other writers finish, a locked database is unlocked.
+            StoreError::Contended(_) => {
+                let text = "The storage is busy, please try again.";
+                Self { retry_after: Some(1), cause, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text) }
+            }
+            StoreError::Failed(_) | StoreError::Unknown(_) => {
+                let text = "The storage is busy or cannot be reached. What was asked may have been done or not; please \
+                            look, and try again.";
                 Self { retry_after: Some(1), cause, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text) }
             }
             StoreError::Corrupt { .. } | StoreError::UnknownFormat { .. } => {

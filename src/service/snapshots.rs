@@ -262,10 +262,18 @@ impl Service<'_> {
         let pending = self.delays.begin(Completion::Remove, self.now);
         let item = AgendaItem::of_snapshot(snapshot, pending.due);
         self.store.schedule(&[item])?;
-        self.change_snapshot(snapshot, |mut snapshot| {
-            allowed(&snapshot)?;
-            snapshot.enter(status, Some(pending), self.now, cause);
-            Ok(Change::Write(snapshot, ()))
+        let mut tried = false;
+        self.store.update_snapshot(snapshot.id, |row| {
+            let Some(mut row) = row.and_then(|row| row.effective(self.now, Occasion::Reading)) else {
+                // Gone since we have tried, and that is what was asked for: a backend may have denied a write that
+                // landed, and the schedule been faster than our look.
+                let gone = Error::SnapshotNotFound(snapshot.id.to_string());
+                return if tried { Ok(Change::Leave(())) } else { Err(gone) };
+            };
+            allowed(&row)?;
+            tried = true;
+            row.enter(status, Some(pending), self.now, cause);
+            Ok(Change::Write(row, ()))
         })
     }
 

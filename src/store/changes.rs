@@ -341,7 +341,8 @@ impl Store<'_> {
                 self.key_value.pause(number - 1);
             }
             let read = self.key_value.read_to_swap(key)?;
-            let write_id = self.identifiers.number();
+            // 48 bits are enough to tell it from the few others that a value remembers.
+            let write_id = self.identifiers.number() & 0xffff_ffff_ffff;
             let bytes = match attempt(read.value.as_deref(), write_id) {
                 Attempt::Write(bytes) => bytes,
                 Attempt::Leave => return Ok(()),
@@ -353,7 +354,7 @@ impl Store<'_> {
                 Err(error) => Some(error),
             };
             // "No" and "I do not know" are both settled by looking: the write has landed if its id is there.
-            if self.has_write(key, write_id)? {
+            if self.has_landed(key, read.value.as_deref(), write_id)? {
                 return Ok(());
             }
             if let Some(error) = failure {
@@ -363,10 +364,19 @@ impl Store<'_> {
         Err(StoreError::Contended(key.to_owned()))
     }
 
-    fn has_write(&self, key: &str, write_id: u64) -> Result<bool, StoreError> {
+    /// Whether a write over `seen` is to be found in what is stored now.
+    fn has_landed(&self, key: &str, seen: Option<&[u8]>, write_id: u64) -> Result<bool, StoreError> {
         let Some(bytes) = self.key_value.get(key)? else { return Ok(false) };
         let (_, header, _) = Header::read(key, &bytes)?;
-        Ok(header.has_write(write_id))
+        let seen = seen.map(|bytes| Header::read(key, bytes)).transpose()?.map(|(_, seen, _)| seen).unwrap_or_default();
+        if header.has_write(write_id) {
+            Ok(true)
+        } else if header.forgot(&seen) {
+            // It may have landed and been overtaken by more than are remembered: applied again it might undo theirs.
+            Err(StoreError::Unknown(key.to_owned()))
+        } else {
+            Ok(false)
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! The value follows, most often as JSON:
 //!
 //! ```text
-//! 2 12 5f3a90c2d4e81b67 09ce1d2f3b4a5867
+//! 2 12 90c2d4e81b67 1d2f3b4a5867
 //! {"id":"..."}
 //! ```
 //!
@@ -17,8 +17,9 @@ use super::key_value::StoreError;
 /// The format that this release writes, and the newest that it reads; it reads all older ones.
 pub const FORMAT_VERSION: u32 = 2;
 
-/// How many write ids a value remembers: more than the writers that can overtake one in the time of a read.
-const REMEMBERED_WRITES: usize = 8;
+/// How many write ids a value remembers: more than the writers that overtake one in the time of a read. Should more do
+/// so, [`Header::forgot`] tells.
+const REMEMBERED_WRITES: usize = 32;
 
 /// The line before a value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,6 +42,11 @@ impl Header {
     /// Whether a write has landed here.
     pub fn has_write(&self, write_id: u64) -> bool {
         self.writes.contains(&write_id)
+    }
+
+    /// Whether a write that was meant to follow `seen` and is not remembered here may have landed all the same.
+    pub fn forgot(&self, seen: &Self) -> bool {
+        self.revision.saturating_sub(seen.revision) > REMEMBERED_WRITES as u64
     }
 
     /// Reads the line: the format version too. The rest is the value; `key` is named in errors.
@@ -131,7 +137,7 @@ pub fn encode<T: Stored>(key: &str, header: &Header, value: &T) -> Result<Vec<u8
     let mut line = format!("{FORMAT_VERSION} {}", header.revision);
     for write in &header.writes {
         // Writing to a String cannot fail.
-        let _ = write!(line, " {write:016x}");
+        let _ = write!(line, " {write:x}");
     }
     line.push('\n');
     let mut bytes = line.into_bytes();
@@ -163,16 +169,18 @@ mod tests {
     #[test]
     fn a_value_reads_back_and_remembers_its_last_writes() {
         let mut header = Header::default();
-        for write_id in 0..20 {
+        let first = header.clone();
+        for write_id in 0..40 {
+            assert_eq!(header.forgot(&first), write_id > 32, "{write_id}");
             header = header.next(write_id);
         }
         let written = Anything(serde_json::json!("line\nbreak"));
         let bytes = encode("k", &header, &written).expect("encodes");
         let (read, value): (Header, Anything) = decode("k", &bytes).expect("decodes");
         assert_eq!((read.clone(), value), (header, written));
-        assert_eq!(read.revision, 20);
-        assert!(read.has_write(19) && read.has_write(12));
-        assert!(!read.has_write(11), "the ring is bounded");
+        assert_eq!(read.revision, 40);
+        assert!(read.has_write(39) && read.has_write(8));
+        assert!(!read.has_write(7), "the ring is bounded");
     }
 
     #[test]

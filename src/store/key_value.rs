@@ -14,6 +14,9 @@ pub enum StoreError {
     /// Other writers were faster at every attempt; nothing was written.
     #[error("too many writers at once on '{0}'")]
     Contended(String),
+    /// So many other writers were faster that nobody can tell whether this write was among them.
+    #[error("so many wrote '{0}' at once that it is not known whether this write was done")]
+    Unknown(String),
     /// A value is not what this service writes.
     #[error("the value of '{key}' cannot be read: {reason}")]
     Corrupt { key: String, reason: String },
