@@ -59,6 +59,7 @@ fn scene(schedule: &str) -> Value {
         ],
         "snapshots": snapshots,
         "quotas": { "snapshots": -1, "gigabytes": -1 },
+        "services": [{ "host": "host1@lvm" }],
     })
 }
 
@@ -277,6 +278,128 @@ fn a_reset_of_a_status_may_stop_anywhere() {
         repeated: &[202],
         acknowledged: |service| assert_eq!(snapshot_status(service, CREATING).as_deref(), Some("error")),
     });
+}
+
+/// A write to the row of `SNAPSHOT` that leaves it in the status that is given.
+struct RowWrite {
+    run: fn(&ComponentService) -> Outcome,
+    repeated: &'static [Outcome],
+    acknowledged: fn(&ComponentService),
+}
+
+fn shown(service: &ComponentService) -> Value {
+    service.get(&format!("/v3/a1/snapshots/{SNAPSHOT}")).body["snapshot"].clone()
+}
+
+fn send(service: &ComponentService, method: &str, below: &str, body: &Value) -> Outcome {
+    outcome(&service.call(method, &format!("/v3/a1/snapshots/{SNAPSHOT}{below}"), body))
+}
+
+/// Every other operation that writes one row of a snapshot.
+#[test]
+fn every_write_to_the_row_of_a_snapshot_may_stop_anywhere() {
+    let writes = [
+        RowWrite {
+            run: |service| send(service, "PUT", "", &json!({ "snapshot": { "name": "renamed" } })),
+            repeated: &[200],
+            acknowledged: |service| assert_eq!(shown(service)["name"], "renamed"),
+        },
+        RowWrite {
+            run: |service| send(service, "PUT", "/metadata", &json!({ "metadata": { "only": "this" } })),
+            repeated: &[200],
+            acknowledged: |service| assert_eq!(shown(service)["metadata"], json!({ "only": "this" })),
+        },
+        RowWrite {
+            run: |service| send(service, "PUT", "/metadata/key", &json!({ "meta": { "key": "value" } })),
+            repeated: &[200],
+            acknowledged: |service| assert_eq!(shown(service)["metadata"]["key"], "value"),
+        },
+        RowWrite {
+            run: |service| send(service, "DELETE", "/metadata/kept", &Value::Null),
+            repeated: &[200, 404],
+            acknowledged: |service| assert_eq!(shown(service)["metadata"], json!({})),
+        },
+        RowWrite {
+            run: |service| send(service, "POST", "/action", &json!({ "os-force_delete": null })),
+            repeated: &[202],
+            acknowledged: |service| assert_eq!(snapshot_status(service, SNAPSHOT).as_deref(), Some("deleting")),
+        },
+        RowWrite {
+            run: |service| send(service, "POST", "/action", &json!({ "os-unmanage": null })),
+            repeated: &[202, 400],
+            acknowledged: |service| assert_eq!(snapshot_status(service, SNAPSHOT).as_deref(), Some("unmanaging")),
+        },
+        RowWrite {
+            run: |service| {
+                let report = json!({ "os-update_snapshot_status": { "status": "error" } });
+                outcome(&service.call("POST", &format!("/v3/a1/snapshots/{CREATING}/action"), &report))
+            },
+            repeated: &[202, 400],
+            acknowledged: |service| assert_eq!(snapshot_status(service, CREATING).as_deref(), Some("error")),
+        },
+    ];
+    for RowWrite { run, repeated, acknowledged } in writes {
+        stop_everywhere(&Operation { schedule: "clock", run, repeated, acknowledged });
+    }
+}
+
+/// What adopts a snapshot, what changes a volume, and what sets a limit.
+#[test]
+fn every_other_write_may_stop_anywhere() {
+    let operations = [
+        Operation {
+            schedule: "clock",
+            run: |service| {
+                let body = json!({ "snapshot": { "volume_id": VOLUME, "ref": { "source-name": "theirs" } } });
+                outcome(&service.call("POST", "/v3/a1/manageable_snapshots", &body))
+            },
+            repeated: &[202],
+            acknowledged: |service| assert_eq!(service.ids("/v3/a1/snapshots").len(), 32),
+        },
+        Operation {
+            schedule: "clock",
+            run: |service| {
+                let body = json!({ "volume": { "name": "renamed" } });
+                outcome(&service.call("PUT", &format!("/v3/a1/volumes/{DOOMED}"), &body))
+            },
+            repeated: &[200],
+            acknowledged: |service| {
+                let shown = service.get(&format!("/v3/a1/volumes/{DOOMED}"));
+                assert_eq!(shown.body["volume"]["name"], "renamed");
+            },
+        },
+        Operation {
+            schedule: "clock",
+            run: |service| {
+                let body = json!({ "os-reset_status": { "status": "error" } });
+                outcome(&service.call("POST", &format!("/v3/a1/volumes/{DOOMED}/action"), &body))
+            },
+            repeated: &[202],
+            acknowledged: |service| {
+                assert_eq!(service.status_of(&format!("/v3/a1/volumes/{DOOMED}")).as_deref(), Some("error"));
+            },
+        },
+        Operation {
+            schedule: "clock",
+            run: |service| {
+                let body = json!({ "quota_set": { "snapshots": 77 } });
+                outcome(&service.call("PUT", "/v3/a1/os-quota-sets/a1", &body))
+            },
+            repeated: &[200],
+            acknowledged: |service| {
+                assert_eq!(service.get("/v3/a1/os-quota-sets/a1").body["quota_set"]["snapshots"], 77);
+            },
+        },
+        Operation {
+            schedule: "clock",
+            run: |service| outcome(&service.operate("POST", "/_ops/repair", &Value::Null)),
+            repeated: &[200],
+            acknowledged: |service| assert_eq!(service.ids("/v3/a1/snapshots").len(), 31),
+        },
+    ];
+    for operation in &operations {
+        stop_everywhere(operation);
+    }
 }
 
 #[test]
