@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::domain::lifecycle::Occasion;
 use crate::domain::{Metadata, ProjectId, Snapshot, Timestamp, Volume};
 use crate::store::agenda::Kind;
+use crate::store::deployment::Deployment;
 use crate::store::index::{Direction, Entry, Position};
 use crate::store::projects::ProjectRecord;
 use crate::store::{Listing, Store, StoreError, projects};
@@ -461,12 +462,12 @@ pub struct Page<T> {
 }
 
 impl Service<'_> {
-    /// Lists what the caller may see.
+    /// Lists what the caller may see, of the record that [`Service::before_listing`] gave or of all projects.
     ///
     /// # Errors
     ///
     /// Not allowed, a marker that is not there, a sort key that is no column, or what the store gives.
-    pub fn list<T: Listed>(&self, query: &Query) -> Result<Page<T>, Error> {
+    pub fn list<T: Listed>(&self, query: &Query, own_record: Option<ProjectRecord>) -> Result<Page<T>, Error> {
         match self.caller.allow_own(T::RULE) {
             // Cinder refuses this for snapshots, and finds no volumes.
             Err(Error::Unscoped) if T::KIND == Kind::Volume => {
@@ -481,15 +482,15 @@ impl Service<'_> {
         let order = Order::read(&query.sort)?;
         let marker: Option<T> = query.marker.as_deref().map(|id| self.marker(id)).transpose()?;
         order.check::<T>()?;
-        let records = self.records(query)?;
+        let records = self.records(query, own_record)?;
+        let count = if query.with_count { Some(self.count::<T>(query, records.clone())?) } else { None };
         let rows = match order.stored_direction() {
             Some(direction) => {
                 let after = marker.as_ref().map(|marker| marker.entry().position);
-                self.page_in_stored_order(query, records.clone(), direction, after)?
+                self.page_in_stored_order(query, records, direction, after)?
             }
-            None => self.page_in_any_order(query, &order, records.clone(), marker.as_ref())?,
+            None => self.page_in_any_order(query, &order, records, marker.as_ref())?,
         };
-        let count = if query.with_count { Some(self.count::<T>(query, records)?) } else { None };
         Ok(Page { rows, count })
     }
 
@@ -504,13 +505,22 @@ impl Service<'_> {
             .ok_or_else(not_found)
     }
 
+    /// What a list of the caller's project needs before its query can be read, and what it reads from, in one call.
+    ///
+    /// # Errors
+    ///
+    /// What the store gives.
+    pub fn before_listing(&self) -> Result<(Deployment, Option<ProjectRecord>), Error> {
+        Ok(match &self.caller.project_id {
+            Some(project_id) => self.store.deployment_and_project(project_id)?,
+            None => (self.store.deployment()?, None),
+        })
+    }
+
     /// The records of the projects that a query is about.
-    fn records(&self, query: &Query) -> Result<Vec<ProjectRecord>, Error> {
+    fn records(&self, query: &Query, own_record: Option<ProjectRecord>) -> Result<Vec<ProjectRecord>, Error> {
         if !query.all_tenants {
-            return Ok(match &self.caller.project_id {
-                Some(project_id) => self.store.project(project_id)?.into_iter().collect(),
-                None => Vec::new(),
-            });
+            return Ok(own_record.into_iter().collect());
         }
         let named = query.filters.iter().find_map(|filter| match filter {
             Filter::Exact { column, text } if column == "project_id" => Some(text),

@@ -142,6 +142,15 @@ impl<'a> Store<'a> {
         self.read(&keys::project(id))
     }
 
+    /// The deployment and the record of a project, in one call.
+    #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
+    pub fn deployment_and_project(&self, id: &ProjectId) -> Result<(Deployment, Option<ProjectRecord>), StoreError> {
+        let keys = [keys::DEPLOYMENT.to_owned(), keys::project(id)];
+        let mut values = self.key_value.get_many(&keys)?.into_iter();
+        let deployment = decode::<Deployment>(&keys[0], values.next().flatten())?;
+        Ok((deployment.unwrap_or_default(), decode(&keys[1], values.next().flatten())?))
+    }
+
     /// The record of a project with its part of the agenda, in one call, so that the two fit each other.
     #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
     pub fn project_with_agenda(&self, id: &ProjectId) -> Result<Option<(ProjectRecord, Vec<AgendaItem>)>, StoreError> {
