@@ -407,8 +407,9 @@ fn media_types_are_chosen_as_webob_chooses_them() {
 fn quotas_are_refused_in_cinders_order() {
     let path = "/v3/a1000000000000000000000000000001/os-quota-sets/a1000000000000000000000000000001";
     for (role, set, status, says) in [
-        // Names come before limits, and before the caller.
+        // The limits of what is known come before unknown names, and those before the caller.
         ("admin", json!({ "foo": "abc" }), 400, "Bad key(s) in quota set: foo"),
+        ("admin", json!({ "foo": -2, "snapshots": -2 }), 400, "snapshots must be >= -1"),
         ("member", json!({ "foo": 1 }), 400, "Bad key(s) in quota set: foo"),
         ("admin", json!({ "snapshots": "abc" }), 400, "snapshots must be an integer"),
         // A number in a text is read, and cannot be compared with what is in use.
@@ -416,9 +417,16 @@ fn quotas_are_refused_in_cinders_order() {
         ("member", json!({ "snapshots": "5" }), 403, "volume_extension:quotas:update"),
         ("admin", json!({ "per_volume_gigabytes": "5" }), 200, ""),
         ("admin", json!({ "snapshots": 5 }), 200, ""),
+        // What is in use counts where the project has a limit of its own already.
+        ("admin", json!({ "snapshots": 1 }), 200, ""),
+        ("admin", json!({ "gigabytes": 1 }), 400, "Current usage is 2 and the requested limit is 1."),
     ] {
         let ask = Ask { role, ..Ask::new("PUT", path) }.with_body(&json!({ "quota_set": set }));
-        check(&json!({}), &ask, status, says);
+        let state = json!({
+            "quota_usage": { PROJECT: { "snapshots": { "in_use": 2 }, "gigabytes": { "in_use": 2 } } },
+            "project_quotas": { PROJECT: { "gigabytes": 9 } },
+        });
+        check(&state, &ask, status, says);
     }
 }
 
