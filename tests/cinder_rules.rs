@@ -262,6 +262,8 @@ fn volumes_are_listed_as_cinder_lists_them() {
         ("admin", "3.71", "host=host1", 200, "aaaaaaaa-0000"),
         ("admin", "3.71", "host=host1@lvm", 200, "aaaaaaaa-0000"),
         ("admin", "3.71", "host=host", 200, "[]"),
+        ("admin", "3.71", "host=&cluster_name=", 200, "aaaaaaaa-0000"),
+        ("admin", "3.30", "use_quota=zz&name~=zz", 200, "aaaaaaaa-0000"),
         ("admin", "3.71", "all_tenants=zz", 400, "Value 'zz' for 'all_tenants' is not a boolean."),
         ("member,reader", "3.71", "all_tenants=zz", 200, "aaaaaaaa-0000"),
         ("admin", "3.31", "%C3%A9=1", 400, "Filter keys can only contain ASCII characters."),
