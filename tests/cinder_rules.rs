@@ -343,6 +343,7 @@ fn an_empty_cluster_is_none_and_a_host_means_all_services_on_it() {
         (json!({}), &json!([{ "host": "host1@lvm#pool" }]), post(manage, &adopt), 202, "creating"),
         (json!({ "cluster_name": "c" }), &frozen, post(manage, &adopt), 404, "could not be found on host host1@lvm."),
         (json!({ "host": "" }), &frozen, post(manage, &adopt), 400, "has not been scheduled to any host"),
+        (json!({ "host": null, "cluster_name": "c" }), &frozen, post(manage, &adopt), 404, "could not be found.\""),
         (json!({ "host": null }), &json!([]), post(manage, &adopt), 404, "Service cinder-volume could not be found.\""),
         (json!({}), &frozen, get(), 200, "[]"),
         (json!({}), &json!([{ "disabled": true }]), get(), 400, "Service is unavailable at this time."),

@@ -68,7 +68,7 @@ fn service_is_usable(deployment: &Deployment, host: Option<&str>, is_clustered: 
         return Ok(());
     }
     let backend = host.and_then(|host| host.split('#').next());
-    let is_meant = |own: &str| backend.is_none_or(|backend| !is_clustered && on_host(own, backend));
+    let is_meant = |own: &str| !is_clustered && backend.is_none_or(|backend| on_host(own, backend));
     let mut services = deployment.services.iter().filter(|service| service.binary == "cinder-volume");
     let Some(service) = services.find(|service| is_meant(&service.host)) else {
         let place = host.map_or(String::new(), |host| format!(" on host {}", host.split('#').next().unwrap_or(host)));
