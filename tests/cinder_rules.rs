@@ -262,6 +262,8 @@ fn volumes_are_listed_as_cinder_lists_them() {
         ("admin", "3.71", "host=host1", 200, "aaaaaaaa-0000"),
         ("admin", "3.71", "host=host1@lvm", 200, "aaaaaaaa-0000"),
         ("admin", "3.71", "host=host", 200, "[]"),
+        ("admin", "3.71", "host=&cluster_name=", 200, "aaaaaaaa-0000"),
+        ("admin", "3.30", "use_quota=zz&name~=zz", 200, "aaaaaaaa-0000"),
         ("admin", "3.71", "all_tenants=zz", 400, "Value 'zz' for 'all_tenants' is not a boolean."),
         ("member,reader", "3.71", "all_tenants=zz", 200, "aaaaaaaa-0000"),
         ("admin", "3.31", "%C3%A9=1", 400, "Filter keys can only contain ASCII characters."),
@@ -340,6 +342,9 @@ fn an_empty_cluster_is_none_and_a_host_means_all_services_on_it() {
         (json!({ "cluster_name": "", "host": null }), &frozen, post(SNAPSHOTS, &create), 400, "not assigned to a host"),
         (json!({}), &json!([{ "host": "host1@lvm#pool" }]), post(manage, &adopt), 202, "creating"),
         (json!({ "cluster_name": "c" }), &frozen, post(manage, &adopt), 404, "could not be found on host host1@lvm."),
+        (json!({ "host": "" }), &frozen, post(manage, &adopt), 400, "has not been scheduled to any host"),
+        (json!({ "host": null, "cluster_name": "c" }), &frozen, post(manage, &adopt), 404, "could not be found.\""),
+        (json!({ "host": null }), &json!([]), post(manage, &adopt), 404, "Service cinder-volume could not be found.\""),
         (json!({}), &frozen, get(), 200, "[]"),
         (json!({}), &json!([{ "disabled": true }]), get(), 400, "Service is unavailable at this time."),
         (json!({}), &json!([{ "host": "host10@lvm" }]), get(), 404, "on host host1."),
@@ -407,8 +412,9 @@ fn media_types_are_chosen_as_webob_chooses_them() {
 fn quotas_are_refused_in_cinders_order() {
     let path = "/v3/a1000000000000000000000000000001/os-quota-sets/a1000000000000000000000000000001";
     for (role, set, status, says) in [
-        // Names come before limits, and before the caller.
+        // The limits of what is known come before unknown names, and those before the caller.
         ("admin", json!({ "foo": "abc" }), 400, "Bad key(s) in quota set: foo"),
+        ("admin", json!({ "foo": -2, "snapshots": -2 }), 400, "snapshots must be >= -1"),
         ("member", json!({ "foo": 1 }), 400, "Bad key(s) in quota set: foo"),
         ("admin", json!({ "snapshots": "abc" }), 400, "snapshots must be an integer"),
         // A number in a text is read, and cannot be compared with what is in use.
@@ -416,9 +422,16 @@ fn quotas_are_refused_in_cinders_order() {
         ("member", json!({ "snapshots": "5" }), 403, "volume_extension:quotas:update"),
         ("admin", json!({ "per_volume_gigabytes": "5" }), 200, ""),
         ("admin", json!({ "snapshots": 5 }), 200, ""),
+        // What is in use counts where the project has a limit of its own already.
+        ("admin", json!({ "snapshots": 1 }), 200, ""),
+        ("admin", json!({ "gigabytes": 1 }), 400, "Current usage is 2 and the requested limit is 1."),
     ] {
         let ask = Ask { role, ..Ask::new("PUT", path) }.with_body(&json!({ "quota_set": set }));
-        check(&json!({}), &ask, status, says);
+        let state = json!({
+            "quota_usage": { PROJECT: { "snapshots": { "in_use": 2 }, "gigabytes": { "in_use": 2 } } },
+            "project_quotas": { PROJECT: { "gigabytes": 9 } },
+        });
+        check(&state, &ask, status, says);
     }
 }
 

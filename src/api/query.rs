@@ -209,7 +209,11 @@ pub fn volumes(
     query.filters.extend(metadata_filter(&mut rest)?);
     if filters_are_checked {
         rename_consumes_quota(&mut rest);
+    } else {
+        rest.0.retain(|(key, _)| !["use_quota", "name~"].contains(&key.as_str()));
     }
+    // The empty host or cluster is no condition.
+    rest.0.retain(|(key, value)| !value.is_empty() || !["host", "cluster_name"].contains(&key.as_str()));
     for key in ["use_quota", "bootable", "multiattach"] {
         if let Some(value) = rest.get(key).map(str::to_owned) {
             let wanted = python_text::boolean(&value).ok_or_else(|| not_a_boolean(&value, key))?;

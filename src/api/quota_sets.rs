@@ -75,14 +75,18 @@ pub fn defaults(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
 pub fn update(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
     let body = schema::check(&UPDATE, call.body.as_ref())?;
     let project_id = project(id)?;
-    let is_resource = |resource: &&String| !NOT_RESOURCES.contains(&resource.as_str());
     let wanted = object(body.get("quota_set"))?;
-    call.service.are_quotas(&project_id, wanted.keys().filter(is_resource))?;
+    let resources = wanted.iter().filter(|(resource, _)| !NOT_RESOURCES.contains(&resource.as_str()));
+    let unknown = call.service.unknown_quotas(&project_id, resources.clone().map(|(resource, _)| resource))?;
     let mut limits = Amounts::new();
     let mut has_texts = false;
-    for (resource, value) in wanted.iter().filter(|(resource, _)| is_resource(resource)) {
+    for (resource, value) in resources.filter(|(resource, _)| !unknown.contains(&resource.as_str())) {
         limits.insert(resource.clone(), limit(resource, value)?);
         has_texts |= value.is_string() && resource != "per_volume_gigabytes";
+    }
+    if !unknown.is_empty() {
+        let text = format!("Invalid input received: Bad key(s) in quota set: {}", unknown.join(", "));
+        return Err(Fault::bad_request(text));
     }
     if has_texts {
         // Cinder reads a number from a text, and then fails to compare the text with what is in use.

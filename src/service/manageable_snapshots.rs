@@ -61,13 +61,16 @@ impl Service<'_> {
 /// Whether the volume service of a host takes orders. The service is that of the backend, whatever the pool, and to
 /// Cinder a host means the first service on it.
 fn service_is_usable(deployment: &Deployment, host: Option<&str>, is_clustered: bool) -> Result<(), Error> {
+    // Without a host Cinder asks for any service.
+    let host = host.filter(|host| !host.is_empty());
     if !is_clustered && host.is_some_and(|host| HOST.starts_with(host.split('#').next().unwrap_or(host))) {
         // The built-in catalogue serves its own volumes.
         return Ok(());
     }
-    let backend = host.and_then(|host| host.split('#').next()).filter(|_| !is_clustered);
+    let backend = host.and_then(|host| host.split('#').next());
+    let is_meant = |own: &str| !is_clustered && backend.is_none_or(|backend| on_host(own, backend));
     let mut services = deployment.services.iter().filter(|service| service.binary == "cinder-volume");
-    let Some(service) = backend.and_then(|host| services.find(|service| on_host(&service.host, host))) else {
+    let Some(service) = services.find(|service| is_meant(&service.host)) else {
         let place = host.map_or(String::new(), |host| format!(" on host {}", host.split('#').next().unwrap_or(host)));
         return Err(Error::NotFound(format!("Service cinder-volume could not be found{place}.")));
     };

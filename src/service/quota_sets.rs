@@ -47,20 +47,19 @@ impl Service<'_> {
         Ok(self.quotas_of(Some(project_id), false)?)
     }
 
-    /// Whether all names are those of quotas; Cinder asks this before it looks at a limit or at the caller.
+    /// Which of these names are those of no quota.
     ///
     /// # Errors
     ///
-    /// Some are not.
-    pub fn are_quotas<'n>(&self, project_id: &ProjectId, names: impl Iterator<Item = &'n String>) -> Result<(), Error> {
+    /// What the store gives.
+    pub fn unknown_quotas<'n>(
+        &self,
+        project_id: &ProjectId,
+        names: impl Iterator<Item = &'n String>,
+    ) -> Result<Vec<&'n str>, Error> {
         let known = self.quotas_of(Some(project_id), true)?;
         let is_unknown = |name: &&str| !known.iter().any(|quota| quota.resource == *name);
-        let unknown: Vec<&str> = names.map(String::as_str).filter(is_unknown).collect();
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        let text = format!("Invalid input received: Bad key(s) in quota set: {}", unknown.join(", "));
-        Err(Error::BadRequest(text))
+        Ok(names.map(String::as_str).filter(is_unknown).collect())
     }
 
     /// Gives a project limits of its own, all or none of them.
@@ -71,7 +70,10 @@ impl Service<'_> {
     pub fn update_quota_set(&self, project_id: &ProjectId, limits: &Amounts) -> Result<Vec<Quota>, Error> {
         let known = self.quotas_of(Some(project_id), true)?;
         self.caller.allow(Rule::UpdateQuotas, project_id)?;
-        for quota in known.iter().filter(|quota| quota.resource != "per_volume_gigabytes") {
+        // Cinder asks for what is in use only where the project has a limit of its own already.
+        let own = self.store.project(project_id)?.map(|record| record.quotas).unwrap_or_default();
+        let is_checked = |quota: &&Quota| quota.resource != "per_volume_gigabytes" && own.contains_key(&quota.resource);
+        for quota in known.iter().filter(is_checked) {
             let (resource, usage) = (&quota.resource, quota.in_use);
             if let Some(limit) = limits.get(resource).copied().filter(|limit| (0..usage).contains(limit)) {
                 return Err(Error::BadRequest(format!(
