@@ -626,13 +626,14 @@ impl From<&State> for Document {
         let mut quota_usage = Map::new();
         let mut project_quotas = Map::new();
         for (project, settings) in &state.projects {
-            let counters = settings.usage.iter().map(|(resource, in_use)| {
-                (resource.clone(), object([("in_use", (*in_use).into()), ("reserved", 0.into())]))
-            });
-            let limits = settings.quotas.iter().map(|(resource, limit)| (resource.clone(), Value::from(*limit)));
-            for (map, of_project) in
-                [(&mut quota_usage, counters.collect::<Map<_, _>>()), (&mut project_quotas, limits.collect())]
-            {
+            let (mut counters, mut limits) = (Map::new(), Map::new());
+            for (resource, in_use) in &settings.usage {
+                counters.insert(resource.clone(), object([("in_use", (*in_use).into()), ("reserved", 0.into())]));
+            }
+            for (resource, limit) in &settings.quotas {
+                limits.insert(resource.clone(), (*limit).into());
+            }
+            for (map, of_project) in [(&mut quota_usage, counters), (&mut project_quotas, limits)] {
                 if !of_project.is_empty() {
                     map.insert(project.to_string(), Value::Object(of_project));
                 }
