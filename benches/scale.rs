@@ -1,7 +1,9 @@
-//! `make bench-scale`: what a page of a list costs as a project grows, and after 99 of 100 of its snapshots were deleted.
+//! `make bench-scale`: what a page of a list costs as a project grows, and after 99 of 100 of its snapshots were deleted;
+//! and what a create, a delete and an idle run of the schedule cost as projects become many.
 //!
-//! The component runs on the embedded host, in process, on a SQLite file. Each size is measured in turn, in the same
-//! run, so what counts is the ratio to the smallest; the store calls do not depend on the machine at all.
+//! The component runs on the embedded host, in process. Pages are read from a SQLite file; writes go to a store in
+//! memory, where no disk hides what they cost beside their commits. Each size is measured in turn, in the same run, so
+//! what counts is the ratio to the smallest; the store calls do not depend on the machine at all.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -50,8 +52,9 @@ impl Service {
             .uri(path)
             .header("x-auth-token", "bench:a1")
             .header("openstack-api-version", "volume 3.71")
-            .header("x-ops-token", TOKEN)
-            .body(Bytes::from(body))?;
+            .header("x-ops-token", TOKEN);
+        let request = if body.is_empty() { request } else { request.header("content-type", "application/json") };
+        let request = request.body(Bytes::from(body))?;
         let answer = self.app.handle(request).await?;
         ensure!(answer.status().is_success(), "{method} {path}: {}", answer.status());
         Ok(answer.into_body())
@@ -111,6 +114,58 @@ const QUERIES: [(&str, &str); 3] = [
     ("page of 100", "?limit=100"),
 ];
 
+/// How many projects there are in turn, and how many snapshots each has.
+const PROJECTS: [usize; 4] = [1, 10, 100, 1_000];
+const SNAPSHOTS_OF_PROJECT: usize = 100;
+
+/// The median time of some calls in microseconds, and the store calls of one of them.
+async fn median(service: &Service, mut call: impl AsyncFnMut(usize) -> Result<()>) -> Result<(f64, usize)> {
+    let mut times = Vec::with_capacity(PAGES);
+    for number in 0..PAGES / 5 {
+        service.store.reset();
+        let start = Instant::now();
+        call(number).await?;
+        times.push(start.elapsed().as_secs_f64() * 1e6);
+    }
+    times.sort_by(f64::total_cmp);
+    Ok((times[times.len() / 2], service.store.calls().len()))
+}
+
+async fn run_with_projects(application: &Application) -> Result<()> {
+    println!();
+    println!("| Projects of {SNAPSHOTS_OF_PROJECT} | create | delete | idle tick |");
+    println!("| ---: | --- | --- | --- |");
+    let mut base: [Option<f64>; 3] = [None; 3];
+    for projects in PROJECTS {
+        let service = Service::on(application, Arc::new(MemoryStore::new()))?;
+        let rows: Vec<Value> = (0..projects * SNAPSHOTS_OF_PROJECT)
+            .map(|number| {
+                let project = format!("a{:x}", 1 + number / SNAPSHOTS_OF_PROJECT);
+                let second = number % SNAPSHOTS_OF_PROJECT % 60;
+                let created_at = format!("2026-01-01T00:00:{second:02}");
+                json!({ "id": snapshot_id(number), "project_id": project, "volume_id": VOLUME, "created_at": created_at })
+            })
+            .collect();
+        let state = json!({ "volumes": [{ "id": VOLUME, "project_id": "a1" }], "snapshots": rows });
+        service.call("PUT", "/_ops/state", state.to_string()).await?;
+        service.clock.advance(Duration::from_secs(100));
+        let tick = median(&service, async |_| service.tick().await).await?;
+        let body = json!({ "snapshot": { "volume_id": VOLUME } }).to_string();
+        let create = median(&service, async |_| service.call("POST", "/v3/a1/snapshots", body.clone()).await.map(drop));
+        let create = create.await?;
+        let delete = median(&service, async |number| {
+            service.call("DELETE", &format!("/v3/a1/snapshots/{}", snapshot_id(number)), String::new()).await.map(drop)
+        });
+        let delete = delete.await?;
+        let mut cells = Vec::new();
+        for (number, (time, calls)) in [create, delete, tick].into_iter().enumerate() {
+            cells.push(format!("{time:.0} µs, {:.2}, {calls}", time / *base[number].get_or_insert(time)));
+        }
+        println!("| {projects} | {} |", cells.join(" | "));
+    }
+    Ok(())
+}
+
 async fn run() -> Result<()> {
     let application = Application::load("spin.toml")?;
     let directory = std::env::temp_dir().join(format!("volume-snapshots-scale-{}", std::process::id()));
@@ -157,7 +212,7 @@ async fn run() -> Result<()> {
         }
     }
     std::fs::remove_dir_all(&directory)?;
-    Ok(())
+    run_with_projects(&application).await
 }
 
 fn main() -> Result<()> {
