@@ -1,7 +1,7 @@
 //! `make bench-scale`: what a page of a list costs as a project grows, and after 99 of 100 of its snapshots were deleted;
 //! and what a create, a delete and an idle run of the schedule cost as projects become many.
 //!
-//! The component runs on the embedded host, in process. Pages are read from a SQLite file; writes go to a store in
+//! The component runs on the embedded host, in process. Pages are read from a `SQLite` file; writes go to a store in
 //! memory, where no disk hides what they cost beside their commits. Each size is measured in turn, in the same run, so
 //! what counts is the ratio to the smallest; the store calls do not depend on the machine at all.
 

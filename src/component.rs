@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::api::{self, Body, Environment};
 use crate::domain::Timestamp;
-use crate::settings::Variables;
+use crate::settings::{Settings, Variables};
 use crate::store::key_value::{ReadToSwap, Swap, sort_by_key};
 use crate::store::{Identifiers, KeyValue, Store, StoreError};
 use crate::tick::{self, Moment};
@@ -45,7 +45,9 @@ impl bindings::Guest for bindings::Component {
     /// what requests use.
     fn handle_cron_event(_metadata: bindings::Metadata) -> Result<(), bindings::Error> {
         let key_value = SpinKeyValue::default();
-        let report = tick::run(&Store::new(&key_value, &RandomIdentifiers), Moment::scheduled(now()));
+        let settings = Settings::read(&SpinVariables).map_err(|error| bindings::Error::Other(error.to_string()))?;
+        let store = Store::new(&key_value, &RandomIdentifiers);
+        let report = tick::run(&store, Moment::scheduled(now()), settings.rows_per_tick);
         report.map(drop).map_err(|error| bindings::Error::Other(error.to_string()))
     }
 }

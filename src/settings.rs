@@ -55,6 +55,8 @@ pub struct Settings {
     pub quotas: Amounts,
     /// The largest page.
     pub max_limit: usize,
+    /// The most rows that one run of the scheduled step looks at.
+    pub rows_per_tick: usize,
 }
 
 impl Settings {
@@ -102,7 +104,8 @@ impl Settings {
                 quotas.insert("gigabytes".to_owned(), limit(take("quota_gigabytes")?)?);
                 quotas
             },
-            max_limit: page_limit(take("max_limit")?)?,
+            max_limit: above_zero(take("max_limit")?)?,
+            rows_per_tick: above_zero(take("rows_per_tick")?)?,
         };
         match values.first() {
             Some((unknown, _)) => Err(refused(unknown, "is not a setting of this release".to_owned())),
@@ -136,7 +139,7 @@ fn limit((name, value): (&str, &str)) -> Result<i64, SettingsError> {
     }
 }
 
-fn page_limit((name, value): (&str, &str)) -> Result<usize, SettingsError> {
+fn above_zero((name, value): (&str, &str)) -> Result<usize, SettingsError> {
     match value.parse::<u32>() {
         Ok(limit) if limit > 0 => Ok(limit as usize),
         _ => Err(refused(name, format!("'{value}' is not a whole number above zero"))),
@@ -148,7 +151,7 @@ mod tests {
     use super::*;
 
     const DEFAULTS: &str = "auth_mode=noauth\nkeystone_url=\nprogression=time\ncreate_seconds=2\ndelete_seconds=1\n\
-                            give_up_seconds=3600\ngive_up=error\nquota_snapshots=10\nquota_gigabytes=1000\nmax_limit=1000\n";
+                            give_up_seconds=3600\ngive_up=error\nquota_snapshots=10\nquota_gigabytes=1000\nmax_limit=1000\nrows_per_tick=1000\n";
 
     #[test]
     fn the_defaults_are_read() {
@@ -179,6 +182,11 @@ mod tests {
                 "variable quota_snapshots: '-2' is not a limit: a whole number, or -1 for none",
             ),
             ("max_limit=1000", "max_limit=0", "variable max_limit: '0' is not a whole number above zero"),
+            (
+                "rows_per_tick=1000",
+                "rows_per_tick=all",
+                "variable rows_per_tick: 'all' is not a whole number above zero",
+            ),
             ("max_limit=1000", "", "variable max_limit: is missing"),
             ("max_limit=1000", "max_limit=1\nfoo=1", "variable foo: is not a setting of this release"),
         ];

@@ -12,12 +12,12 @@ use crate::store::agenda::{self, AgendaItem, Kind};
 use crate::store::index::Direction;
 use crate::store::{Change, Listing, Store, StoreError};
 
-/// The most rows that one run looks at; what is left waits for the next run.
-pub const ROWS_PER_RUN: usize = 1_000;
-
 /// The most rows that one run settles, each by a compare-and-swap of its own. Spin lets one invocation open 256 of
 /// those and never closes any.
 pub const SETTLED_PER_RUN: usize = 100;
+
+/// How many rows are read in one call.
+const ROWS_AT_ONCE: usize = 1_000;
 
 /// How many rows of one project are removed in one batch, which is two commits.
 const ROWS_PER_BATCH: usize = 250;
@@ -68,16 +68,16 @@ pub struct Report {
     pub more: bool,
 }
 
-/// Runs the step once.
+/// Runs the step once. It looks at no more than `rows` rows; what is left waits for the next run.
 ///
 /// # Errors
 ///
 /// What the store gives; what was done before stays done.
-pub fn run(store: &Store<'_>, moment: Moment) -> Result<Report, StoreError> {
+pub fn run(store: &Store<'_>, moment: Moment, rows: usize) -> Result<Report, StoreError> {
     let mut report = Report::default();
     let turn = u64::try_from(moment.clock.microseconds() / 1_000_000).unwrap_or_default();
     let (agendas, project) = store.agenda_and_turn(turn)?;
-    let mut budget = ROWS_PER_RUN;
+    let mut budget = rows;
     // An operator's clock may be ahead of the one that readers use, so every row with work under way counts.
     let mut unscheduled =
         if moment.occasion == Occasion::OperatorTick { under_way(store, budget)? } else { Vec::new() };
@@ -138,7 +138,7 @@ fn attend(
         };
         match state {
             RowState::Ending | RowState::Completed if completed.len() + ending.len() >= may_settle => {
-                report.more = true
+                report.more = true;
             }
             RowState::Ended | RowState::Ending => {
                 // Readers leave a row out of the count from the moment it is gone if it is on the agenda and due, so
@@ -388,7 +388,7 @@ fn under_way(store: &Store<'_>, limit: usize) -> Result<Vec<AgendaItem>, StoreEr
         let mut listing = Listing::new(*store, records.clone(), kind, Direction::NewestFirst, None);
         let already = items.len();
         while items.len() - already < limit {
-            let ids: Vec<Uuid> = listing.next(ROWS_PER_RUN)?.iter().map(|entry| entry.position.id).collect();
+            let ids: Vec<Uuid> = listing.next(ROWS_AT_ONCE)?.iter().map(|entry| entry.position.id).collect();
             if ids.is_empty() {
                 break;
             }

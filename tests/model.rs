@@ -113,8 +113,8 @@ impl Model {
         }
     }
 
-    fn begin(&self, work: Work) -> Option<(Work, i64)> {
-        Some((work, self.now + if work == Work::Create { 20 } else { 10 }))
+    fn begin(&self, work: Work) -> (Work, i64) {
+        (work, self.now + if work == Work::Create { 20 } else { 10 })
     }
 
     /// Those of a project that are there, as a list has them.
@@ -158,7 +158,7 @@ impl Model {
 
     /// What a step is answered with; a create is taken note of by the caller, who learns its id.
     fn take(&mut self, who: Who, step: &Step) -> Result<u16, u16> {
-        let removal = self.begin(Work::Remove);
+        let removal = Some(self.begin(Work::Remove));
         match *step {
             Step::Create(_) if who == Who::Reader => Err(403),
             Step::Create(_) if self.listed(who.project()).len() >= QUOTA => Err(413),
@@ -355,7 +355,7 @@ impl Pair {
                 metadata: BTreeMap::from([("k", "v")]),
                 status: "creating",
                 progress: "0%",
-                work: self.model.begin(Work::Create),
+                work: Some(self.model.begin(Work::Create)),
                 gone: false,
             });
         }

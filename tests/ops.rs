@@ -382,6 +382,13 @@ fn a_tick_reports_what_it_did() {
     assert_eq!(tick(&json!({ "now": format!("{later}Z") })), report(0, 1, false, &later));
     assert_eq!(tick(&json!({ "now": later })), report(0, 0, false, &later));
     assert_eq!(service.ids("/v3/a1/snapshots?status=available"), [id('b', 2_000)]);
+
+    let service = ComponentService::new(&[("rows_per_tick", "2")]);
+    let snapshots: Vec<Value> = (0..3).map(|number| snapshot(number, "deleting")).collect();
+    service.put_state(&json!({ "volumes": [{ "id": VOLUME, "project_id": "a1" }], "snapshots": snapshots }));
+    service.advance(1.0);
+    let tick = || service.operate("POST", "/_ops/tick", &Value::Null).body;
+    assert_eq!(tick(), report(2, 0, true, &time(1)), "as much as the variable says");
 }
 
 /// Why a snapshot is as it is, in each of the ways in which it can be, and what comes next.

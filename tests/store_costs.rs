@@ -106,3 +106,19 @@ fn a_tick_removes_a_hundred_snapshots_in_two_commits() {
     assert!(counts.commits <= 2, "{} commits", counts.commits);
     assert_eq!(support::json(&service.send(operator("GET", "/_ops/state", b"")))["snapshots"], json!([]));
 }
+
+/// Where no schedule runs, those who delete do a part of its work, so that the agenda does not grow for ever.
+#[test]
+fn without_a_schedule_the_agenda_stays_small() {
+    let service = service_with(2_000);
+    let agenda = || service.key_value.dump()["vs:agenda:07"].len();
+    for number in 0..2_000 {
+        let answer =
+            service.send(client("DELETE", &format!("/v3/{PROJECT}/snapshots/{}", snapshot_id(number)), &Value::Null));
+        assert_eq!(answer.status(), 202, "{}", support::text(&answer));
+        service.advance(0.02);
+        assert!(agenda() < 65_536, "{} bytes after {number}", agenda());
+    }
+    let rows = service.key_value.dump().keys().filter(|key| key.starts_with("vs:snapshot:")).count();
+    assert!(rows <= 450, "{rows} rows wait to be removed");
+}

@@ -56,10 +56,8 @@ pub fn answer(request: &Request<Body>, path: &str, environment: &Environment<'_>
             Reply::json(StatusCode::OK, &Document::from(&state))
         }
         "state" if method == Method::PUT => {
-            let settings =
-                Settings::read(environment.variables).map_err(|error| Fault::server_error(error.to_string()))?;
             let document: Document = read(body)?;
-            let state = document.into_state(&settings.delays, environment.now)?;
+            let state = document.into_state(&settings(environment)?.delays, environment.now)?;
             let counts = object([("volumes", state.volumes.len().into()), ("snapshots", state.snapshots.len().into())]);
             operator::replace(store, state)?;
             Reply::json(StatusCode::OK, &counts)
@@ -74,7 +72,7 @@ pub fn answer(request: &Request<Body>, path: &str, environment: &Environment<'_>
                 Some(now) => Moment::as_if(now, environment.now),
                 None => Moment::scheduled(environment.now),
             };
-            let report = tick::run(&store, moment)?;
+            let report = tick::run(&store, moment, settings(environment)?.rows_per_tick)?;
             Reply::json(
                 StatusCode::OK,
                 &object([
@@ -113,6 +111,10 @@ pub fn answer(request: &Request<Body>, path: &str, environment: &Environment<'_>
         }
         _ => Err(Fault::not_found()),
     }
+}
+
+fn settings(environment: &Environment<'_>) -> Result<Settings, Fault> {
+    Settings::read(environment.variables).map_err(|error| Fault::server_error(error.to_string()))
 }
 
 /// A JSON object.

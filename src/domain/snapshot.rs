@@ -85,6 +85,7 @@ impl SnapshotStatus {
     /// What a snapshot becomes when nobody has ended this transient status within its time bound. Cinder leaves it
     /// for an administrator; we settle it, as a restarting Cinder service would (vectors `life-restart-*`,
     /// `life-backup-restart`).
+    #[must_use]
     pub const fn given_up(self) -> Self {
         match self {
             Self::Creating | Self::Updating => Self::Error,

@@ -4,7 +4,7 @@ use crate::domain::lifecycle::{Completion, Occasion, Schedule};
 use crate::domain::quota::{self, Counted};
 use crate::domain::snapshot::Cause;
 use crate::domain::{Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Volume, VolumeId};
-use crate::store::agenda::AgendaItem;
+use crate::store::agenda::{Agenda, AgendaItem};
 use crate::store::deployment::Deployment;
 use crate::store::projects::ProjectRecord;
 use crate::store::{Change, StoreError};
@@ -261,7 +261,11 @@ impl Service<'_> {
         allowed(snapshot)?;
         let pending = self.delays.begin(Completion::Remove, self.now);
         let item = AgendaItem::of_snapshot(snapshot, pending.due);
-        self.store.schedule(&[item])?;
+        if self.store.schedule(&[item])? {
+            // Nobody has attended to the agenda for long, so whoever deletes does a part of the scheduled step. What of it
+            // fails waits for the next one, and is no reason to refuse the delete.
+            let _ = crate::tick::run(&self.store, crate::tick::Moment::scheduled(self.now), Agenda::ENOUGH);
+        }
         let mut tried = false;
         self.store.update_snapshot(snapshot.id, |row| {
             let Some(mut row) = row.and_then(|row| row.effective(self.now, Occasion::Reading)) else {

@@ -209,7 +209,8 @@ impl Service<'_> {
     fn announce(&self, snapshots: &[Snapshot], volume: Option<&Volume>, pending: Pending) -> Result<(), Error> {
         let of_snapshots = snapshots.iter().map(|snapshot| AgendaItem::of_snapshot(snapshot, pending.due));
         let of_volume = volume.map(|volume| AgendaItem::of_volume(volume, pending.due));
-        Ok(self.store.schedule(&of_snapshots.chain(of_volume).collect::<Vec<_>>())?)
+        self.store.schedule(&of_snapshots.chain(of_volume).collect::<Vec<_>>())?;
+        Ok(())
     }
 
     /// The snapshots of a volume, newest first, as they are now, whoever owns them.

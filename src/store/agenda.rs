@@ -130,6 +130,9 @@ impl Agenda {
     /// How many values the agenda has. It is part of the format: which one a project's rows are in depends on it.
     pub const VALUES: usize = 16;
 
+    /// How many items one value should hold at the most: so many are some 60 KiB.
+    pub const ENOUGH: usize = 400;
+
     /// Adds an item, or moves the one about the same row to another time.
     pub fn schedule(&mut self, item: AgendaItem) {
         self.0.retain(|other| !other.is_about(&item));

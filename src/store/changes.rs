@@ -58,6 +58,9 @@ enum Attempt<T> {
     Stale,
 }
 
+/// Makes an attempt of stored bytes and the id of the write.
+type AttemptOnBytes<'a> = dyn FnMut(Option<&[u8]>, u64) -> Attempt<Vec<u8>> + 'a;
+
 impl<T> Attempt<T> {
     fn map<U>(self, convert: impl FnOnce(T) -> U) -> Attempt<U> {
         match self {
@@ -211,13 +214,11 @@ impl Store<'_> {
     fn enter(&self, project: &ProjectId, has_snapshots_of_other_projects_volumes: bool) -> Result<(), StoreError> {
         self.change_shared(&keys::directory(agenda::place_of(project)), &|directory: &mut Directory| {
             let entries = &mut directory.0;
-            match entries.iter_mut().find(|entry| entry.project == *project) {
-                Some(entry) => {
-                    entry.has_snapshots_of_other_projects_volumes |= has_snapshots_of_other_projects_volumes;
-                }
-                None => {
-                    entries.push(DirectoryEntry { project: project.clone(), has_snapshots_of_other_projects_volumes })
-                }
+            if let Some(entry) = entries.iter_mut().find(|entry| entry.project == *project) {
+                entry.has_snapshots_of_other_projects_volumes |= has_snapshots_of_other_projects_volumes;
+            } else {
+                let project = project.clone();
+                entries.push(DirectoryEntry { project, has_snapshots_of_other_projects_volumes });
             }
         })
     }
@@ -305,7 +306,8 @@ impl Store<'_> {
         })
     }
 
-    /// The loop of every change, which works on bytes, so that it is compiled once.
+    /// Replaces a value: what is stored is read and what is to be stored written here, around the loop of every change,
+    /// which works on bytes so that it is compiled once.
     fn replace<T: Stored>(
         &self,
         key: &str,
@@ -331,11 +333,7 @@ impl Store<'_> {
         failure.into_inner().map_or(Ok(()), Err)
     }
 
-    fn replace_bytes(
-        &self,
-        key: &str,
-        attempt: &mut dyn FnMut(Option<&[u8]>, u64) -> Attempt<Vec<u8>>,
-    ) -> Result<(), StoreError> {
+    fn replace_bytes(&self, key: &str, attempt: &mut AttemptOnBytes<'_>) -> Result<(), StoreError> {
         for number in 0..ATTEMPTS {
             if number > 0 {
                 self.key_value.pause(number - 1);

@@ -110,14 +110,12 @@ impl<'a> Listing<'a> {
             let keys: Vec<String> = wanted.iter().flat_map(|(_, pages)| pages).copied().map(keys::page).collect();
             let mut read = self.store.read_many::<Page>(&keys)?.into_iter();
             for (number, ids) in wanted {
-                match read.by_ref().take(ids.len()).collect::<Option<Vec<Page>>>() {
-                    Some(pages) => self.sources[number].reader.supply(pages),
-                    None => {
-                        // The collecting stops at the first that is missing; those behind it are of this source too.
-                        self.restart(number)?;
-                        break;
-                    }
-                }
+                let Some(pages) = read.by_ref().take(ids.len()).collect::<Option<Vec<Page>>>() else {
+                    // The collecting stops at the first that is missing, so what is left is no longer in step.
+                    self.restart(number)?;
+                    break;
+                };
+                self.sources[number].reader.supply(pages);
             }
         }
     }

@@ -28,6 +28,8 @@ pub mod snapshots;
 mod version_1;
 pub mod volumes;
 
+use std::cell::Cell;
+
 use uuid::Uuid;
 
 use crate::domain::quota::Amounts;
@@ -332,16 +334,23 @@ impl<'a> Store<'a> {
         if entries.is_empty() { Ok(()) } else { self.key_value.set_many(&entries) }
     }
 
-    /// Puts rows on the agenda, before they change: one commit, or more where they are of several projects.
+    /// Puts rows on the agenda, before they change: one commit, or more where they are of several projects. Says whether
+    /// the agenda is so full that somebody should attend to it.
     #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
-    pub fn schedule(&self, items: &[AgendaItem]) -> Result<(), StoreError> {
+    pub fn schedule(&self, items: &[AgendaItem]) -> Result<bool, StoreError> {
+        let is_full = Cell::new(false);
         for place in 0..Agenda::VALUES {
             let here: Vec<&AgendaItem> = items.iter().filter(|item| agenda::place_of(&item.project) == place).collect();
             if !here.is_empty() {
-                self.change_agenda(place, |agenda| here.iter().for_each(|item| agenda.schedule((*item).clone())))?;
+                self.change_agenda(place, |agenda| {
+                    for item in &here {
+                        agenda.schedule((*item).clone());
+                    }
+                    is_full.set(is_full.get() || agenda.0.len() > Agenda::ENOUGH);
+                })?;
             }
         }
-        Ok(())
+        Ok(is_full.get())
     }
 
     /// Takes items off the agenda, unless they were scheduled anew.
