@@ -12,9 +12,19 @@ use crate::store::agenda::{self, AgendaItem, Kind};
 use crate::store::index::Direction;
 use crate::store::{Change, Listing, Store, StoreError};
 
-/// The most rows that one run settles, each by a compare-and-swap of its own. Spin lets one invocation open 256 of
-/// those and never closes any.
-pub const SETTLED_PER_RUN: usize = 100;
+/// What one run may do of that which takes a compare-and-swap of its own. Spin lets one invocation open 256 of those and
+/// never closes any; beside these a run opens some for the agenda, and a few more where it is overtaken.
+#[derive(Debug, Clone, Copy)]
+struct Allowance {
+    /// Rows whose work has ended and that must say so.
+    settled: usize,
+    /// Batches of rows of one project that are removed.
+    batches: usize,
+}
+
+impl Allowance {
+    const OF_ONE_RUN: Self = Self { settled: 100, batches: 50 };
+}
 
 /// How many rows are read in one call.
 const ROWS_AT_ONCE: usize = 1_000;
@@ -78,6 +88,7 @@ pub fn run(store: &Store<'_>, moment: Moment, rows: usize) -> Result<Report, Sto
     let turn = u64::try_from(moment.clock.microseconds() / 1_000_000).unwrap_or_default();
     let (agendas, project) = store.agenda_and_turn(turn)?;
     let mut budget = rows;
+    let mut allowance = Allowance::OF_ONE_RUN;
     // An operator's clock may be ahead of the one that readers use, so every row with work under way counts.
     let mut unscheduled =
         if moment.occasion == Occasion::OperatorTick { under_way(store, budget)? } else { Vec::new() };
@@ -96,7 +107,7 @@ pub fn run(store: &Store<'_>, moment: Moment, rows: usize) -> Result<Report, Sto
         }
         budget -= items.len();
         if !items.is_empty() {
-            let done = attend(store, place, &items, scheduled, moment, SETTLED_PER_RUN - report.settled)?;
+            let done = attend(store, place, &items, scheduled, moment, &mut allowance)?;
             report.removed += done.removed;
             report.settled += done.settled;
             report.more |= done.more;
@@ -116,7 +127,7 @@ fn attend(
     items: &[AgendaItem],
     scheduled: usize,
     moment: Moment,
-    may_settle: usize,
+    allowance: &mut Allowance,
 ) -> Result<Report, StoreError> {
     let clock = moment.clock.microseconds();
     let mut report = Report::default();
@@ -137,9 +148,7 @@ fn attend(
             state => state,
         };
         match state {
-            RowState::Ending | RowState::Completed if completed.len() + ending.len() >= may_settle => {
-                report.more = true;
-            }
+            RowState::Ending | RowState::Completed if allowance.settled == 0 => report.more = true,
             RowState::Ended | RowState::Ending => {
                 // Readers leave a row out of the count from the moment it is gone if it is on the agenda and due, so
                 // one that was found by looking, or goes before its time, is scheduled for now first.
@@ -147,9 +156,17 @@ fn attend(
                 if number >= scheduled || item.due > clock {
                     unready.push(due_now.clone());
                 }
-                if state == RowState::Ending { ending.push(due_now) } else { ended.push(due_now) }
+                if state == RowState::Ending {
+                    allowance.settled -= 1;
+                    ending.push(due_now);
+                } else {
+                    ended.push(due_now);
+                }
             }
-            RowState::Completed => completed.push(item),
+            RowState::Completed => {
+                allowance.settled -= 1;
+                completed.push(item);
+            }
             RowState::Gone if item.is_new && !is_stale => {}
             RowState::Gone => gone.push(item.clone()),
             RowState::Idle if is_stale => forget.push(item.clone()),
@@ -171,42 +188,41 @@ fn attend(
         report.settled += 1;
     }
 
-    let gigabytes = ended.is_empty() && gone.is_empty() || store.deployment()?.snapshots_count_gigabytes();
-    let due: Vec<AgendaItem> = ended.iter().chain(&gone).cloned().collect();
-    for (project, of_project) in agenda::by_project(due.clone()) {
-        report.removed += remove(store, &project, &of_project, &gone, gigabytes)?;
+    for (project, gone) in agenda::by_project(gone) {
+        // A row that is gone may have been left in its listing by a run that was stopped on the way.
+        let left = store.project(&project)?.map_or(Ok(Vec::new()), |record| store.listed(&record, &gone));
+        match left {
+            Ok(left) => {
+                forget.extend(gone.into_iter().filter(|item| !left.contains(item)));
+                ended.extend(left);
+            }
+            // A page was replaced since the record was read; a later run looks again.
+            Err(StoreError::Contended(_)) => report.more = true,
+            Err(error) => return Err(error),
+        }
+    }
+    let gigabytes = ended.is_empty() || store.deployment()?.snapshots_count_gigabytes();
+    for (project, items) in agenda::by_project(ended) {
+        let mut is_sparse = false;
+        for batch in items.chunks(ROWS_PER_BATCH) {
+            let Some(batches) = allowance.batches.checked_sub(1) else {
+                report.more = true;
+                break;
+            };
+            allowance.batches = batches;
+            is_sparse = store.remove(&project, batch, gigabytes)?;
+            report.removed += batch.len();
+            forget.extend_from_slice(batch);
+        }
+        if is_sparse {
+            store.compact(&project)?;
+        }
     }
     // What needs nothing more waits for a run that has nothing else to write, if there is little of it.
-    forget.extend(due);
     if !forget.is_empty() && (report.removed == 0 || forget.len() >= FORGOTTEN_AT_ONCE) {
         store.forget(place, &forget)?;
     }
     Ok(report)
-}
-
-/// Removes rows of one project, some of which are `gone` already; says how many had something left.
-fn remove(
-    store: &Store<'_>,
-    project: &ProjectId,
-    items: &[AgendaItem],
-    gone: &[AgendaItem],
-    snapshots_count_gigabytes: bool,
-) -> Result<usize, StoreError> {
-    let Some(record) = store.project(project)? else { return Ok(0) };
-    // A row that is gone may have been left in its listing by a run that was stopped on the way.
-    let gone: Vec<AgendaItem> = items.iter().filter(|item| gone.contains(item)).cloned().collect();
-    let listed = store.listed(&record, &gone)?;
-    let left: Vec<&AgendaItem> = items.iter().filter(|item| !gone.contains(item) || listed.contains(item)).collect();
-    let mut retired = record.retired.as_slice();
-    let mut is_sparse = false;
-    for batch in left.chunks(ROWS_PER_BATCH) {
-        is_sparse = store.remove(project, batch, snapshots_count_gigabytes, retired)?;
-        retired = &[];
-    }
-    if is_sparse {
-        store.compact(project)?;
-    }
-    Ok(left.len())
 }
 
 /// Looks after a project whose turn it is: deletes what its listings have left behind, and compares its newest rows with
@@ -223,7 +239,7 @@ fn look_after(
         return Ok(0);
     }
     if !record.retired.is_empty() {
-        store.remove(project, &[], true, &record.retired)?;
+        store.delete_retired(&record)?;
     }
     if record.is_sparse() {
         store.compact(project)?;

@@ -89,8 +89,9 @@ fn a_store_that_is_right_is_left_as_it_is() {
 
 #[test]
 fn damage_of_every_kind_is_found_and_put_right() {
-    type Damage = fn(&NativeService);
-    let cases: [(&str, Damage, &[(&str, u64)]); 7] = [
+    /// What is wrong, how it came to be, and what the report says of it.
+    type Case = (&'static str, fn(&NativeService), &'static [(&'static str, u64)]);
+    let cases: [Case; 7] = [
         (
             "rows are gone",
             |service| {

@@ -78,7 +78,7 @@ impl Service<'_> {
         if let Err(refusal) = still_accepted {
             let item = AgendaItem::of_snapshot(&snapshot, self.now);
             self.store.schedule(std::slice::from_ref(&item))?;
-            self.store.remove(&snapshot.project_id, &[&item], deployment.snapshots_count_gigabytes(), &[])?;
+            self.store.remove(&snapshot.project_id, &[item], deployment.snapshots_count_gigabytes())?;
             return Err(refusal);
         }
         Ok(snapshot)

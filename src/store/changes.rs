@@ -20,8 +20,9 @@ use super::{Change, Store};
 /// How often a replaced value is tried before the client is told to come back.
 const ATTEMPTS: u32 = 24;
 
-/// How often a writer looks for a value that another is making, before it offers to make it.
-const CLAIM_LOOKS: u32 = 8;
+/// How often a writer looks for a value that another is making, before it makes it: for some eight seconds, which is longer
+/// than `SQLite` waits for a lock, since whoever makes a value late writes over what has become of it.
+const CLAIM_LOOKS: u32 = 48;
 
 /// How many retired pages may wait for the scheduled step before changes stop to retire more than they must.
 const RETIRED_ENOUGH: usize = 64;

@@ -366,29 +366,35 @@ impl<'a> Store<'a> {
     pub fn remove(
         &self,
         project: &ProjectId,
-        items: &[&AgendaItem],
+        items: &[AgendaItem],
         snapshots_count_gigabytes: bool,
-        retired: &[PageId],
     ) -> Result<bool, StoreError> {
         let rows = items.iter().map(|item| match item.kind {
             Kind::Snapshot => keys::snapshot(SnapshotId::new(item.id)),
             Kind::Volume => keys::volume(VolumeId::new(item.id)),
         });
-        let gone: Vec<String> = rows.chain(retired.iter().copied().map(keys::page)).collect();
-        if !gone.is_empty() {
-            self.key_value.delete_many(&gone)?;
-        }
+        self.key_value.delete_many(&rows.collect::<Vec<_>>())?;
         self.change_project(project, |record, writes| {
-            record.retired.retain(|page| !retired.contains(page));
             for kind in [Kind::Snapshot, Kind::Volume] {
                 let of_kind = || items.iter().filter(|item| item.kind == kind);
-                let positions: Vec<Position> = of_kind().map(|item| item.position()).collect();
+                let positions: Vec<Position> = of_kind().map(AgendaItem::position).collect();
                 let removed = record.index_mut(kind).remove(&positions, &mut writes.pages, writes.source)?;
                 for item in of_kind().filter(|item| removed.contains(&item.position())) {
                     record.give_back(&item.amounts(snapshots_count_gigabytes));
                 }
             }
             Ok(record.is_sparse())
+        })
+    }
+
+    /// Deletes the pages that a project's listings have left behind. Whoever still reads an older record reads it anew.
+    #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
+    pub fn delete_retired(&self, record: &ProjectRecord) -> Result<(), StoreError> {
+        let pages: Vec<String> = record.retired.iter().copied().map(keys::page).collect();
+        self.key_value.delete_many(&pages)?;
+        self.change_project(&record.project, |stored, _| {
+            stored.retired.retain(|page| !record.retired.contains(page));
+            Ok(())
         })
     }
 

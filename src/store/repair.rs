@@ -77,6 +77,22 @@ struct Counted {
     needs_tick: bool,
 }
 
+/// What a project's record is like beside its rows.
+#[derive(Default)]
+struct Inspection {
+    repair: Repair,
+    /// Whether every page that the record names is there.
+    is_whole: bool,
+    /// Rows that must be on the agenda.
+    unscheduled: Vec<AgendaItem>,
+}
+
+impl Inspection {
+    const fn is_well(&self) -> bool {
+        self.is_whole && self.repair.differences() == 0
+    }
+}
+
 impl Store<'_> {
     /// Repairs everything.
     ///
@@ -113,42 +129,22 @@ impl Store<'_> {
         self.repair_listings(project, &[])
     }
 
-    /// Repairs one project. It may have `known` rows, besides those that it names.
+    /// Repairs one project. It may have `known` rows, besides those that it names. Where all is well nothing is written.
     fn repair_listings(&self, project: &ProjectId, known: &[AgendaItem]) -> Result<Repair, StoreError> {
         let gigabytes = self.deployment()?.snapshots_count_gigabytes();
-        let mut unscheduled = Vec::new();
-        let mut repair = self.change_project(project, |record, writes| {
-            let mut repair = Repair { projects: 1, ..Repair::default() };
-            let mut totals = Amounts::new();
-            unscheduled.clear();
-            for kind in [Kind::Snapshot, Kind::Volume] {
-                let listed = self.every_entry(record.index(kind))?;
-                let of_kind = known.iter().filter(|item| item.kind == kind).map(|item| item.id);
-                let mut ids: Vec<Uuid> = listed.iter().map(|entry| entry.position.id).chain(of_kind).collect();
-                ids.sort_unstable();
-                ids.dedup();
-                let mut rows = self.counted(kind, &ids)?;
-                rows.retain(|row| row.item.project == *project);
-                repair.rows += rows.len();
-                let entries = rows.iter().filter(|row| index::search(&listed, row.item.position()).is_ok()).count();
-                repair.entries_without_row += listed.len() - entries;
-                repair.rows_without_entry += rows.len() - entries;
-                let is_whole = record.index(kind).len() == listed.len();
-                if !is_whole || entries != listed.len() || entries != rows.len() {
-                    rebuild(record, kind, &rows, &mut writes.pages, writes.source);
-                }
-                for row in rows {
-                    for (resource, amount) in row.item.amounts(gigabytes) {
-                        *totals.entry(resource).or_default() += amount;
-                    }
-                    if row.needs_tick {
-                        unscheduled.push(row.item);
-                    }
-                }
+        let seen = match self.project(project)? {
+            Some(mut record) => {
+                let found = self.inspect(&mut record, known, gigabytes, &mut PageChanges::default(), self)?;
+                Some(found).filter(Inspection::is_well)
             }
-            repair.counters = recount(record, totals);
-            Ok(repair)
-        })?;
+            None => None,
+        };
+        let Inspection { mut repair, mut unscheduled, .. } = match seen {
+            Some(inspection) => inspection,
+            None => self.change_project(project, |record, writes| {
+                self.inspect(record, known, gigabytes, &mut writes.pages, writes.source)
+            })?,
+        };
         if !unscheduled.is_empty() {
             let scheduled = self.project_with_agenda(project)?.map(|(_, items)| items).unwrap_or_default();
             unscheduled.retain(|item| !scheduled.iter().any(|known| known.is_about(item)));
@@ -156,6 +152,50 @@ impl Store<'_> {
             self.schedule(&unscheduled)?;
         }
         Ok(repair)
+    }
+
+    /// Compares a record with the rows of its project, and makes it say what they say.
+    fn inspect(
+        &self,
+        record: &mut ProjectRecord,
+        known: &[AgendaItem],
+        snapshots_count_gigabytes: bool,
+        changes: &mut PageChanges,
+        source: &dyn PageSource,
+    ) -> Result<Inspection, StoreError> {
+        let mut inspection = Inspection { is_whole: true, ..Inspection::default() };
+        let repair = &mut inspection.repair;
+        repair.projects = 1;
+        let mut totals = Amounts::new();
+        for kind in [Kind::Snapshot, Kind::Volume] {
+            let listed = self.every_entry(record.index(kind))?;
+            let of_kind = known.iter().filter(|item| item.kind == kind).map(|item| item.id);
+            let mut ids: Vec<Uuid> = listed.iter().map(|entry| entry.position.id).chain(of_kind).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            let mut rows = self.counted(kind, &ids)?;
+            rows.retain(|row| row.item.project == record.project);
+            repair.rows += rows.len();
+            let entries = rows.iter().filter(|row| index::search(&listed, row.item.position()).is_ok()).count();
+            repair.entries_without_row += listed.len() - entries;
+            repair.rows_without_entry += rows.len() - entries;
+            // A page that is gone makes a listing shorter than its record says.
+            let is_whole = record.index(kind).len() == listed.len();
+            inspection.is_whole &= is_whole;
+            if !is_whole || entries != listed.len() || entries != rows.len() {
+                rebuild(record, kind, &rows, changes, source);
+            }
+            for row in rows {
+                for (resource, amount) in row.item.amounts(snapshots_count_gigabytes) {
+                    *totals.entry(resource).or_default() += amount;
+                }
+                if row.needs_tick {
+                    inspection.unscheduled.push(row.item);
+                }
+            }
+        }
+        repair.counters = recount(record, totals);
+        Ok(inspection)
     }
 
     /// Every entry of an index, newest first. A page that is gone has none: where it was replaced meanwhile, so was the
