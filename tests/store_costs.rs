@@ -51,10 +51,11 @@ fn each_operation_makes_at_most_so_many_calls_and_commits() {
     let item = format!("{metadata}/k");
     let volume = "aaaaaaaa-0000-4000-8000-000000000001";
     let snapshot = json!({ "snapshot": { "volume_id": volume } });
-    let cases: [(&str, &str, Value, u32, u32); 16] = [
+    let cases: [(&str, &str, Value, u32, u32); 17] = [
         ("GET", &one, Value::Null, 1, 0),
         ("GET", &metadata, Value::Null, 1, 0),
         ("GET", "/snapshots?limit=100", Value::Null, 3, 0),
+        ("GET", "/snapshots?limit=100&all_tenants=1", Value::Null, 4, 0),
         ("GET", "/snapshots/detail", Value::Null, 4, 0),
         ("GET", "/snapshots?limit=100&sort=created_at:asc", Value::Null, 3, 0),
         ("GET", "/snapshots?limit=1&with_count=1", Value::Null, 4, 0),

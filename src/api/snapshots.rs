@@ -145,10 +145,10 @@ struct Many<'a> {
 
 /// `GET .../snapshots[/detail]`
 pub fn list(call: &Call<'_>, detail: bool) -> Result<Reply, Fault> {
-    let (deployment, own_record) = call.service.before_listing()?;
-    let largest = query::page_limit(&deployment, call.max_limit);
-    let query = query::snapshots(&call.parameters, call.service.caller, call.version, &deployment, largest)?;
-    let page: Page<Snapshot> = call.service.list(&query, own_record)?;
+    let prepared = call.service.prepare_listing(call.parameters.get("all_tenants").is_some())?;
+    let largest = query::page_limit(&prepared.deployment, call.max_limit);
+    let query = query::snapshots(&call.parameters, call.service.caller, call.version, &prepared.deployment, largest)?;
+    let page: Page<Snapshot> = call.service.list(&query, prepared)?;
     let view = |snapshot| view_in_list(call, snapshot, detail);
     let collection = if detail { "snapshots/detail" } else { "snapshots" };
     let last = page.rows.last().map(|snapshot| snapshot.id.to_string());

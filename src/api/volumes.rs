@@ -227,10 +227,10 @@ struct Many<T> {
 
 /// `GET .../volumes[/detail]`
 pub fn list(call: &Call<'_>, detail: bool) -> Result<Reply, Fault> {
-    let (deployment, own_record) = call.service.before_listing()?;
-    let largest = query::page_limit(&deployment, call.max_limit);
-    let query = query::volumes(&call.parameters, call.service.caller, call.version, &deployment, largest)?;
-    let page: Page<Volume> = call.service.list(&query, own_record)?;
+    let prepared = call.service.prepare_listing(call.parameters.get("all_tenants").is_some())?;
+    let largest = query::page_limit(&prepared.deployment, call.max_limit);
+    let query = query::volumes(&call.parameters, call.service.caller, call.version, &prepared.deployment, largest)?;
+    let page: Page<Volume> = call.service.list(&query, prepared)?;
     let collection = if detail { "volumes/detail" } else { "volumes" };
     let last = page.rows.last().map(|volume| volume.id.to_string());
     let volumes_links = call.next_link(collection, page.rows.len(), query.limit, page.count, last.as_deref());

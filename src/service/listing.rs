@@ -453,6 +453,16 @@ pub struct Query {
     pub with_count: bool,
 }
 
+/// What was read before the query of a list.
+#[derive(Debug)]
+pub struct Prepared {
+    pub deployment: Deployment,
+    /// Every project, if the query may be about all.
+    projects: Option<Vec<ProjectId>>,
+    /// The record of the caller's project, if it may not.
+    own_record: Option<ProjectRecord>,
+}
+
 /// The rows found.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Page<T> {
@@ -462,12 +472,12 @@ pub struct Page<T> {
 }
 
 impl Service<'_> {
-    /// Lists what the caller may see, of the record that [`Service::before_listing`] gave or of all projects.
+    /// Lists what the caller may see; [`Service::prepare_listing`] has looked where.
     ///
     /// # Errors
     ///
     /// Not allowed, a marker that is not there, a sort key that is no column, or what the store gives.
-    pub fn list<T: Listed>(&self, query: &Query, own_record: Option<ProjectRecord>) -> Result<Page<T>, Error> {
+    pub fn list<T: Listed>(&self, query: &Query, prepared: Prepared) -> Result<Page<T>, Error> {
         match self.caller.allow_own(T::RULE) {
             // Cinder refuses this for snapshots, and finds no volumes.
             Err(Error::Unscoped) if T::KIND == Kind::Volume => {
@@ -482,7 +492,7 @@ impl Service<'_> {
         let order = Order::read(&query.sort)?;
         let marker: Option<T> = query.marker.as_deref().map(|id| self.marker(id)).transpose()?;
         order.check::<T>()?;
-        let records = self.records(query, own_record)?;
+        let records = self.records(query, prepared)?;
         let count = if query.with_count { Some(self.count::<T>(query, records.clone())?) } else { None };
         let rows = match order.stored_direction() {
             Some(direction) => {
@@ -505,22 +515,32 @@ impl Service<'_> {
             .ok_or_else(not_found)
     }
 
-    /// What a list of the caller's project needs before its query can be read, and what it reads from, in one call.
+    /// Reads what a list needs before its query can be read, and where it will look, in one call.
     ///
     /// # Errors
     ///
     /// What the store gives.
-    pub fn before_listing(&self) -> Result<(Deployment, Option<ProjectRecord>), Error> {
-        Ok(match &self.caller.project_id {
+    pub fn prepare_listing(&self, may_want_all_projects: bool) -> Result<Prepared, Error> {
+        if may_want_all_projects && self.caller.roles.admin {
+            let (deployment, projects) = self.store.deployment_and_project_ids()?;
+            return Ok(Prepared { deployment, projects: Some(projects), own_record: None });
+        }
+        let (deployment, own_record) = match &self.caller.project_id {
             Some(project_id) => self.store.deployment_and_project(project_id)?,
             None => (self.store.deployment()?, None),
-        })
+        };
+        Ok(Prepared { deployment, projects: None, own_record })
     }
 
     /// The records of the projects that a query is about.
-    fn records(&self, query: &Query, own_record: Option<ProjectRecord>) -> Result<Vec<ProjectRecord>, Error> {
+    fn records(&self, query: &Query, prepared: Prepared) -> Result<Vec<ProjectRecord>, Error> {
+        let Prepared { projects, own_record, .. } = prepared;
         if !query.all_tenants {
-            return Ok(own_record.into_iter().collect());
+            let own = match (&projects, &self.caller.project_id) {
+                (Some(_), Some(project_id)) => self.store.project(project_id)?,
+                _ => own_record,
+            };
+            return Ok(own.into_iter().collect());
         }
         let named = query.filters.iter().find_map(|filter| match filter {
             Filter::Exact { column, text } if column == "project_id" => Some(text),
@@ -529,7 +549,7 @@ impl Service<'_> {
         Ok(match named.map(|text| text.parse::<ProjectId>()) {
             Some(Ok(project_id)) => self.store.project(&project_id)?.into_iter().collect(),
             Some(Err(_)) => Vec::new(),
-            None => self.store.projects(&self.store.project_ids()?)?,
+            None => self.store.projects(&projects.map_or_else(|| self.store.project_ids(), Ok)?)?,
         })
     }
 

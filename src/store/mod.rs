@@ -153,6 +153,17 @@ impl<'a> Store<'a> {
         Ok((deployment.unwrap_or_default(), decode(&keys[1], values.next().flatten())?))
     }
 
+    /// The deployment and every project that has a record, in one call.
+    #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
+    pub fn deployment_and_project_ids(&self) -> Result<(Deployment, Vec<ProjectId>), StoreError> {
+        let mut keys = directory_keys();
+        keys.push(keys::DEPLOYMENT.to_owned());
+        let mut values = self.key_value.get_many(&keys)?;
+        let deployment = decode::<Deployment>(keys::DEPLOYMENT, values.pop().flatten())?;
+        let projects = entries_of_directory(&keys, values)?.into_iter().map(|entry| entry.project).collect();
+        Ok((deployment.unwrap_or_default(), projects))
+    }
+
     /// The record of a project with its part of the agenda, in one call, so that the two fit each other.
     #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
     pub fn project_with_agenda(&self, id: &ProjectId) -> Result<Option<(ProjectRecord, Vec<AgendaItem>)>, StoreError> {
@@ -183,17 +194,9 @@ impl<'a> Store<'a> {
     }
 
     fn directory(&self) -> Result<Vec<DirectoryEntry>, StoreError> {
-        let keys: Vec<String> =
-            (0..Agenda::VALUES).map(keys::directory).chain([keys::FORMER_DIRECTORY.to_owned()]).collect();
-        let mut entries: Vec<DirectoryEntry> = Vec::new();
-        for directory in self.read_many::<Directory>(&keys)?.into_iter().flatten() {
-            // A project that an older release named may be named again by this one.
-            let known = std::mem::take(&mut entries);
-            let is_new = |entry: &DirectoryEntry| !known.iter().any(|other| other.project == entry.project);
-            entries = directory.0.into_iter().filter(is_new).collect();
-            entries.splice(0..0, known);
-        }
-        Ok(entries)
+        let keys = directory_keys();
+        let values = self.key_value.get_many(&keys)?;
+        entries_of_directory(&keys, values)
     }
 
     /// The records of projects, those that have one.
@@ -457,6 +460,28 @@ impl PageSource for Store<'_> {
     fn fresh(&self) -> PageId {
         PageId::new(self.identifiers.number())
     }
+}
+
+/// The keys of the directory, the one of format version 1 last.
+fn directory_keys() -> Vec<String> {
+    (0..Agenda::VALUES).map(keys::directory).chain([keys::FORMER_DIRECTORY.to_owned()]).collect()
+}
+
+/// What the directory says, in a stable order. A project that an older release named may be named again by this one.
+fn entries_of_directory(keys: &[String], values: Vec<Option<Vec<u8>>>) -> Result<Vec<DirectoryEntry>, StoreError> {
+    let mut entries: Vec<DirectoryEntry> = Vec::new();
+    for (key, value) in keys.iter().zip(values) {
+        let known = entries.len();
+        for entry in decode::<Directory>(key, value)?.unwrap_or_default().0 {
+            // Only the last value, which older releases wrote, can repeat one.
+            let is_known =
+                key == keys::FORMER_DIRECTORY && entries[..known].iter().any(|other| other.project == entry.project);
+            if !is_known {
+                entries.push(entry);
+            }
+        }
+    }
+    Ok(entries)
 }
 
 fn decode<T: Stored>(key: &str, value: Option<Vec<u8>>) -> Result<Option<T>, StoreError> {
