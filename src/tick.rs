@@ -129,11 +129,10 @@ fn attend(
     moment: Moment,
     allowance: &mut Allowance,
 ) -> Result<Report, StoreError> {
-    let clock = moment.clock.microseconds();
     let mut report = Report::default();
     let mut completed: Vec<&AgendaItem> = Vec::new();
     let mut ending: Vec<AgendaItem> = Vec::new();
-    let mut unready: Vec<AgendaItem> = Vec::new();
+    let mut unscheduled: Vec<AgendaItem> = Vec::new();
     let mut ended: Vec<AgendaItem> = Vec::new();
     let mut gone: Vec<AgendaItem> = Vec::new();
     let mut forget: Vec<AgendaItem> = Vec::new();
@@ -150,17 +149,16 @@ fn attend(
         match state {
             RowState::Ending | RowState::Completed if allowance.settled == 0 => report.more = true,
             RowState::Ended | RowState::Ending => {
-                // Readers leave a row out of the count from the moment it is gone if it is on the agenda and due, so
-                // one that was found by looking, or goes before its time, is scheduled for now first.
-                let due_now = AgendaItem { due: item.due.min(clock), ..item.clone() };
-                if number >= scheduled || item.due > clock {
-                    unready.push(due_now.clone());
+                // Readers leave a row out of the count from the moment it is gone if it is on the agenda, so one that was
+                // found by looking is put there first.
+                if number >= scheduled {
+                    unscheduled.push(item.clone());
                 }
                 if state == RowState::Ending {
                     allowance.settled -= 1;
-                    ending.push(due_now);
+                    ending.push(item.clone());
                 } else {
-                    ended.push(due_now);
+                    ended.push(item.clone());
                 }
             }
             RowState::Completed => {
@@ -173,8 +171,8 @@ fn attend(
             RowState::Idle | RowState::Waiting => {}
         }
     }
-    if !unready.is_empty() {
-        store.schedule(&unready)?;
+    if !unscheduled.is_empty() {
+        store.schedule(&unscheduled)?;
     }
     for item in completed {
         settle(store, item, moment)?;

@@ -255,13 +255,8 @@ fn check(service: &NativeService, acknowledged: &Acknowledged, settled: bool) {
     assert!(!settled || volume_is_there || ids.is_empty(), "no snapshot outlives its volume");
 }
 
-/// How many cases are tried: enough for CI, or as many as `PROPTEST_CASES` says.
-fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(400)
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(support::laws::cases(400))]
 
     #[test]
     fn any_interleaving_keeps_the_invariants(

@@ -166,7 +166,7 @@ fn spelled(sort: &[(&str, bool)]) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(support::laws::cases(128))]
 
     #[test]
     fn paging_in_any_order_covers_each_snapshot_exactly_once(

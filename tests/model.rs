@@ -2,9 +2,9 @@
 //! storage agent and the schedule do, in each way in which work ends. After every step the answer is the model's, and
 //! at the end so are lists, counts and quota.
 //!
-//! Ten thousand sequences by default; `PROPTEST_CASES` says otherwise. A failure prints the seed, and
-//! `PROPTEST_RNG_SEED` runs it again. Native, since the model is about the rules; that the component follows them too is
-//! what the other tests show.
+//! Ten thousand sequences, always the same unless `PROPTEST_RNG_SEED` names others (`support/laws.rs`). A failure prints the
+//! seed and the shortest sequence found. Native, since the model is about the rules; that the component follows them too
+//! is what the other tests show.
 
 mod support;
 
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use http::Request;
 use proptest::prelude::*;
-use proptest::test_runner::{RngSeed, TestRunner};
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use support::Service;
 use support::native::{NativeService, TestVariables};
@@ -419,17 +419,8 @@ fn run(progression: &'static str, steps: &[(Who, Step)]) {
 
 #[test]
 fn every_sequence_of_steps_does_what_the_model_does() {
-    let from_environment = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let elapsed = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
-    let seed = from_environment("PROPTEST_RNG_SEED").unwrap_or(u64::from(elapsed.subsec_nanos()));
-    let cases =
-        from_environment("PROPTEST_CASES").map_or(10_000, |cases| u32::try_from(cases).expect("a small number"));
-    let config = ProptestConfig {
-        cases,
-        rng_seed: RngSeed::Fixed(seed),
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
+    let config = support::laws::cases(10_000);
+    let seed = config.rng_seed;
     let sequences =
         (prop::sample::select(vec!["time", "immediate", "manual"]), prop::collection::vec((who(), step()), 1..24));
     let result = TestRunner::new(config).run(&sequences, |(progression, steps)| {

@@ -170,8 +170,8 @@ impl Service<'_> {
     ) -> Result<Option<(ProjectRecord, Vec<AgendaItem>)>, StoreError> {
         for _ in 0..RECORD_READS {
             let Some((record, agenda)) = self.store.project_with_agenda(project)? else { return Ok(None) };
-            let due: Vec<AgendaItem> = agenda.into_iter().filter(|item| item.due <= self.now.microseconds()).collect();
-            let ended = crate::tick::ended(&self.store, &due, self.now, Occasion::Reading)?;
+            // Whatever its item says: a row may have been ended before its time, or have been given a new one since.
+            let ended = crate::tick::ended(&self.store, &agenda, self.now, Occasion::Reading)?;
             match self.store.listed(&record, &ended) {
                 // A page was replaced since the record was read.
                 Err(StoreError::Contended(_)) => {}

@@ -5,6 +5,7 @@
 pub mod calls;
 pub mod component;
 pub mod host_process;
+pub mod laws;
 pub mod native;
 pub mod redis_server;
 
