@@ -21,7 +21,7 @@ LOCKED := $(if $(CI),--locked)
 help: ## List the targets
 	@echo 'make <target>:'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
-		while IFS='|' read -r target text; do printf '%-11s %s\n' "$$target" "$$text"; done
+		while IFS='|' read -r target text; do printf '%-13s %s\n' "$$target" "$$text"; done
 	@echo
 	@echo 'LISTEN=$(LISTEN) and STATE_DIR=$(STATE_DIR) are for up; HOST=spin runs it on Spin.'
 
