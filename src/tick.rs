@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::domain::lifecycle::Occasion;
 use crate::domain::{Completion, Pending, ProjectId, Schedule, Snapshot, SnapshotId, Timestamp, Volume, VolumeId};
-use crate::store::agenda::{self, AgendaItem, Kind};
+use crate::store::agenda::{self, AgendaItem, Kind, Purpose};
 use crate::store::index::Direction;
 use crate::store::{Change, Listing, Store, StoreError};
 
@@ -139,7 +139,7 @@ fn attend(
     for (number, (item, state)) in items.iter().zip(states(store, items, moment)?).enumerate() {
         let is_stale = Timestamp::from_microseconds(item.due).plus_seconds(ANNOUNCED_SECONDS) <= moment.clock;
         let state = match state {
-            RowState::Idle => match fate_of_volume(store, item, moment)? {
+            RowState::Idle if item.purpose == Purpose::Volume => match fate_of_volume(store, item, moment)? {
                 Fate::Gone => RowState::Ended,
                 Fate::Going => RowState::Waiting,
                 Fate::Stays => RowState::Idle,
@@ -165,7 +165,7 @@ fn attend(
                 allowance.settled -= 1;
                 completed.push(item);
             }
-            RowState::Gone if item.is_new && !is_stale => {}
+            RowState::Gone if item.purpose == Purpose::New && !is_stale => {}
             RowState::Gone => gone.push(item.clone()),
             RowState::Idle if is_stale => forget.push(item.clone()),
             RowState::Idle | RowState::Waiting => {}
@@ -277,12 +277,9 @@ enum Fate {
     Stays,
 }
 
-/// A snapshot that was announced and is not being removed may have been left behind by a deletion of its volume that
-/// was stopped on the way; it goes when the volume does.
+/// A snapshot that was announced with its volume and is not being removed may have been left behind by a deletion of the
+/// volume that was stopped on the way; it goes when the volume does.
 fn fate_of_volume(store: &Store<'_>, item: &AgendaItem, moment: Moment) -> Result<Fate, StoreError> {
-    if item.kind == Kind::Volume {
-        return Ok(Fate::Stays);
-    }
     let Some(snapshot) = store.snapshot(SnapshotId::new(item.id))? else { return Ok(Fate::Gone) };
     let volume = store.volume(snapshot.volume_id)?.and_then(|row| row.effective(moment.now, moment.occasion));
     Ok(match volume {

@@ -325,3 +325,17 @@ fn a_volume_goes_with_very_many_snapshots_too() {
         assert_eq!((service.status_of(&path).as_deref(), deleting), (Some("available"), 0), "{answer:?}");
     }
 }
+
+/// An operator may load snapshots without their volumes. That one of them was on the agenda is no reason to remove it.
+#[test]
+fn a_snapshot_whose_volume_nobody_knows_stays_until_it_is_deleted() {
+    let (service, _) = ComponentService::with_memory(&[("progression", "immediate")]);
+    let snapshot = |number: usize, status: &str| json!({ "id": format!("bbbbbbbb-0000-4000-8000-{number:012}"), "project_id": "a1", "status": status });
+    service.put_state(&json!({ "snapshots": [snapshot(1, "creating"), snapshot(2, "deleting")] }));
+    for _ in 0..4 {
+        service.tick().expect("a tick");
+        service.advance(30.0);
+    }
+    assert_eq!(service.ids("/v3/a1/snapshots?status=available"), ["bbbbbbbb-0000-4000-8000-000000000001"]);
+    assert_eq!(service.ids("/v3/a1/snapshots").len(), 1);
+}

@@ -4,7 +4,7 @@ use crate::domain::lifecycle::{Completion, Occasion, Schedule};
 use crate::domain::quota::{self, Counted};
 use crate::domain::snapshot::Cause;
 use crate::domain::{Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Volume, VolumeId};
-use crate::store::agenda::{Agenda, AgendaItem};
+use crate::store::agenda::{Agenda, AgendaItem, Purpose};
 use crate::store::deployment::Deployment;
 use crate::store::projects::ProjectRecord;
 use crate::store::{Change, StoreError};
@@ -135,7 +135,7 @@ impl Service<'_> {
             quota::amounts_of(Counted::Snapshots, snapshot.size, snapshot.volume_type.as_deref(), with_gigabytes);
         // Only work that ends with a tick needs one; what ends by the clock or a report needs none.
         if let Some(pending) = snapshot.pending.filter(|pending| pending.schedule == Schedule::NextTick) {
-            self.store.schedule(&[AgendaItem::of_snapshot(snapshot, pending.due).announced()])?;
+            self.store.schedule(&[AgendaItem::of_snapshot(snapshot, pending.due).with_purpose(Purpose::New)])?;
         }
         self.store.create_snapshot(snapshot, &amounts, volume.project_id != snapshot.project_id, |record| {
             self.admit(record, Counted::Snapshots, &amounts, deployment)

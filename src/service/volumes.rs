@@ -6,7 +6,7 @@ use crate::domain::lifecycle::{Completion, Occasion, Pending, Schedule};
 use crate::domain::quota::{self, Counted, QuotaRefusal};
 use crate::domain::snapshot::Cause;
 use crate::domain::{Metadata, Snapshot, SnapshotStatus, Volume, VolumeId, VolumeStatus};
-use crate::store::agenda::{AgendaItem, Kind};
+use crate::store::agenda::{AgendaItem, Kind, Purpose};
 use crate::store::deployment::Deployment;
 use crate::store::index::Direction;
 use crate::store::projects::ProjectRecord;
@@ -92,7 +92,7 @@ impl Service<'_> {
         let deployment = self.store.deployment()?;
         let amounts = quota::amounts_of(Counted::Volumes, size, volume.volume_type.as_deref(), true);
         if let Some(pending) = volume.pending.filter(|pending| pending.schedule == Schedule::NextTick) {
-            self.store.schedule(&[AgendaItem::of_volume(&volume, pending.due).announced()])?;
+            self.store.schedule(&[AgendaItem::of_volume(&volume, pending.due).with_purpose(Purpose::New)])?;
         }
         self.store.create_volume(&volume, &amounts, |record| {
             self.admit_one_volume(record, size, &deployment)?;
@@ -207,7 +207,9 @@ impl Service<'_> {
 
     /// Puts what is to be removed on the agenda.
     fn announce(&self, snapshots: &[Snapshot], volume: Option<&Volume>, pending: Pending) -> Result<(), Error> {
-        let of_snapshots = snapshots.iter().map(|snapshot| AgendaItem::of_snapshot(snapshot, pending.due));
+        let of_snapshots = snapshots
+            .iter()
+            .map(|snapshot| AgendaItem::of_snapshot(snapshot, pending.due).with_purpose(Purpose::Volume));
         let of_volume = volume.map(|volume| AgendaItem::of_volume(volume, pending.due));
         self.store.schedule(&of_snapshots.chain(of_volume).collect::<Vec<_>>())?;
         Ok(())

@@ -20,6 +20,18 @@ pub enum Kind {
     Volume,
 }
 
+/// Why a row is on the agenda.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// It is removed, or its work ends with a tick.
+    Row,
+    /// Likewise, but it is yet to be written, so that a missing row is none that is gone.
+    New,
+    /// It is removed with its volume, even where whoever deletes both stops between the two.
+    Volume,
+}
+
 /// A row that the scheduled step must look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "AgendaRow", into = "AgendaRow")]
@@ -35,24 +47,23 @@ pub struct AgendaItem {
     pub size: u32,
     pub volume_type: Option<String>,
     pub counted: bool,
-    /// Whether the item announces a row that is yet to be written, so that a missing row is none that is gone.
-    pub is_new: bool,
+    pub purpose: Purpose,
 }
 
 /// An item as it is written: a JSON array, since there may be many.
 #[derive(Serialize, Deserialize)]
-struct AgendaRow(ProjectId, Kind, Uuid, i64, i64, u32, Option<String>, bool, bool);
+struct AgendaRow(ProjectId, Kind, Uuid, i64, i64, u32, Option<String>, bool, Purpose);
 
 impl From<AgendaRow> for AgendaItem {
-    fn from(AgendaRow(project, kind, id, due, created, size, volume_type, counted, is_new): AgendaRow) -> Self {
-        Self { project, kind, id, due, created, size, volume_type, counted, is_new }
+    fn from(AgendaRow(project, kind, id, due, created, size, volume_type, counted, purpose): AgendaRow) -> Self {
+        Self { project, kind, id, due, created, size, volume_type, counted, purpose }
     }
 }
 
 impl From<AgendaItem> for AgendaRow {
     fn from(item: AgendaItem) -> Self {
-        let AgendaItem { project, kind, id, due, created, size, volume_type, counted, is_new } = item;
-        Self(project, kind, id, due, created, size, volume_type, counted, is_new)
+        let AgendaItem { project, kind, id, due, created, size, volume_type, counted, purpose } = item;
+        Self(project, kind, id, due, created, size, volume_type, counted, purpose)
     }
 }
 
@@ -69,7 +80,7 @@ impl AgendaItem {
             size: snapshot.size,
             volume_type: snapshot.volume_type.clone(),
             counted: snapshot.consumes_quota,
-            is_new: false,
+            purpose: Purpose::Row,
         }
     }
 
@@ -85,14 +96,14 @@ impl AgendaItem {
             size: volume.size,
             volume_type: volume.volume_type.clone(),
             counted: volume.consumes_quota,
-            is_new: false,
+            purpose: Purpose::Row,
         }
     }
 
-    /// The same for a row that is yet to be written.
+    /// The same for another purpose.
     #[must_use]
-    pub fn announced(self) -> Self {
-        Self { is_new: true, ..self }
+    pub fn with_purpose(self, purpose: Purpose) -> Self {
+        Self { purpose, ..self }
     }
 
     /// Where the row stands in its listing.
@@ -134,7 +145,11 @@ impl Agenda {
     pub const ENOUGH: usize = 400;
 
     /// Adds an item, or moves the one about the same row to another time.
-    pub fn schedule(&mut self, item: AgendaItem) {
+    pub fn schedule(&mut self, mut item: AgendaItem) {
+        if self.0.iter().any(|other| other.is_about(&item) && other.purpose == Purpose::Volume) {
+            // Whatever else is done to it on its way, it goes with its volume.
+            item.purpose = Purpose::Volume;
+        }
         self.0.retain(|other| !other.is_about(&item));
         self.0.push(item);
     }

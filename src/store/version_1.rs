@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::domain::{ProjectId, Timestamp};
 
-use super::agenda::{AgendaItem, Kind};
+use super::agenda::{AgendaItem, Kind, Purpose};
 use super::index::{Entry, Index, Page, PageId, PageReference, Position};
 use super::projects::{Directory, DirectoryEntry, ProjectRecord};
 
@@ -83,6 +83,6 @@ fn agenda_item(value: &Value, project: &ProjectId) -> Option<AgendaItem> {
         size: u32::try_from(value["size"].as_u64()?).ok()?,
         volume_type: value["type"].as_str().map(str::to_owned),
         counted: value["counted"].as_bool()?,
-        is_new: false,
+        purpose: Purpose::Row,
     })
 }
