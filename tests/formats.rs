@@ -5,23 +5,40 @@ mod support;
 
 use serde_json::{Value, json};
 use support::calls::Calls;
+use support::component::{ComponentService, START};
 use support::native::{NativeService, TestVariables};
 use support::{Service, operator};
+use volume_snapshots::domain::Timestamp;
 use volume_snapshots::store::KeyValue;
+use volume_snapshots_host::Store;
 
 const VERSION_1: &str = include_str!("format/version-1.json");
 
+/// What was recorded: the time, the stored values, and the state that version 1 showed of them then.
+fn record() -> (Timestamp, Vec<(String, Vec<u8>)>, Value) {
+    let mut record: Value = serde_json::from_str(VERSION_1).expect("JSON");
+    let values = record["values"].as_object().expect("values");
+    let values =
+        values.iter().map(|(key, value)| (key.clone(), value.as_str().expect("a text").as_bytes().to_vec())).collect();
+    (record["now"].as_str().expect("a time").parse().expect("a time"), values, record["state"].take())
+}
+
 /// A service on the recorded store, at the time of the record, and the state that version 1 showed then.
 fn recorded() -> (NativeService, Value) {
-    let mut record: Value = serde_json::from_str(VERSION_1).expect("JSON");
     let variables = TestVariables::default().with("quota_snapshots", "-1").with("delete_seconds", "30");
     let service = NativeService::with_variables(variables);
-    let values = record["values"].as_object().expect("values");
-    let values: Vec<(String, Vec<u8>)> =
-        values.iter().map(|(key, value)| (key.clone(), value.as_str().expect("a text").as_bytes().to_vec())).collect();
+    let (now, values, state) = record();
     service.key_value.set_many(&values).expect("memory takes everything");
-    service.set_now(record["now"].as_str().expect("a time").parse().expect("a time"));
-    (service, record["state"].take())
+    service.set_now(now);
+    (service, state)
+}
+
+/// The state as version 1 would show it: it did not tell that the clock has ended the work of some.
+fn without_history(mut state: Value) -> Value {
+    for row in state["snapshots"].as_array_mut().expect("rows") {
+        row.as_object_mut().expect("a row").remove("history");
+    }
+    state
 }
 
 fn tick(service: &NativeService) -> Value {
@@ -38,12 +55,7 @@ fn is_of_version(value: &[u8], version: u8) -> bool {
 #[test]
 fn everything_that_version_1_kept_is_shown_as_it_was() {
     let (service, state) = recorded();
-    let mut shown = service.state();
-    for row in shown["snapshots"].as_array_mut().expect("rows") {
-        // What version 1 did not tell: that the clock has ended the work of some.
-        row.as_object_mut().expect("a row").remove("history");
-    }
-    assert!(shown == state, "the state is not as it was");
+    assert!(without_history(service.state()) == state, "the state is not as it was");
     assert!(service.key_value.dump().values().all(|value| is_of_version(value, 1)), "reading writes nothing");
 
     let rows = |project: &str, state: &Value| {
@@ -121,4 +133,27 @@ fn what_version_1_began_is_finished_and_every_change_is_written_as_of_today() {
     let others = service.state();
     let other = others["snapshots"].as_array().expect("rows").iter().find(|row| row["project_id"] == "b2");
     assert_eq!(other.expect("still there")["status"], "deleting");
+}
+
+/// The component goes on where version 1 stopped: it shows the same, and ends what was begun.
+#[test]
+fn the_component_reads_what_version_1_wrote() {
+    let (now, values, state) = record();
+    let (service, memory) = ComponentService::with_memory(&[("quota_snapshots", "-1"), ("delete_seconds", "30")]);
+    memory.set_many("default", &values).expect("memory takes everything");
+    let start = Timestamp::from_seconds(i64::try_from(START).expect("small"));
+    let microseconds = u64::try_from(now.microseconds() - start.microseconds()).expect("later");
+    service.clock.advance(std::time::Duration::from_micros(microseconds));
+    assert!(without_history(service.state()) == state, "the state is not as it was");
+
+    let before = service.count("/v3/a1/snapshots");
+    service.advance(31.0);
+    for _ in 0..60 {
+        service.tick().expect("a tick");
+        service.advance(1.0);
+    }
+    assert_eq!(service.count("/v3/a1/snapshots"), before - 3, "three were being deleted");
+    assert_eq!(service.in_use("snapshots"), json!(before - 3));
+    assert!(is_of_version(&memory.rows("default")["vs:project:a1"], 2));
+    assert_eq!(service.app.traps(), 0);
 }

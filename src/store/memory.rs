@@ -73,12 +73,6 @@ impl MemoryKeyValue {
         self.lock().values.clone()
     }
 
-    /// Every counter.
-    #[must_use]
-    pub fn dump_counters(&self) -> BTreeMap<String, i64> {
-        self.lock().counters.clone()
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
