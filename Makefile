@@ -16,7 +16,7 @@ LARGEST_COMPONENT := 1048576
 LOCKED := $(if $(CI),--locked)
 
 .DEFAULT_GOAL := help
-.PHONY: help build up test openapi demo bench-scale check tools clean toolchain component embedded-host
+.PHONY: help build up test openapi clients demo bench-scale check tools clean toolchain component embedded-host
 
 help: ## List the targets
 	@echo 'make <target>:'
@@ -45,6 +45,10 @@ test: build ## Run all tests, those on the component included
 openapi: component ## Check docs/openapi.yaml against the running component; needs python3 with venv, and PyPI
 	cargo build $(LOCKED) --package volume-snapshots-host
 	@python3 tests/openapi/check.py $(TEST_HOST_PROGRAM)
+
+clients: component ## Drive the running component with real clients and a real Keystone; needs python3 with venv, and PyPI
+	cargo build $(LOCKED) --package volume-snapshots-host
+	@python3 tests/clients/check.py $(TEST_HOST_PROGRAM)
 
 demo: component embedded-host ## Walk one snapshot through its life with plain HTTP calls
 	@docs/demo.sh $(HOST_PROGRAM)

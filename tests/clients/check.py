@@ -1,0 +1,47 @@
+#!/usr/bin/env python3
+"""Drives the running component with real OpenStack clients: tests/clients/check.py <program of the embedded host>
+
+`make clients` builds what it needs and runs it. It installs the pinned clients and a Keystone into target/clients, starts
+that Keystone on SQLite and the app twice, with auth_mode=noauth and with auth_mode=keystone, and compares what
+openstackclient, cinderclient and openstacksdk make of its answers. It fails where one differs, and at fewer than 90 checks.
+
+CLIENTS_ONLY=<part of a scenario's name> runs those scenarios alone, for work on them.
+"""
+
+import hashlib
+import os
+import pathlib
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+ENVIRONMENT = ROOT / "target/clients"
+
+
+def install():
+    """A virtual environment with the pinned packages; it is made anew when the pins change."""
+    pins = HERE / "requirements.txt"
+    made_from = ENVIRONMENT / "made-from"
+    wanted = f"{sys.version_info[:2]} {hashlib.sha256(pins.read_bytes()).hexdigest()}"
+    if not made_from.exists() or made_from.read_text() != wanted:
+        print("Installing the clients and Keystone into target/clients", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
+        pip = [ENVIRONMENT / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--requirement", pins], check=True)
+        made_from.write_text(wanted)
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit("clients: usage: tests/clients/check.py <program of the embedded host>")
+    program = pathlib.Path(sys.argv[1]).resolve()
+    install()
+    # The rest imports what was just installed, so it runs in that environment.
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    command = [str(ENVIRONMENT / "bin/python"), str(HERE / "suite.py"), str(program)]
+    os.execve(command[0], command, environment)
+
+
+if __name__ == "__main__":
+    main()

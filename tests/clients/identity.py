@@ -1,0 +1,156 @@
+"""A real Keystone on SQLite, with what a deployment of Cinder has in it: a service user, a catalog, projects and users."""
+
+import os
+import pathlib
+import secrets
+import subprocess
+import sys
+import tempfile
+
+import openstack
+
+from host import Server
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+# Regions are how a client chooses between the two forms of the address that a catalog may have.
+WITH_PROJECT = "WithProject"
+WITHOUT_PROJECT = "WithoutProject"
+
+CONFIGURATION = """
+[DEFAULT]
+log_file = {directory}/keystone.log
+use_stderr = false
+[database]
+connection = sqlite:///{directory}/keystone.db
+[fernet_tokens]
+key_repository = {directory}/fernet-keys
+[fernet_receipts]
+key_repository = {directory}/receipt-keys
+[credential]
+key_repository = {directory}/credential-keys
+[identity]
+# The least that bcrypt takes: nobody attacks these passwords, and each command of a client has one checked.
+password_hash_rounds = 4
+"""
+
+# User, project, roles. Keystone adds the roles that a role implies: admin has member too, and member has reader.
+USERS = [
+    ("admin", "alpha", ["admin"]),
+    ("member", "alpha", ["member"]),
+    ("reader", "alpha", ["reader"]),
+    ("other-role", "alpha", ["auditor"]),
+    ("stranger", "beta", ["member"]),
+]
+
+
+class Keystone:
+    def __init__(self):
+        self.temporary = tempfile.TemporaryDirectory(prefix="clients-keystone-")
+        self.directory = pathlib.Path(self.temporary.name)
+        self.server = None
+        self.projects = {}
+        self.passwords = {}
+        try:
+            self.start()
+        except BaseException:
+            print(self.wrote())
+            self.stop()
+            raise
+
+    def start(self):
+        configuration = self.directory / "keystone.conf"
+        configuration.write_text(CONFIGURATION.format(directory=self.directory))
+        self.environment = os.environ | {
+            "OS_KEYSTONE_CONFIG_FILES": str(configuration),
+            # The libraries of Keystone warn about each other.
+            "PYTHONWARNINGS": "ignore",
+        }
+        # Without these the keys would belong to a user named keystone.
+        owner = ["--keystone-user", str(os.getuid()), "--keystone-group", str(os.getgid())]
+        self.manage("db_sync")
+        self.manage("fernet_setup", *owner)
+        self.manage("receipt_setup", *owner)
+        self.manage("credential_setup", *owner)
+        self.server = Server(
+            [sys.executable, HERE / "keystone_server.py"], self.environment, self.directory / "server-errors"
+        )
+        self.url = f"{self.server.base}/v3"
+        password = secrets.token_hex(16)
+        urls = [f"--bootstrap-{interface}-url={self.url}" for interface in ("public", "internal", "admin")]
+        self.manage("bootstrap", f"--bootstrap-password={password}", "--bootstrap-region-id", WITH_PROJECT, *urls)
+        self.cloud = openstack.connect(
+            load_yaml_config=False,
+            load_envvars=False,
+            auth_url=self.url,
+            username="admin",
+            password=password,
+            project_name="admin",
+            user_domain_id="default",
+            project_domain_id="default",
+            region_name=WITH_PROJECT,
+        )
+        self.fill()
+
+    def manage(self, *arguments):
+        """keystone-manage, in the environment that this program runs in."""
+        program = pathlib.Path(sys.executable).with_name("keystone-manage")
+        configuration = ["--config-file", self.environment["OS_KEYSTONE_CONFIG_FILES"]]
+        done = subprocess.run(
+            [program, *configuration, *arguments], env=self.environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"keystone-manage {arguments[0]} failed: {done.stdout}{done.stderr}")
+
+    def fill(self):
+        identity = self.cloud.identity
+        roles = {role.name: role for role in identity.roles()}
+        roles["auditor"] = identity.create_role(name="auditor")
+        for name in ("service", "alpha", "beta"):
+            self.projects[name] = identity.create_project(name=name, domain_id="default").id
+        # A service user with the role service alone may validate tokens.
+        for name, project, granted in [("cinder", "service", ["service"]), *USERS]:
+            if name == "admin":
+                # The bootstrap made this one, in a project of its own.
+                user = identity.find_user("admin", ignore_missing=False)
+                self.passwords[name] = self.cloud.config.config["auth"]["password"]
+            else:
+                self.passwords[name] = secrets.token_hex(16)
+                user = identity.create_user(name=name, password=self.passwords[name], domain_id="default")
+            for role in granted:
+                identity.assign_project_role_to_user(self.projects[project], user, roles[role])
+
+    def add_to_catalog(self, base):
+        """Puts the app into the catalog, in each of the two regions with one form of its address."""
+        identity = self.cloud.identity
+        identity.create_region(id=WITHOUT_PROJECT)
+        service = identity.create_service(name="cinder", type="block-storage")
+        forms = {WITH_PROJECT: f"{base}/v3/%(project_id)s", WITHOUT_PROJECT: f"{base}/v3"}
+        for region, url in forms.items():
+            identity.create_endpoint(service_id=service.id, interface="public", url=url, region_id=region)
+        keystone = identity.find_service("keystone", ignore_missing=False)
+        identity.create_endpoint(
+            service_id=keystone.id, interface="public", url=self.url, region_id=WITHOUT_PROJECT
+        )
+
+    def variables(self):
+        """What the app is told, so that it asks this Keystone."""
+        return {"auth_mode": "keystone", "keystone_url": self.url, "keystone_password": self.passwords["cinder"]}
+
+    def wrote(self):
+        texts = [path.read_text(errors="replace") for path in self.directory.glob("*") if path.name in LOGS]
+        return "\n".join(texts)
+
+    def stop(self):
+        if self.server is not None:
+            self.server.stop()
+        self.temporary.cleanup()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+LOGS = {"keystone.log", "server-errors"}
