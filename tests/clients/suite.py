@@ -11,7 +11,9 @@ import sys
 import threading
 import time
 
+import cinder_checks
 import openstack_checks
+import sdk_checks
 from caller import without_keystone
 from host import App
 from report import Report, Section
@@ -20,6 +22,7 @@ from terminal import Terminal
 LEAST_CHECKS = 90
 # How long anything takes, so that a status that changes by itself is seen, but not waited for long.
 DELAYS = {"create_seconds": "1", "delete_seconds": "1"}
+CLIENTS = [("openstack", openstack_checks), ("cinder", cinder_checks), ("sdk", sdk_checks)]
 PROJECT = "a1000000000000000000000000000001"
 
 
@@ -39,10 +42,11 @@ def run_lane(report, app, scenarios):
 
 def scenarios_without_keystone(app, terminal):
     caller = without_keystone(terminal, app.base, PROJECT)
-    openstack = [
-        (f"noauth, openstack, {scenario.__name__}", scenario, [caller]) for scenario in openstack_checks.SCENARIOS
+    return [
+        (f"noauth, {client}, {scenario.__name__}", scenario, [caller])
+        for client, module in CLIENTS
+        for scenario in module.SCENARIOS
     ]
-    return openstack
 
 
 def main():
