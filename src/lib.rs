@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod domain;
+pub mod json;
 pub mod service;
 pub mod settings;
 pub mod store;

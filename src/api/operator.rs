@@ -5,12 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::marker::PhantomData;
 use std::num::NonZeroU8;
 
 use http::{HeaderMap, Method, Request, StatusCode};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -22,6 +19,7 @@ use crate::domain::{
     GroupSnapshotId, Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume, VolumeId,
     VolumeStatus,
 };
+use crate::json::Object;
 use crate::service::operator::{self, Explanation, ProjectSettings, State};
 use crate::settings::{OPS_TOKEN, Settings, Variables};
 use crate::store::Store;
@@ -206,35 +204,7 @@ fn equal_in_constant_time(one: &[u8], two: &[u8]) -> bool {
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> {
-    serde_json::from_slice(body)
-        .map(|Object(document)| document)
-        .map_err(|error| Fault::bad_request(format!("The document cannot be used: {error}")))
-}
-
-/// A JSON object. What serde derives for a struct takes a list too, as the values of its fields in order, and here an
-/// empty list would be a document that empties the store.
-#[derive(Debug, Clone, Default, Serialize)]
-#[serde(transparent)]
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-            type Value = Object<T>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
-            }
-        }
-
-        deserializer.deserialize_map(ObjectVisitor(PhantomData))
-    }
+    crate::json::read(body).map_err(|error| Fault::bad_request(format!("The document cannot be used: {error}")))
 }
 
 #[derive(Debug, Default, Deserialize)]
