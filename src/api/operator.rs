@@ -19,6 +19,7 @@ use crate::domain::{
     GroupSnapshotId, Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume, VolumeId,
     VolumeStatus,
 };
+use crate::headers::X_OPS_TOKEN;
 use crate::json::Object;
 use crate::service::operator::{self, Explanation, ProjectSettings, State};
 use crate::settings::{OPS_TOKEN, Settings, Variables};
@@ -190,7 +191,7 @@ pub fn admit(headers: &HeaderMap, variables: &dyn Variables) -> Result<(), Fault
     if secret.is_empty() {
         return Err(Fault::not_found());
     }
-    let token = headers.get("x-ops-token").map(http::HeaderValue::as_bytes).unwrap_or_default();
+    let token = headers.get(X_OPS_TOKEN).map(http::HeaderValue::as_bytes).unwrap_or_default();
     if equal_in_constant_time(token, secret.as_bytes()) {
         return Ok(());
     }
