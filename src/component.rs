@@ -6,19 +6,22 @@
 use std::cell::{Cell, OnceCell};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use spin_sdk::http::{Headers, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam};
 use spin_sdk::variables;
 use uuid::Uuid;
 
 use crate::api::{self, Body, Environment};
 use crate::domain::Timestamp;
+use crate::headers;
 use crate::settings::{Settings, Variables};
 use crate::store::key_value::{ReadToSwap, Swap, sort_by_key};
 use crate::store::{Identifiers, KeyValue, Store, StoreError};
 use crate::tick::{self, Moment};
 
 use bindings::wasi::keyvalue::{atomics, batch, store};
+
+mod outbound;
 
 /// The bindings of `wit/world.wit`, beside those that spin-sdk brings.
 mod bindings {
@@ -79,6 +82,7 @@ fn serve(request: &IncomingRequest, response_out: ResponseOutparam) {
         key_value: &SpinKeyValue::default(),
         identifiers: &RandomIdentifiers,
         variables: &SpinVariables,
+        outbound: &outbound::SpinOutbound,
         now: now(),
         log: &|line| eprintln!("{line}"),
     };
@@ -92,17 +96,17 @@ fn read(request: &IncomingRequest) -> Option<Request<Body>> {
         known => known.to_string().parse().ok()?,
     };
     let uri: http::Uri = request.uri().parse().ok()?;
-    let mut headers = HeaderMap::new();
+    let mut kept = HeaderMap::new();
     for (name, value) in request.headers().entries() {
-        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(&value)) {
-            headers.append(name, value);
+        if let (Some(name), Ok(value)) = (headers::read(&name), HeaderValue::from_bytes(&value)) {
+            kept.append(name, value);
         }
     }
-    let body = read_body(request, api::largest_body(uri.path(), &headers, &SpinVariables));
+    let body = read_body(request, api::largest_body(uri.path(), &kept, &SpinVariables));
     let mut core_request = Request::new(body);
     *core_request.method_mut() = method;
     *core_request.uri_mut() = uri;
-    *core_request.headers_mut() = headers;
+    *core_request.headers_mut() = kept;
     Some(core_request)
 }
 

@@ -7,6 +7,9 @@
 
 pub mod api;
 pub mod domain;
+pub mod headers;
+pub mod json;
+pub mod keystone;
 pub mod service;
 pub mod settings;
 pub mod store;

@@ -4,12 +4,16 @@
 //! each variable costs a call of the host and a fresh instance serves every request. Secrets come singly and only
 //! where they are needed.
 
+use std::time::Duration;
+
 use crate::domain::Progression;
 use crate::domain::lifecycle::Delays;
 use crate::domain::quota::Amounts;
 
 /// The variable that holds all others that are not secret.
 pub const SETTINGS: &str = "settings";
+/// The secret password of the service user that validates tokens.
+pub const KEYSTONE_PASSWORD: &str = "keystone_password";
 /// The secret that opens the operator's routes.
 pub const OPS_TOKEN: &str = "ops_token";
 
@@ -42,14 +46,31 @@ pub enum AuthMode {
     NoAuth,
     /// A trusted front has authenticated and passes the identity in headers.
     Headers,
+    /// Keystone says whose a token is.
+    Keystone,
+}
+
+/// Where Keystone is and as whom tokens are validated there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeystoneSettings {
+    /// The base URL, with its version and without a slash at its end; as the variable says unless `auth_mode` is
+    /// `keystone`. It is named to clients that lack a token.
+    pub url: String,
+    pub user: String,
+    pub project: String,
+    pub user_domain: String,
+    pub project_domain: String,
+    /// How long what Keystone said about a token is believed, in seconds.
+    pub cache_seconds: f64,
+    /// How long one answer of Keystone may take.
+    pub timeout: Duration,
 }
 
 /// The settings in force.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     pub auth_mode: AuthMode,
-    /// Named to clients that lack a token.
-    pub keystone_url: String,
+    pub keystone: KeystoneSettings,
     pub delays: Delays,
     /// Default limits by resource.
     pub quotas: Amounts,
@@ -71,19 +92,26 @@ impl Settings {
     }
 
     fn parse(text: &str) -> Result<Self, SettingsError> {
-        let mut values: Vec<(&str, &str)> = Vec::new();
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            let (name, value) =
-                line.split_once('=').ok_or_else(|| refused(SETTINGS, format!("'{line}' is not name=value")))?;
-            values.push((name.trim(), value.trim()));
-        }
-        let mut take = |name: &'static str| match values.iter().position(|(own, _)| *own == name) {
-            Some(at) => Ok((name, values.swap_remove(at).1)),
-            None => Err(refused(name, "is missing".to_owned())),
-        };
+        let mut lines = Lines::read(text)?;
+        let mut take = |name| lines.take(name);
+        let auth_mode = choice(
+            take("auth_mode")?,
+            &[("noauth", AuthMode::NoAuth), ("headers", AuthMode::Headers), ("keystone", AuthMode::Keystone)],
+        )?;
         let settings = Self {
-            auth_mode: choice(take("auth_mode")?, &[("noauth", AuthMode::NoAuth), ("headers", AuthMode::Headers)])?,
-            keystone_url: take("keystone_url")?.1.to_owned(),
+            auth_mode,
+            keystone: KeystoneSettings {
+                url: match (auth_mode, take("keystone_url")?) {
+                    (AuthMode::Keystone, url) => base_url(url)?,
+                    (_, (_, url)) => url.to_owned(),
+                },
+                user: take("keystone_user")?.1.to_owned(),
+                project: take("keystone_project")?.1.to_owned(),
+                user_domain: take("keystone_user_domain")?.1.to_owned(),
+                project_domain: take("keystone_project_domain")?.1.to_owned(),
+                cache_seconds: seconds(take("keystone_cache_seconds")?)?,
+                timeout: timeout(take("keystone_timeout_seconds")?)?,
+            },
             delays: Delays {
                 progression: choice(
                     take("progression")?,
@@ -107,13 +135,38 @@ impl Settings {
             max_limit: above_zero(take("max_limit")?)?,
             rows_per_tick: above_zero(take("rows_per_tick")?)?,
         };
-        match values.first() {
+        match lines.0.first() {
             Some((unknown, _)) => Err(refused(unknown, "is not a setting of this release".to_owned())),
             None => Ok(settings),
         }
     }
 }
 
+/// Names and values of [`SETTINGS`] that are not used yet.
+struct Lines<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Lines<'a> {
+    fn read(text: &'a str) -> Result<Self, SettingsError> {
+        let mut values = Vec::new();
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (name, value) =
+                line.split_once('=').ok_or_else(|| refused(SETTINGS, format!("'{line}' is not name=value")))?;
+            values.push((name.trim(), value.trim()));
+        }
+        Ok(Self(values))
+    }
+
+    /// A name and its value. Not inlined: it is called for each setting, and the component is small first.
+    #[inline(never)]
+    fn take(&mut self, name: &'static str) -> Result<(&'static str, &'a str), SettingsError> {
+        match self.0.iter().position(|(own, _)| *own == name) {
+            Some(at) => Ok((name, self.0.swap_remove(at).1)),
+            None => Err(refused(name, "is missing".to_owned())),
+        }
+    }
+}
+
+#[inline(never)]
 fn refused(name: &str, reason: String) -> SettingsError {
     SettingsError { name: name.to_owned(), reason }
 }
@@ -125,11 +178,35 @@ fn choice<T: Copy>((name, value): (&str, &str), choices: &[(&str, T)]) -> Result
     })
 }
 
+#[inline(never)]
 fn seconds((name, value): (&str, &str)) -> Result<f64, SettingsError> {
     match value.parse::<f64>() {
         Ok(seconds) if seconds >= 0.0 && seconds.is_finite() => Ok(seconds),
         _ => Err(refused(name, format!("'{value}' is not a number of seconds of zero or more"))),
     }
+}
+
+/// A time to wait; none at all would let no answer arrive.
+fn timeout((name, value): (&str, &str)) -> Result<Duration, SettingsError> {
+    let time = seconds((name, value))?;
+    match Duration::try_from_secs_f64(time) {
+        Ok(time) if !time.is_zero() => Ok(time),
+        _ => Err(refused(name, format!("'{value}' is not a number of seconds above zero"))),
+    }
+}
+
+/// The base URL of Keystone. Its version is added where it is left out, as it often is in the files of other services.
+fn base_url((name, value): (&str, &str)) -> Result<String, SettingsError> {
+    let url = value.trim_end_matches('/');
+    let is_usable = url.parse::<http::Uri>().is_ok_and(|uri| {
+        // What is behind an @ would be the host; what is before it, a password.
+        let has_host = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+        has_host && matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none()
+    });
+    if !is_usable {
+        return Err(refused(name, "is not the URL of a Keystone, such as http://127.0.0.1:5000/v3".to_owned()));
+    }
+    Ok(if url.ends_with("/v3") { url.to_owned() } else { format!("{url}/v3") })
 }
 
 fn limit((name, value): (&str, &str)) -> Result<i64, SettingsError> {
@@ -150,7 +227,9 @@ fn above_zero((name, value): (&str, &str)) -> Result<usize, SettingsError> {
 mod tests {
     use super::*;
 
-    const DEFAULTS: &str = "auth_mode=noauth\nkeystone_url=\nprogression=time\ncreate_seconds=2\ndelete_seconds=1\n\
+    const DEFAULTS: &str = "auth_mode=noauth\nkeystone_url=\nkeystone_user=cinder\nkeystone_project=service\n\
+                            keystone_user_domain=Default\nkeystone_project_domain=Default\nkeystone_cache_seconds=60\n\
+                            keystone_timeout_seconds=10\nprogression=time\ncreate_seconds=2\ndelete_seconds=1\n\
                             give_up_seconds=3600\ngive_up=error\nquota_snapshots=10\nquota_gigabytes=1000\nmax_limit=1000\nrows_per_tick=1000\n";
 
     #[test]
@@ -164,7 +243,7 @@ mod tests {
     #[test]
     fn a_bad_variable_is_named() {
         let cases = [
-            ("auth_mode=noauth", "auth_mode=open", "variable auth_mode: 'open' is none of noauth, headers"),
+            ("auth_mode=noauth", "auth_mode=open", "variable auth_mode: 'open' is none of noauth, headers, keystone"),
             ("progression=time", "progression=", "variable progression: '' is none of time, immediate, manual"),
             (
                 "create_seconds=2",
@@ -187,6 +266,16 @@ mod tests {
                 "rows_per_tick=all",
                 "variable rows_per_tick: 'all' is not a whole number above zero",
             ),
+            (
+                "auth_mode=noauth",
+                "auth_mode=keystone",
+                "variable keystone_url: is not the URL of a Keystone, such as http://127.0.0.1:5000/v3",
+            ),
+            (
+                "keystone_timeout_seconds=10",
+                "keystone_timeout_seconds=0",
+                "variable keystone_timeout_seconds: '0' is not a number of seconds above zero",
+            ),
             ("max_limit=1000", "", "variable max_limit: is missing"),
             ("max_limit=1000", "max_limit=1\nfoo=1", "variable foo: is not a setting of this release"),
         ];
@@ -194,6 +283,23 @@ mod tests {
             let text = DEFAULTS.replace(line, replacement);
             let error = Settings::parse(&text).expect_err(replacement);
             assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn the_url_of_keystone_has_its_version() {
+        for (value, expected) in [
+            ("http://127.0.0.1:5000/v3", "http://127.0.0.1:5000/v3"),
+            ("http://127.0.0.1:5000/v3/", "http://127.0.0.1:5000/v3"),
+            ("http://127.0.0.1:5000", "http://127.0.0.1:5000/v3"),
+            ("https://keystone/identity/", "https://keystone/identity/v3"),
+        ] {
+            assert_eq!(base_url(("keystone_url", value)).as_deref(), Ok(expected), "{value}");
+        }
+        for value in
+            ["", "/v3", "127.0.0.1:5000", "ftp://k/v3", "http://", "http://u:p@k/v3", "http://k/v3?a=b", "http://k k"]
+        {
+            assert!(base_url(("keystone_url", value)).is_err(), "{value}");
         }
     }
 }

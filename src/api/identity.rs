@@ -1,12 +1,20 @@
 //! Who a request comes from (`design/contract.md`, variable `auth_mode`).
+//!
+//! This module reads headers; what Keystone says of a token is the business of [`crate::keystone`].
 
-use http::{HeaderMap, StatusCode};
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderMap, HeaderName, Request, StatusCode};
 use serde_json::json;
 
+use crate::headers::{X_AUTH_TOKEN, X_IDENTITY_STATUS, X_PROJECT_ID, X_ROLES, X_SERVICE_TOKEN, X_USER_ID};
+use crate::keystone::{Keystone, KeystoneError, Token};
 use crate::service::policy::{Caller, Roles};
-use crate::settings::AuthMode;
+use crate::settings::{AuthMode, Settings};
+use crate::store::Store;
 
+use super::faults::Fault;
 use super::reply::{Content, Reply};
+use super::{Body, Environment, routes};
 
 /// The project and user of a request that names neither, where everybody is an administrator.
 const ANYBODY: &str = "admin";
@@ -14,52 +22,112 @@ const ANYBODY: &str = "admin";
 /// What clients of keystoneauth send as a token with `--os-auth-type none`.
 const NO_TOKEN: &str = "notused";
 
-/// Reads the identity. `path_project` is the project id of the path, which `noauth` takes the caller's word for.
+/// How many seconds a client should wait for Keystone to come back.
+const RETRY_AFTER: u32 = 5;
+
+/// Where the API says which versions it has. With Keystone everybody may know: clients look here before they have a
+/// token (`spec/clients.md`, "Small things that break clients"). A front that authenticates decides for itself.
+const DISCOVERY: [&str; 2] = ["/v3", "/v3/"];
+
+/// Who asks for a path.
 ///
 /// # Errors
 ///
 /// The answer for a caller who is not known.
 pub fn identify(
-    mode: AuthMode,
-    headers: &HeaderMap,
-    path_project: Option<&str>,
-    keystone_url: &str,
+    request: &Request<Body>,
+    path: &str,
+    settings: &Settings,
+    environment: &Environment<'_>,
 ) -> Result<Caller, Reply> {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let unauthorized = || unauthorized(keystone_url);
-    match mode {
-        AuthMode::NoAuth => {
-            let (user, project) = match header("x-auth-token").filter(|token| !["", NO_TOKEN].contains(token)) {
-                // As in Cinder's own noauth, a token without a colon names the user and the project at once.
-                Some(token) => match token.split_once(':') {
-                    Some((user, project)) if !project.is_empty() => (user, project),
-                    _ => (token.trim_end_matches(':'), token.trim_end_matches(':')),
-                },
-                None => (ANYBODY, path_project.unwrap_or(ANYBODY)),
-            };
-            Ok(Caller {
-                user_id: Some(user.parse().map_err(|_| unauthorized())?),
-                project_id: Some(project.parse().map_err(|_| unauthorized())?),
-                roles: Roles::ADMIN,
-            })
+    let headers = request.headers();
+    let caller = match settings.auth_mode {
+        AuthMode::NoAuth => anybody(headers, routes::project_id(path)),
+        AuthMode::Headers => confirmed(headers),
+        AuthMode::Keystone if DISCOVERY.contains(&path) => {
+            Some(Caller { user_id: None, project_id: None, roles: Roles::default() })
         }
-        AuthMode::Headers => {
-            if header("x-identity-status") != Some("Confirmed") {
-                return Err(unauthorized());
-            }
-            let user_id = header("x-user-id").and_then(|id| id.parse().ok()).ok_or_else(unauthorized)?;
-            let project_id = match header("x-project-id").filter(|id| !id.is_empty()) {
-                Some(id) => Some(id.parse().map_err(|_| unauthorized())?),
-                None => None,
+        AuthMode::Keystone => {
+            let keystone = Keystone {
+                settings: &settings.keystone,
+                variables: environment.variables,
+                store: Store::new(environment.key_value, environment.identifiers),
+                identifiers: environment.identifiers,
+                outbound: environment.outbound,
+                now: environment.now,
             };
-            let has = |role: &str| {
-                header("x-roles")
-                    .is_some_and(|roles| roles.split(',').any(|name| name.trim().eq_ignore_ascii_case(role)))
-            };
-            let roles = Roles { admin: has("admin"), member: has("member"), reader: has("reader") };
-            Ok(Caller { user_id: Some(user_id), project_id, roles })
+            validated(headers, request.method().as_str(), path, keystone)?
         }
+    };
+    caller.ok_or_else(|| unauthorized(&settings.keystone.url))
+}
+
+fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim).filter(|value| !value.is_empty())
+}
+
+/// An administrator of the project that the token names, or else the path: everybody is believed.
+fn anybody(headers: &HeaderMap, path_project: Option<&str>) -> Option<Caller> {
+    let (user, project) = match header(headers, X_AUTH_TOKEN).filter(|token| *token != NO_TOKEN) {
+        // As in Cinder's own noauth, a token without a colon names the user and the project at once.
+        Some(token) => match token.split_once(':') {
+            Some((user, project)) if !project.is_empty() => (user, project),
+            _ => (token.trim_end_matches(':'), token.trim_end_matches(':')),
+        },
+        None => (ANYBODY, path_project.unwrap_or(ANYBODY)),
+    };
+    Some(Caller { user_id: Some(user.parse().ok()?), project_id: Some(project.parse().ok()?), roles: Roles::ADMIN })
+}
+
+/// Whom a trusted front has authenticated.
+fn confirmed(headers: &HeaderMap) -> Option<Caller> {
+    if header(headers, X_IDENTITY_STATUS) != Some("Confirmed") {
+        return None;
     }
+    let user_id = header(headers, X_USER_ID)?.parse().ok()?;
+    let project_id = match header(headers, X_PROJECT_ID) {
+        Some(id) => Some(id.parse().ok()?),
+        None => None,
+    };
+    let roles = header(headers, X_ROLES).unwrap_or_default();
+    let has = |role: &str| roles.split(',').any(|name| name.trim().eq_ignore_ascii_case(role));
+    let roles = Roles { admin: has("admin"), member: has("member"), reader: has("reader") };
+    Some(Caller { user_id: Some(user_id), project_id, roles })
+}
+
+/// Whom Keystone knows by the token. A service may vouch, with a token of its own, for one that has expired while the
+/// service was at work for the user.
+///
+/// # Errors
+///
+/// 503 where Keystone cannot be asked.
+fn validated(headers: &HeaderMap, method: &str, path: &str, keystone: Keystone<'_>) -> Result<Option<Caller>, Reply> {
+    let known = |name: HeaderName, may_be_expired: bool| -> Result<Option<Token>, Reply> {
+        let Some(token) = header(headers, name) else { return Ok(None) };
+        match keystone.token(token, may_be_expired) {
+            Ok(token) => Ok(Some(token)),
+            Err(KeystoneError::InvalidToken) => Ok(None),
+            Err(error @ KeystoneError::Unavailable(_)) => Err(unavailable(&error)),
+        }
+    };
+    let has_service_token = headers.contains_key(X_SERVICE_TOKEN);
+    if has_service_token && !known(X_SERVICE_TOKEN, false)?.is_some_and(|token| token.is_service) {
+        return Ok(None);
+    }
+    let Some(token) = known(X_AUTH_TOKEN, has_service_token)? else { return Ok(None) };
+    let is_allowed = match &token.access_rules {
+        // Behind a service stands no user who could be held to rules for requests of users.
+        Some(rules) => has_service_token || rules.iter().any(|rule| rule.allows(method, path)),
+        None => true,
+    };
+    let caller = Caller { user_id: Some(token.user_id), project_id: token.project_id, roles: token.roles };
+    Ok(is_allowed.then_some(caller))
+}
+
+fn unavailable(error: &KeystoneError) -> Reply {
+    let text = "The Keystone service is temporarily unavailable.";
+    let fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, text);
+    Fault { retry_after: Some(RETRY_AFTER), cause: Some(error.to_string()), ..fault }.into()
 }
 
 /// The answer of keystonemiddleware, whose form clients know.
@@ -70,7 +138,7 @@ fn unauthorized(keystone_url: &str) -> Reply {
         "message": "The request you have made requires authentication.",
     } });
     Reply::new(StatusCode::UNAUTHORIZED, Content::Outside { media_type: "application/json", body: body.to_string() })
-        .with_header("WWW-Authenticate", format!("Keystone uri=\"{keystone_url}\""))
+        .with_header(WWW_AUTHENTICATE, format!("Keystone uri=\"{keystone_url}\""))
 }
 
 #[cfg(test)]
@@ -82,7 +150,8 @@ mod tests {
     }
 
     fn seen(mode: AuthMode, pairs: &[(&'static str, &str)], path: Option<&str>) -> Option<(String, String, Roles)> {
-        let caller = identify(mode, &headers(pairs), path, "http://keystone").ok()?;
+        let headers = headers(pairs);
+        let caller = if mode == AuthMode::NoAuth { anybody(&headers, path) } else { confirmed(&headers) }?;
         let text = |id: Option<String>| id.unwrap_or_default();
         Some((
             text(caller.user_id.map(|id| id.to_string())),

@@ -21,15 +21,18 @@ pub mod schema;
 pub mod snapshot_actions;
 pub mod snapshot_metadata;
 pub mod snapshots;
+pub mod unicode;
 pub mod volume_actions;
 pub mod volumes;
 
-use http::header::{ACCEPT, CONTENT_TYPE, HOST};
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, LOCATION};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::domain::Timestamp;
+use crate::headers::{OPENSTACK_API_VERSION, X_FORWARDED_HOST};
+use crate::keystone::Outbound;
 use crate::service::Service;
 use crate::service::policy::Caller;
 use crate::settings::{Settings, SettingsError, Variables};
@@ -61,6 +64,8 @@ pub struct Environment<'a> {
     pub key_value: &'a dyn KeyValue,
     pub identifiers: &'a dyn Identifiers,
     pub variables: &'a dyn Variables,
+    /// The way to Keystone.
+    pub outbound: &'a dyn Outbound,
     /// What the clock says.
     pub now: Timestamp,
     /// Where lines for the operator go.
@@ -155,11 +160,10 @@ fn resource_layer(
         // Where no API is, nobody is asked for a token.
         return Err(Refusal::Reply(outside(&Fault::not_found(), headers)));
     }
-    let caller = identity::identify(settings.auth_mode, headers, routes::project_id(path), &settings.keystone_url)
-        .map_err(Refusal::Reply)?;
+    let caller = identity::identify(request, path, settings, environment).map_err(Refusal::Reply)?;
     if path == "/v3" {
         let content = Content::Outside { media_type: "text/plain; charset=utf8", body: String::new() };
-        return Ok(Reply::new(StatusCode::FOUND, content).with_header("Location", format!("{origin}/v3/")));
+        return Ok(Reply::new(StatusCode::FOUND, content).with_header(LOCATION, format!("{origin}/v3/")));
     }
     let Some(route) = routes::route(request.method(), path) else {
         return Err(Refusal::Reply(outside(&Fault::not_found(), headers)));
@@ -235,7 +239,7 @@ impl<'a> Call<'a> {
         environment: &'a Environment<'a>,
     ) -> Self {
         let origin = origin(request);
-        let forwarded = request.headers().get("x-forwarded-host").and_then(|host| host.to_str().ok());
+        let forwarded = request.headers().get(X_FORWARDED_HOST).and_then(|host| host.to_str().ok());
         let link_origin = match forwarded.and_then(|hosts| hosts.split(',').next_back()).map(str::trim) {
             Some(host) if !host.is_empty() => format!("{}://{host}", scheme(request)),
             _ => origin.clone(),
@@ -391,8 +395,8 @@ fn parsed(body: &[u8]) -> Option<Value> {
 /// The version header; several count as one, as HTTP has it.
 fn version_header(headers: &HeaderMap) -> Option<String> {
     let values: Vec<&str> =
-        headers.get_all("openstack-api-version").iter().filter_map(|value| value.to_str().ok()).collect();
-    if headers.contains_key("openstack-api-version") { Some(values.join(",")) } else { None }
+        headers.get_all(OPENSTACK_API_VERSION).iter().filter_map(|value| value.to_str().ok()).collect();
+    if headers.contains_key(OPENSTACK_API_VERSION) { Some(values.join(",")) } else { None }
 }
 
 fn scheme(request: &Request<Body>) -> &str {

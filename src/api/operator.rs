@@ -5,12 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::marker::PhantomData;
 use std::num::NonZeroU8;
 
 use http::{HeaderMap, Method, Request, StatusCode};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -22,6 +19,8 @@ use crate::domain::{
     GroupSnapshotId, Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume, VolumeId,
     VolumeStatus,
 };
+use crate::headers::X_OPS_TOKEN;
+use crate::json::Object;
 use crate::service::operator::{self, Explanation, ProjectSettings, State};
 use crate::settings::{OPS_TOKEN, Settings, Variables};
 use crate::store::Store;
@@ -192,7 +191,7 @@ pub fn admit(headers: &HeaderMap, variables: &dyn Variables) -> Result<(), Fault
     if secret.is_empty() {
         return Err(Fault::not_found());
     }
-    let token = headers.get("x-ops-token").map(http::HeaderValue::as_bytes).unwrap_or_default();
+    let token = headers.get(X_OPS_TOKEN).map(http::HeaderValue::as_bytes).unwrap_or_default();
     if equal_in_constant_time(token, secret.as_bytes()) {
         return Ok(());
     }
@@ -206,35 +205,7 @@ fn equal_in_constant_time(one: &[u8], two: &[u8]) -> bool {
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> {
-    serde_json::from_slice(body)
-        .map(|Object(document)| document)
-        .map_err(|error| Fault::bad_request(format!("The document cannot be used: {error}")))
-}
-
-/// A JSON object. What serde derives for a struct takes a list too, as the values of its fields in order, and here an
-/// empty list would be a document that empties the store.
-#[derive(Debug, Clone, Default, Serialize)]
-#[serde(transparent)]
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-            type Value = Object<T>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
-            }
-        }
-
-        deserializer.deserialize_map(ObjectVisitor(PhantomData))
-    }
+    crate::json::read(body).map_err(|error| Fault::bad_request(format!("The document cannot be used: {error}")))
 }
 
 #[derive(Debug, Default, Deserialize)]

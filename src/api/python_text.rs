@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::Value;
-use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+
+use super::unicode;
 
 /// What `str.strip` takes off: Unicode white space and four separators that Rust does not count.
 #[must_use]
@@ -33,17 +34,7 @@ pub fn integer(text: &str) -> Option<i128> {
 
 /// Python's `int` reads decimal digits of every script.
 fn ascii_digit(character: char) -> char {
-    if character.is_ascii() || character.general_category() != GeneralCategory::DecimalNumber {
-        return character;
-    }
-    // Unicode keeps the ten digits of a script together, zero first, so the distance to the first is the value.
-    let value = (0..10_u32).find(|distance| {
-        u32::from(character)
-            .checked_sub(distance + 1)
-            .and_then(char::from_u32)
-            .is_none_or(|before| before.general_category() != GeneralCategory::DecimalNumber)
-    });
-    value.and_then(|value| char::from_digit(value, 10)).unwrap_or(character)
+    unicode::decimal_digit(character).and_then(|value| char::from_digit(value, 10)).unwrap_or(character)
 }
 
 /// What oslo's strict booleans read, in any case of letters.

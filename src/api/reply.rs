@@ -1,8 +1,10 @@
 //! An answer before it is HTTP: its status, what it carries, and so which headers Cinder would put on it
 //! (`spec/versions-and-faults.md` sections 2, 6 and 7).
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, VARY};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+
+use crate::headers::{OPENSTACK_API_VERSION, X_COMPUTE_REQUEST_ID, X_OPENSTACK_REQUEST_ID};
 
 use super::faults::Fault;
 
@@ -24,7 +26,7 @@ pub enum Content {
 pub struct Reply {
     pub status: StatusCode,
     pub content: Content,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(HeaderName, String)>,
     /// What the log is told.
     pub cause: Option<String>,
     is_fault: bool,
@@ -49,7 +51,7 @@ impl Reply {
 
     /// Adds a header.
     #[must_use]
-    pub fn with_header(mut self, name: &'static str, value: String) -> Self {
+    pub fn with_header(mut self, name: HeaderName, value: String) -> Self {
         self.headers.push((name, value));
         self
     }
@@ -81,24 +83,22 @@ impl Reply {
             }
             headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
-        let mut add = |name: &'static str, value: &str| {
+        let add = |headers: &mut HeaderMap, name: HeaderName, value: &str| {
             // A value that cannot stand in a header is left out rather than failing the whole answer.
             if let Ok(value) = HeaderValue::from_str(value) {
-                headers.insert(HeaderName::from_static(name), value);
+                headers.insert(name, value);
             }
         };
-        add("x-openstack-request-id", request_id);
+        add(&mut headers, X_OPENSTACK_REQUEST_ID, request_id);
         if by_resource_layer {
-            add("x-compute-request-id", request_id);
+            add(&mut headers, X_COMPUTE_REQUEST_ID, request_id);
         }
         if let Some(version) = version.filter(|_| in_resource_layer) {
-            add("openstack-api-version", &format!("volume {version}"));
+            add(&mut headers, OPENSTACK_API_VERSION, &format!("volume {version}"));
             headers.insert(VARY, HeaderValue::from_static("OpenStack-API-Version"));
         }
         for (name, value) in self.headers {
-            if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(&value)) {
-                headers.insert(name, value);
-            }
+            add(&mut headers, name, &value);
         }
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
@@ -111,7 +111,7 @@ impl From<Fault> for Reply {
     fn from(fault: Fault) -> Self {
         let mut reply = Self::new(fault.status, Content::Json(fault.body()));
         reply.is_fault = true;
-        reply.headers.extend(fault.retry_after.map(|seconds| ("retry-after", seconds.to_string())));
+        reply.headers.extend(fault.retry_after.map(|seconds| (RETRY_AFTER, seconds.to_string())));
         reply.cause = fault.cause;
         reply
     }

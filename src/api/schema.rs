@@ -4,10 +4,10 @@
 //! the checks is the schema's own, since the first failure is what a client is told.
 
 use serde_json::{Map, Value};
-use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 use super::faults::Fault;
 use super::python_text::{representation, text};
+use super::unicode;
 
 /// The longest name, description, metadata key or value, in code points.
 const LONGEST: usize = 255;
@@ -327,19 +327,7 @@ fn is_uuid_like(text: &str) -> bool {
 
 /// Whether a description has only characters that Cinder's pattern has; one newline at the end passes.
 fn is_printable(content: &str) -> bool {
-    content.strip_suffix('\n').unwrap_or(content).chars().all(|character| {
-        u32::from(character) < 0xffff
-            && !matches!(
-                character.general_category(),
-                GeneralCategory::Control
-                    | GeneralCategory::Format
-                    | GeneralCategory::Surrogate
-                    | GeneralCategory::PrivateUse
-                    | GeneralCategory::Unassigned
-                    | GeneralCategory::LineSeparator
-                    | GeneralCategory::ParagraphSeparator
-            )
-    })
+    content.strip_suffix('\n').unwrap_or(content).chars().all(unicode::is_printable)
 }
 
 #[cfg(test)]

@@ -135,7 +135,7 @@ impl AgendaItem {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agenda(pub Vec<AgendaItem>);
 
-super::envelope::stored_as_json!(Agenda);
+super::envelope::stored_as_json!(Agenda, serde_json::from_slice);
 
 impl Agenda {
     /// How many values the agenda has. It is part of the format: which one a project's rows are in depends on it.

@@ -49,7 +49,7 @@ pub struct Deployment {
     pub osapi_max_limit: Option<u32>,
 }
 
-super::envelope::stored_as_json!(Deployment);
+super::envelope::stored_as_json!(Deployment, crate::json::read);
 
 impl Deployment {
     /// The limit for a resource before any project's own: an operator's, a variable's, or Cinder's default.

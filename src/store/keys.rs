@@ -7,6 +7,7 @@ use crate::domain::{ProjectId, SnapshotId, VolumeId};
 
 use super::agenda::Kind;
 use super::index::PageId;
+use super::tokens::TokenDigest;
 
 /// What every key of this service begins with.
 pub const PREFIX: &str = "vs:";
@@ -65,6 +66,14 @@ pub const FORMER_DIRECTORY: &str = "vs:projects";
 
 /// What an earlier repair suspected to be of no use.
 pub const SUSPECTS: &str = "vs:suspects";
+
+/// A place in the cache of what Keystone said about tokens.
+pub fn token(digest: &TokenDigest) -> String {
+    format!("{PREFIX}token:{}", digest.place())
+}
+
+/// The service user's own token, sealed.
+pub const OWN_TOKEN: &str = "vs:own-token";
 
 /// What concerns the whole deployment: default quotas, services, filters.
 pub const DEPLOYMENT: &str = "vs:deployment";

@@ -25,6 +25,7 @@ pub mod memory;
 pub mod projects;
 pub mod repair;
 pub mod snapshots;
+pub mod tokens;
 mod version_1;
 pub mod volumes;
 

@@ -138,7 +138,7 @@ impl Stored for ProjectRecord {
         }
         // JSON as it is written has no line break.
         let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("it has no listings")?;
-        let mut record: Self = serde_json::from_slice(&bytes[..end]).map_err(|error| error.to_string())?;
+        let mut record: Self = crate::json::read(&bytes[..end]).map_err(|error| error.to_string())?;
         let mut listings = Bytes::new(&bytes[end + 1..]);
         record.snapshots = Index::read(&mut listings)?;
         record.volumes = Index::read(&mut listings)?;

@@ -68,7 +68,7 @@ impl Repair {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Suspects(Vec<(String, i64)>);
 
-super::envelope::stored_as_json!(Suspects);
+super::envelope::stored_as_json!(Suspects, serde_json::from_slice);
 
 /// One row, as far as listings, counters and the agenda are about it.
 struct Counted {

@@ -60,7 +60,7 @@ const fn is_zero(number: &u8) -> bool {
     *number == 0
 }
 
-super::envelope::stored_as_json!(SnapshotRow);
+super::envelope::stored_as_json!(SnapshotRow, crate::json::read);
 
 impl From<Pending> for PendingRow {
     fn from(pending: Pending) -> Self {

@@ -49,7 +49,7 @@ pub struct VolumeRow {
     pending: Option<PendingRow>,
 }
 
-super::envelope::stored_as_json!(VolumeRow);
+super::envelope::stored_as_json!(VolumeRow, crate::json::read);
 
 impl From<Volume> for VolumeRow {
     fn from(volume: Volume) -> Self {

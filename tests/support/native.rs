@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use http::{Request, Response};
 use uuid::Uuid;
 use volume_snapshots::api::{self, Body, Environment};
 use volume_snapshots::domain::Timestamp;
+use volume_snapshots::keystone::Outbound;
 use volume_snapshots::settings::{OPS_TOKEN, SETTINGS, Variables};
 use volume_snapshots::store::{Identifiers, KeyValue, MemoryKeyValue};
 
@@ -32,6 +34,12 @@ impl Default for TestVariables {
         let defaults = [
             ("auth_mode", "noauth"),
             ("keystone_url", ""),
+            ("keystone_user", "cinder"),
+            ("keystone_project", "service"),
+            ("keystone_user_domain", "Default"),
+            ("keystone_project_domain", "Default"),
+            ("keystone_cache_seconds", "60"),
+            ("keystone_timeout_seconds", "10"),
             ("progression", "time"),
             ("create_seconds", "2"),
             ("delete_seconds", "1"),
@@ -65,6 +73,15 @@ impl Variables for TestVariables {
             OPS_TOKEN => Ok(super::OPS_TOKEN.to_owned()),
             _ => Err(format!("no variable '{name}'")),
         }
+    }
+}
+
+/// No other service can be reached.
+struct Nowhere;
+
+impl Outbound for Nowhere {
+    fn send(&self, request: &Request<Vec<u8>>, _timeout: Duration) -> Result<Response<Vec<u8>>, String> {
+        Err(format!("nothing was to be sent, least of all to {}", request.uri()))
     }
 }
 
@@ -110,6 +127,7 @@ impl NativeService {
             key_value,
             identifiers: &self.identifiers,
             variables: &self.variables,
+            outbound: &Nowhere,
             now: self.now(),
             log: &|line| self.log.borrow_mut().push(line.to_owned()),
         };

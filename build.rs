@@ -1,0 +1,47 @@
+//! Writes the two tables of Unicode that `src/api/unicode.rs` looks into. The whole table of categories would be a
+//! twentieth of the component, of which two questions need little.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::{env, fs};
+
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+
+/// A text with the ranges of those characters up to the last that something is true of.
+fn ranges(name: &str, last: char, is_one: impl Fn(GeneralCategory) -> bool) -> String {
+    let mut ranges: Vec<(char, char)> = Vec::new();
+    let mut goes_on = false;
+    for character in '\0'..=last {
+        let begins = is_one(character.general_category());
+        match ranges.last_mut() {
+            Some((_, end)) if begins && goes_on => *end = character,
+            _ if begins => ranges.push((character, character)),
+            _ => {}
+        }
+        goes_on = begins;
+    }
+    let mut text = format!("pub(super) const {name}: [(u32, u32); {}] = [", ranges.len());
+    for (start, end) in ranges {
+        write!(text, "({}, {}),", u32::from(start), u32::from(end)).expect("a String takes everything");
+    }
+    text + "];\n"
+}
+
+fn main() {
+    let digits = ranges("DECIMAL_DIGITS", char::MAX, |category| category == GeneralCategory::DecimalNumber);
+    let unprintable = ranges("UNPRINTABLE", '\u{fffe}', |category| {
+        matches!(
+            category,
+            GeneralCategory::Control
+                | GeneralCategory::Format
+                | GeneralCategory::Surrogate
+                | GeneralCategory::PrivateUse
+                | GeneralCategory::Unassigned
+                | GeneralCategory::LineSeparator
+                | GeneralCategory::ParagraphSeparator
+        )
+    });
+    let directory = env::var_os("OUT_DIR").expect("cargo says where to write");
+    fs::write(Path::new(&directory).join("unicode.rs"), digits + &unprintable).expect("the tables are written");
+    println!("cargo::rerun-if-changed=build.rs");
+}

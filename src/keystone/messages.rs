@@ -1,0 +1,130 @@
+//! What is said to Keystone and what it answers: its Identity API v3, as far as tokens go.
+//!
+//! It must not know why something is asked, nor what is done about the answer.
+
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderValue, Method, Request, Response};
+use serde_json::{Value, json};
+
+use crate::domain::Timestamp;
+use crate::headers::{OPENSTACK_IDENTITY_ACCESS_RULES, X_AUTH_TOKEN, X_SUBJECT_TOKEN};
+use crate::service::policy::Roles;
+use crate::settings::KeystoneSettings;
+
+use super::{AccessRule, KeystoneError, Token};
+
+const JSON: &str = "application/json";
+
+/// The request that validates `token`; none where either token could not stand in a header.
+pub fn validation(url: &str, own_token: &str, token: &str, may_be_expired: bool) -> Option<Request<Vec<u8>>> {
+    let allow_expired = if may_be_expired { "&allow_expired=1" } else { "" };
+    let mut request = request(url, &format!("?nocatalog{allow_expired}"), Vec::new());
+    let headers = request.headers_mut();
+    headers.insert(X_AUTH_TOKEN, secret(own_token)?);
+    headers.insert(X_SUBJECT_TOKEN, secret(token)?);
+    // Without it Keystone does not know a token that is limited to some requests.
+    headers.insert(OPENSTACK_IDENTITY_ACCESS_RULES, HeaderValue::from_static("1"));
+    Some(request)
+}
+
+/// The request with which the service user logs in.
+pub fn login(settings: &KeystoneSettings, password: &str) -> Request<Vec<u8>> {
+    let body = json!({ "auth": {
+        "identity": { "methods": ["password"], "password": { "user": {
+            "name": settings.user,
+            "domain": { "name": settings.user_domain },
+            "password": password,
+        } } },
+        "scope": { "project": { "name": settings.project, "domain": { "name": settings.project_domain } } },
+    } });
+    let mut request = request(&settings.url, "?nocatalog", body.to_string().into_bytes());
+    *request.method_mut() = Method::POST;
+    // Servers of Python programs want to know the length beforehand.
+    let length = request.body().len().into();
+    request.headers_mut().insert(CONTENT_LENGTH, length);
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    request
+}
+
+/// A request about tokens; a GET until somebody says otherwise.
+fn request(url: &str, query: &str, body: Vec<u8>) -> Request<Vec<u8>> {
+    let mut request = Request::new(body);
+    // The URL was checked with the settings, so it parses with this behind it too.
+    *request.uri_mut() = format!("{url}/auth/tokens{query}").parse().unwrap_or_default();
+    request.headers_mut().insert(ACCEPT, HeaderValue::from_static(JSON));
+    request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(env!("CARGO_PKG_NAME")));
+    request
+}
+
+/// The token of the service user, and when it expires.
+pub fn own_token(answer: &Response<Vec<u8>>) -> Result<(String, Timestamp), KeystoneError> {
+    let token = answer.headers().get(X_SUBJECT_TOKEN).and_then(|token| token.to_str().ok());
+    let expires_at = document(answer.body())?.get("expires_at").and_then(timestamp);
+    token.map(str::to_owned).zip(expires_at).ok_or_else(nonsense)
+}
+
+/// What Keystone says about a token.
+///
+/// # Errors
+///
+/// [`KeystoneError::Unavailable`] for what is no answer of a Keystone, [`KeystoneError::InvalidToken`] where it is one
+/// but tells of no user.
+pub fn token(body: &[u8]) -> Result<Token, KeystoneError> {
+    let token = document(body)?;
+    let expires_at = token.get("expires_at").and_then(timestamp).ok_or_else(nonsense)?;
+    let id = |of: &str| token[of]["id"].as_str();
+    let user_id = id("user").and_then(|id| id.parse().ok()).ok_or(KeystoneError::InvalidToken)?;
+    let project_id = match id("project") {
+        Some(id) => Some(id.parse().map_err(|_| KeystoneError::InvalidToken)?),
+        None => None,
+    };
+    let roles = token["roles"].as_array();
+    let has = |wanted: &str| {
+        let mut names = roles.into_iter().flatten().filter_map(|role| role["name"].as_str());
+        names.any(|name| name.eq_ignore_ascii_case(wanted))
+    };
+    // Cinder's policy asks for the role in a project that is not declared to be no administrators' project.
+    let is_admin_project = token["is_admin_project"] != false;
+    let access_rules = match &token["application_credential"]["access_rules"] {
+        Value::Null => None,
+        // What cannot be read allows nothing.
+        limits => Some(limits.as_array().into_iter().flatten().filter_map(access_rule).collect()),
+    };
+    Ok(Token {
+        user_id,
+        project_id,
+        roles: Roles { admin: has("admin") && is_admin_project, member: has("member"), reader: has("reader") },
+        is_service: has("service"),
+        expires_at,
+        access_rules,
+    })
+}
+
+fn access_rule(rule: &Value) -> Option<AccessRule> {
+    let text = |name: &str| rule[name].as_str();
+    AccessRule::new(text("service")?, text("method")?, text("path")?)
+}
+
+/// The object `token` of an answer.
+fn document(body: &[u8]) -> Result<Value, KeystoneError> {
+    let mut document: Value = serde_json::from_slice(body).map_err(|_| nonsense())?;
+    match document.get_mut("token").map(Value::take) {
+        Some(token @ Value::Object(_)) => Ok(token),
+        _ => Err(nonsense()),
+    }
+}
+
+fn timestamp(value: &Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
+}
+
+/// A header that no log shows.
+fn secret(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn nonsense() -> KeystoneError {
+    KeystoneError::Unavailable("its answer is none that a Keystone gives".to_owned())
+}

@@ -1,0 +1,190 @@
+//! What is kept of Keystone's tokens for a short time: what it said about them, never the tokens themselves.
+//!
+//! There is a fixed number of places, and a token's digest says which is its own. Who comes to a place takes it, so
+//! the cache stays small without anybody cleaning it up, and losing an entry costs one question. Plain writes do, since
+//! whichever of two writers wins, what is there is true.
+
+use std::fmt::Write as _;
+
+use crate::domain::{ProjectId, Timestamp, UserId};
+
+use super::envelope::{Bytes, Stored, encode_fresh};
+use super::{Store, StoreError, keys};
+
+/// A SHA-256, in hexadecimal digits, that stands for a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenDigest(String);
+
+impl TokenDigest {
+    /// Spells a digest.
+    #[must_use]
+    pub fn new(digest: [u8; 32]) -> Self {
+        let mut spelled = String::with_capacity(2 * digest.len());
+        for byte in digest {
+            // Writing to a String cannot fail.
+            let _ = write!(spelled, "{byte:02x}");
+        }
+        Self(spelled)
+    }
+
+    /// The place in the cache, of 4,096: three digits.
+    pub(super) fn place(&self) -> &str {
+        self.0.get(..3).unwrap_or_default()
+    }
+}
+
+/// What Keystone said about a token. It is written as lines, which none of its texts can break: the digest, the two
+/// times, the user, the project, the roles, and then the rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRow {
+    pub digest: TokenDigest,
+    /// When it said so, in microseconds since the epoch.
+    pub checked: i64,
+    /// Likewise, when the token expires.
+    pub expires: i64,
+    pub user: UserId,
+    pub project: Option<ProjectId>,
+    /// Its roles, as far as anything depends on them, with a space between them.
+    pub roles: String,
+    /// Each request that is allowed, where not all are.
+    pub rules: Option<Vec<String>>,
+}
+
+/// Stands for no project, and for no rules where all requests are allowed: no id and no rule is spelled so.
+const NONE: &str = "";
+
+impl Stored for TokenRow {
+    fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
+        let project = self.project.as_ref().map_or(NONE, ProjectId::as_str);
+        let Self { digest, checked, expires, user, roles, .. } = self;
+        let mut text = format!("{}\n{checked}\n{expires}\n{user}\n{project}\n{roles}\n", digest.0);
+        for rule in self.rules.iter().flatten() {
+            text.push_str(rule);
+            text.push('\n');
+        }
+        if self.rules.is_none() {
+            text.push('\n');
+        }
+        bytes.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+
+    fn read(_version: u32, bytes: &[u8]) -> Result<Self, String> {
+        Self::from_text(std::str::from_utf8(bytes).unwrap_or_default()).ok_or_else(|| "it is none of ours".to_owned())
+    }
+}
+
+impl TokenRow {
+    fn from_text(text: &str) -> Option<Self> {
+        let mut lines = text.split_terminator('\n');
+        let digest = TokenDigest(lines.next()?.to_owned());
+        let checked = lines.next()?.parse().ok()?;
+        let expires = lines.next()?.parse().ok()?;
+        let user = lines.next()?.parse().ok()?;
+        let project = match lines.next()? {
+            NONE => None,
+            project => Some(project.parse().ok()?),
+        };
+        let roles = lines.next()?.to_owned();
+        let allowed: Vec<String> = lines.map(str::to_owned).collect();
+        let is_all_allowed = allowed.len() == 1 && allowed[0] == NONE;
+        Some(Self { digest, checked, expires, user, project, roles, rules: (!is_all_allowed).then_some(allowed) })
+    }
+}
+
+/// The service user's own token, sealed by whoever keeps it.
+struct OwnTokenRow {
+    /// In microseconds since the epoch.
+    expires: i64,
+    sealed: Vec<u8>,
+}
+
+impl Stored for OwnTokenRow {
+    fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
+        bytes.extend_from_slice(&self.expires.to_be_bytes());
+        bytes.extend_from_slice(&self.sealed);
+        Ok(())
+    }
+
+    fn read(_version: u32, stored: &[u8]) -> Result<Self, String> {
+        let mut bytes = Bytes::new(stored);
+        let expires = i64::from_be_bytes(bytes.take()?);
+        Ok(Self { expires, sealed: stored[size_of::<i64>()..].to_vec() })
+    }
+}
+
+impl Store<'_> {
+    /// What was said about a token.
+    #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
+    pub fn token(&self, digest: &TokenDigest) -> Result<Option<TokenRow>, StoreError> {
+        let row = self.read::<TokenRow>(&keys::token(digest))?;
+        // The place may be another's by now. A digest tells nothing of its token, so this need not take constant time.
+        Ok(row.filter(|row| row.digest == *digest))
+    }
+
+    /// Keeps what was said about a token; one commit.
+    #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
+    pub fn keep_token(&self, row: &TokenRow) -> Result<(), StoreError> {
+        self.keep(keys::token(&row.digest), row)
+    }
+
+    /// The service user's own token: when it expires, and the token as it was sealed.
+    #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
+    pub fn own_token(&self) -> Result<Option<(Timestamp, Vec<u8>)>, StoreError> {
+        let row = self.read::<OwnTokenRow>(keys::OWN_TOKEN)?;
+        Ok(row.map(|row| (Timestamp::from_microseconds(row.expires), row.sealed)))
+    }
+
+    /// Keeps the service user's own token; one commit.
+    #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
+    pub fn keep_own_token(&self, expires_at: Timestamp, sealed: Vec<u8>) -> Result<(), StoreError> {
+        self.keep(keys::OWN_TOKEN.to_owned(), &OwnTokenRow { expires: expires_at.microseconds(), sealed })
+    }
+
+    fn keep<T: Stored>(&self, key: String, value: &T) -> Result<(), StoreError> {
+        let bytes = encode_fresh(&key, value)?;
+        self.key_value.set_many(&[(key, bytes)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_has_one_of_4096_places() {
+        let mut digest = [0xff; 32];
+        assert_eq!(TokenDigest::new(digest).place(), "fff");
+        (digest[0], digest[1]) = (0, 0x1f);
+        assert_eq!(TokenDigest::new(digest).place(), "001");
+        assert_eq!(TokenDigest::new(digest).0.len(), 64);
+    }
+
+    #[test]
+    fn what_was_said_reads_back() {
+        let some = |texts: &[&str]| Some(texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+        for (project, roles, rules) in [
+            (Some("a1"), "admin member reader", None),
+            (None, "", some(&[])),
+            (Some("a1"), "reader", some(&["GET volumev3 /v3/**"])),
+            (None, "member", some(&["GET volume /", "POST volume /v3/*/snapshots"])),
+        ] {
+            let row = TokenRow {
+                digest: TokenDigest::new([7; 32]),
+                checked: -1,
+                expires: 1_790_000_000_000_000,
+                user: "é u".parse().expect("a user id"),
+                project: project.map(|id| id.parse().expect("a project id")),
+                roles: roles.to_owned(),
+                rules,
+            };
+            let mut bytes = Vec::new();
+            row.write(&mut bytes).expect("written");
+            assert_eq!(TokenRow::read(2, &bytes), Ok(row));
+            for length in 0..64 {
+                assert!(TokenRow::read(2, &bytes[..length]).is_err(), "{length} bytes");
+            }
+        }
+        assert!(TokenRow::read(2, b"\xff").is_err());
+    }
+}
