@@ -1,5 +1,6 @@
 """A real Keystone on SQLite, with what a deployment of Cinder has in it: a service user, a catalog, projects and users."""
 
+import contextlib
 import os
 import pathlib
 import secrets
@@ -8,6 +9,8 @@ import sys
 import tempfile
 
 import openstack
+from keystoneauth1 import session
+from keystoneauth1.identity import v3
 
 from host import Server
 
@@ -16,6 +19,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 # Regions are how a client chooses between the two forms of the address that a catalog may have.
 WITH_PROJECT = "WithProject"
 WITHOUT_PROJECT = "WithoutProject"
+
+SHORT = 4  # seconds that a token lasts where it is to end soon
+LOGS = {"keystone.log", "server-errors", "short-errors"}
 
 CONFIGURATION = """
 [DEFAULT]
@@ -120,18 +126,38 @@ class Keystone:
             for role in granted:
                 identity.assign_project_role_to_user(self.projects[project], user, roles[role])
 
-    def add_to_catalog(self, base):
-        """Puts the app into the catalog, in each of the two regions with one form of its address."""
+    def add_to_catalog(self, addresses):
+        """Puts the app into the catalog: an address for each region."""
         identity = self.cloud.identity
-        identity.create_region(id=WITHOUT_PROJECT)
         service = identity.create_service(name="cinder", type="block-storage")
-        forms = {WITH_PROJECT: f"{base}/v3/%(project_id)s", WITHOUT_PROJECT: f"{base}/v3"}
-        for region, url in forms.items():
-            identity.create_endpoint(service_id=service.id, interface="public", url=url, region_id=region)
         keystone = identity.find_service("keystone", ignore_missing=False)
-        identity.create_endpoint(
-            service_id=keystone.id, interface="public", url=self.url, region_id=WITHOUT_PROJECT
+        for region, url in addresses.items():
+            if region != WITH_PROJECT:
+                # The bootstrap made that one.
+                identity.create_region(id=region)
+                identity.create_endpoint(service_id=keystone.id, interface="public", url=self.url, region_id=region)
+            identity.create_endpoint(service_id=service.id, interface="public", url=url, region_id=region)
+
+    def token(self, user, url=None, **scope):
+        """A token of a user, by its password, from the Keystone at a URL."""
+        password = v3.Password(
+            auth_url=url or self.url,
+            username=user,
+            password=self.passwords[user],
+            user_domain_name="Default",
+            **scope,
         )
+        return password.get_token(session.Session())
+
+    @contextlib.contextmanager
+    def with_short_tokens(self):
+        """The URL of another Keystone on the same database and keys, whose tokens end after some seconds."""
+        shorter = self.directory / "short-tokens.conf"
+        shorter.write_text(f"[token]\nexpiration = {SHORT}\n")
+        files = f"{self.environment['OS_KEYSTONE_CONFIG_FILES']};{shorter}"
+        environment = self.environment | {"OS_KEYSTONE_CONFIG_FILES": files}
+        with Server([sys.executable, HERE / "keystone_server.py"], environment, self.directory / "short-errors") as server:
+            yield f"{server.base}/v3"
 
     def variables(self):
         """What the app is told, so that it asks this Keystone."""
@@ -151,6 +177,3 @@ class Keystone:
 
     def __exit__(self, *_):
         self.stop()
-
-
-LOGS = {"keystone.log", "server-errors"}

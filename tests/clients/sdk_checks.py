@@ -29,7 +29,7 @@ def refusal(function, *arguments, **options):
     try:
         function(*arguments, **options)
     except exceptions.HttpException as error:
-        return type(error).__name__, error.status_code, error.details
+        return type(error).__name__, error.status_code, error.details or str(error)
     except Exception as error:
         return type(error).__name__, None, str(error)
     return "nothing was raised"

@@ -12,10 +12,13 @@ import threading
 import time
 
 import cinder_checks
+import door_checks
+import keystone_checks
 import openstack_checks
 import sdk_checks
-from caller import without_keystone
+from caller import with_keystone, without_keystone
 from host import App
+from identity import USERS, WITH_PROJECT, WITHOUT_PROJECT, Keystone
 from report import Report, Section
 from terminal import Terminal
 
@@ -40,13 +43,25 @@ def run_lane(report, app, scenarios):
             section.broken()
 
 
-def scenarios_without_keystone(app, terminal):
-    caller = without_keystone(terminal, app.base, PROJECT)
+def scenarios_of_clients(title, caller):
     return [
-        (f"noauth, {client}, {scenario.__name__}", scenario, [caller])
+        (f"{title}, {client}, {scenario.__name__}", scenario, [caller])
         for client, module in CLIENTS
         for scenario in module.SCENARIOS
     ]
+
+
+def scenarios_of_people(people, keystone, start):
+    """Who may do what, each client's life where the catalog has no project in its URL, and a Keystone that is away."""
+    scenarios = [
+        (f"keystone, {scenario.__name__}", scenario, [people, keystone]) for scenario in keystone_checks.SCENARIOS
+    ]
+    scenarios += [
+        (f"keystone without a project in the URL, {client}, life", module.life, [people["admin"]])
+        for client, module in CLIENTS
+    ]
+    lonely = keystone_checks.without_a_keystone
+    return [*scenarios, ("keystone, without a Keystone", lonely, [people, keystone, start])]
 
 
 def main():
@@ -55,17 +70,36 @@ def main():
     started = time.monotonic()
     report = Report()
     with contextlib.ExitStack() as stack:
+        keystone = stack.enter_context(Keystone())
+        variables = DELAYS | keystone.variables() | {"keystone_cache_seconds": "1"}
         # Pages of three, so that clients have to follow links where nobody asked for pages.
-        app = stack.enter_context(App(program, DELAYS | {"max_limit": "3"}))
-        lanes = [(app, scenarios_without_keystone(app, stack.enter_context(Terminal())))]
+        open_app = stack.enter_context(App(program, DELAYS | {"max_limit": "3"}))
+        app = stack.enter_context(App(program, variables))
+        other_app = stack.enter_context(App(program, variables))
+        keystone.add_to_catalog(
+            {WITH_PROJECT: f"{app.base}/v3/%(project_id)s", WITHOUT_PROJECT: f"{other_app.base}/v3"}
+        )
+        terminals = [stack.enter_context(Terminal()) for _ in range(3)]
+        nobody = without_keystone(terminals[0], open_app.base, PROJECT)
+        admin = with_keystone(terminals[1], keystone, WITH_PROJECT, "admin", "alpha")
+        people = {
+            user: with_keystone(terminals[2], keystone, WITHOUT_PROJECT, user, project) for user, project, _ in USERS
+        }
+        doors = [(f"noauth, {scenario.__name__}", scenario, [nobody]) for scenario in door_checks.SCENARIOS]
+        lanes = [
+            (open_app, [*scenarios_of_clients("noauth", nobody), *doors]),
+            (app, scenarios_of_clients("keystone", admin)),
+            (other_app, scenarios_of_people(people, keystone, lambda more: App(program, variables | more))),
+        ]
         threads = [threading.Thread(target=run_lane, args=(report, *lane)) for lane in lanes]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         if report.failures:
-            for app, _ in lanes:
-                print(f"\nThe app at {app.base} wrote: {app.wrote()[-4000:]}")
+            for each, _ in lanes:
+                print(f"\nThe app at {each.base} wrote: {each.wrote()[-4000:]}")
+            print(f"\nKeystone wrote: {keystone.wrote()[-4000:]}")
 
     print()
     for failure in report.failures:
