@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::Request;
 use serde_json::{Value, json};
+use sha2::Digest as _;
 use support::Service;
 use support::calls::{Answer, Calls};
 use support::component::{ComponentService, START};
@@ -320,6 +321,27 @@ fn keystone_is_asked_in_its_own_words() {
             assert_eq!(question.headers.get(*name).map(String::as_str), *value, "{name} of {}", question.line);
         }
     }
+}
+
+#[test]
+fn tokens_that_share_a_place_in_the_cache_are_told_apart() {
+    let keystone = keystone();
+    let place =
+        |token: &str| sha2::Sha256::digest([keystone.url().as_bytes(), &[0], token.as_bytes()].concat())[..2].to_vec();
+    let of_admin = place("t-admin");
+    let mut others = (0..).map(|number| format!("t-{number}")).filter(|token| place(token) == of_admin);
+    let (known, unknown) = (others.next().expect("a token"), others.next().expect("a token"));
+    keystone.script().tokens.insert(known.clone(), token("ray", "b2", &["reader"]));
+    let (service, store) = service(&keystone, &[]);
+    for _ in 0..2 {
+        assert_eq!(get(&service, SNAPSHOTS, "t-admin").status, 200);
+        assert_eq!(get(&service, SNAPSHOTS, &known).status, 400, "of another project");
+        assert_eq!(get(&service, "/v3/b2/snapshots", &known).status, 200);
+        assert_unauthorized(&get(&service, SNAPSHOTS, &unknown), &keystone, &unknown);
+    }
+    let kept = store.rows("default");
+    assert_eq!(kept.keys().filter(|key| key.starts_with("vs:token:")).count(), 1, "{kept:?}");
+    assert_eq!(keystone.asked(), (1, 6), "each takes the place of the one before");
 }
 
 #[test]

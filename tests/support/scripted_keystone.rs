@@ -19,7 +19,7 @@ pub enum Manner {
     Properly,
     /// Likewise, but later.
     Late(Duration),
-    /// Likewise, one byte after the other with this time between them.
+    /// Likewise, the body one byte after the other with this time between them.
     DropByDrop(Duration),
     /// Not at all: the connection is closed.
     HangsUp,
@@ -196,7 +196,8 @@ fn write(mut stream: &TcpStream, manner: &Manner, (status, headers, body): &Said
             stream.write_all(whole.as_bytes())
         }
         Manner::DropByDrop(time) => {
-            for byte in whole.as_bytes() {
+            stream.write_all(head(*status, headers, body.len()).as_bytes())?;
+            for byte in body.as_bytes() {
                 stream.write_all(&[*byte])?;
                 std::thread::sleep(*time);
             }
