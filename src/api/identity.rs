@@ -110,7 +110,7 @@ fn validated(headers: &HeaderMap, method: &str, path: &str, keystone: Keystone<'
             Err(error @ KeystoneError::Unavailable(_)) => Err(unavailable(&error)),
         }
     };
-    let has_service_token = headers.contains_key(X_SERVICE_TOKEN);
+    let has_service_token = headers.get(X_SERVICE_TOKEN).is_some_and(|token| !token.as_bytes().trim_ascii().is_empty());
     if has_service_token && !known(X_SERVICE_TOKEN, false)?.is_some_and(|token| token.is_service) {
         return Ok(None);
     }

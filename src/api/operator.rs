@@ -3,7 +3,6 @@
 
 #![expect(clippy::missing_errors_doc, reason = "an operation answers the faults of its service and of its schema")]
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU8;
 
@@ -16,8 +15,8 @@ use crate::domain::lifecycle::{Completion, Delays, Pending, Schedule};
 use crate::domain::quota::Amounts;
 use crate::domain::snapshot::{Cause, Transition};
 use crate::domain::{
-    GroupSnapshotId, Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume, VolumeId,
-    VolumeStatus,
+    ByName, GroupSnapshotId, Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume,
+    VolumeId, VolumeStatus,
 };
 use crate::headers::X_OPS_TOKEN;
 use crate::json::Object;
@@ -225,7 +224,7 @@ struct Document {
     quotas: Amounts,
     services: Vec<Object<ServiceDocument>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    resource_filters: Option<BTreeMap<String, Vec<String>>>,
+    resource_filters: Option<ByName<Vec<String>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     group_snapshot: Option<Object<GroupSnapshotDocument>>,
     config: Object<Config>,
@@ -566,7 +565,7 @@ impl Document {
         }
         if !self.quota_usage_in_use.is_empty() {
             let project = defaults::project().to_string();
-            settings_of(&mut state, "quota_usage_in_use", &project)?.usage.extend(self.quota_usage_in_use);
+            settings_of(&mut state, "quota_usage_in_use", &project)?.usage.take_over(&self.quota_usage_in_use);
         }
         state.deployment = Deployment {
             quotas: self.quotas,

@@ -28,9 +28,11 @@ impl Outbound for SpinOutbound {
         let (outgoing, body) = prepared(request).map_err(|()| "the request cannot be sent".to_owned())?;
         let future =
             outgoing_handler::handle(outgoing, None).map_err(|code| format!("it cannot be asked: {code:?}"))?;
-        write(&deadline, &body, request.body())?;
-        // Ends the request, so that the answer is awaited with nothing left to send.
-        OutgoingBody::finish(body, None).map_err(|code| format!("the request was cut short: {code:?}"))?;
+        if let Some(body) = body {
+            write(&deadline, &body, request.body())?;
+            // Ends the request. If it did not arrive whole, the answer says so, or that there is none.
+            let _ = OutgoingBody::finish(body, None);
+        }
         deadline.wait(&future.subscribe())?;
         match future.get() {
             Some(Ok(Ok(incoming))) => received(&deadline, &incoming),
@@ -58,8 +60,9 @@ impl Deadline {
     }
 }
 
-/// The request as Spin wants it. None of these calls refuses what the `http` crate has accepted.
-fn prepared(request: &Request<Vec<u8>>) -> Result<(OutgoingRequest, OutgoingBody), ()> {
+/// The request as Spin wants it, and its body if it has one: an empty one that is asked for would be sent in chunks.
+/// None of these calls refuses what the `http` crate has accepted.
+fn prepared(request: &Request<Vec<u8>>) -> Result<(OutgoingRequest, Option<OutgoingBody>), ()> {
     let entries: Vec<(String, Vec<u8>)> =
         request.headers().iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
     let outgoing = OutgoingRequest::new(Headers::from_list(&entries).map_err(drop)?);
@@ -69,24 +72,26 @@ fn prepared(request: &Request<Vec<u8>>) -> Result<(OutgoingRequest, OutgoingBody
     outgoing.set_scheme(Some(&scheme))?;
     outgoing.set_authority(request.uri().authority().map(http::uri::Authority::as_str))?;
     outgoing.set_path_with_query(request.uri().path_and_query().map(http::uri::PathAndQuery::as_str))?;
-    let body = outgoing.body()?;
+    let body = if request.body().is_empty() { None } else { Some(outgoing.body()?) };
     Ok((outgoing, body))
 }
 
+/// Writes a body. Whoever does not read it to its end may have answered already, so that is no failure.
 fn write(deadline: &Deadline, body: &OutgoingBody, mut rest: &[u8]) -> Result<(), String> {
-    let cut_short = |_| "the request was cut short".to_owned();
     let stream = body.write().map_err(|()| "the request cannot be sent".to_owned())?;
     while !rest.is_empty() {
-        let room = usize::try_from(stream.check_write().map_err(cut_short)?).unwrap_or(usize::MAX);
+        let Ok(room) = stream.check_write() else { return Ok(()) };
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
         let (chunk, later) = rest.split_at(rest.len().min(room));
         if chunk.is_empty() {
             deadline.wait(&stream.subscribe())?;
-        } else {
-            stream.write(chunk).map_err(cut_short)?;
+        } else if stream.write(chunk).is_err() {
+            return Ok(());
         }
         rest = later;
     }
-    stream.flush().map_err(cut_short)
+    let _ = stream.flush();
+    Ok(())
 }
 
 fn received(deadline: &Deadline, incoming: &IncomingResponse) -> Result<Response<Vec<u8>>, String> {

@@ -2,10 +2,10 @@
 //!
 //! Resources are named as in Cinder: `snapshots`, `gigabytes`, `volumes`, and each with `_TYPE` for a volume type.
 
-use std::collections::BTreeMap;
+use super::ByName;
 
 /// Counters or limits by resource name.
-pub type Amounts = BTreeMap<String, i64>;
+pub type Amounts = ByName<i64>;
 
 /// No limit.
 pub const UNLIMITED: i64 = -1;
@@ -113,8 +113,8 @@ mod tests {
     use super::*;
 
     fn refusal(limits: &[(&str, i64)], used: &[(&str, i64)]) -> Option<String> {
-        let limits: BTreeMap<_, _> = limits.iter().copied().collect();
-        let used: BTreeMap<_, _> = used.iter().copied().collect();
+        let limits: std::collections::BTreeMap<_, _> = limits.iter().copied().collect();
+        let used: std::collections::BTreeMap<_, _> = used.iter().copied().collect();
         admit(
             Counted::Snapshots,
             &amounts_of(Counted::Snapshots, 5, Some("fast"), true),

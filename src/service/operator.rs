@@ -171,8 +171,8 @@ impl Owner {
         snapshots_count_gigabytes: bool,
         agenda: &mut Vec<AgendaItem>,
     ) {
-        for (resource, amount) in item.amounts(snapshots_count_gigabytes) {
-            *self.record.totals.entry(resource).or_default() += amount;
+        for (resource, amount) in &item.amounts(snapshots_count_gigabytes) {
+            *self.record.totals.or_default(resource) += amount;
         }
         if pending.is_some_and(|pending| pending.needs_tick()) {
             agenda.push(item);

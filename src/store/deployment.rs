@@ -1,12 +1,10 @@
 //! What concerns the whole deployment and may be set by an operator: default quotas, the health of backend services,
 //! the allowed filters, and the settings that vectors call `config`. The same since format version 1.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
-use crate::domain::GroupSnapshotId;
 use crate::domain::quota::{Amounts, UNLIMITED};
+use crate::domain::{ByName, GroupSnapshotId};
 
 /// A backend service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +36,7 @@ pub struct Deployment {
     pub services: Vec<Service>,
     /// Allowed filters by resource; none means Cinder's defaults.
     #[serde(default)]
-    pub resource_filters: Option<BTreeMap<String, Vec<String>>>,
+    pub resource_filters: Option<ByName<Vec<String>>>,
     #[serde(default)]
     pub group_snapshot: Option<GroupSnapshot>,
     /// Whether snapshots leave the `gigabytes` counters alone.

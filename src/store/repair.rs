@@ -186,8 +186,8 @@ impl Store<'_> {
                 rebuild(record, kind, &rows, changes, source);
             }
             for row in rows {
-                for (resource, amount) in row.item.amounts(snapshots_count_gigabytes) {
-                    *totals.entry(resource).or_default() += amount;
+                for (resource, amount) in &row.item.amounts(snapshots_count_gigabytes) {
+                    *totals.or_default(resource) += amount;
                 }
                 if row.needs_tick {
                     inspection.unscheduled.push(row.item);
@@ -286,14 +286,16 @@ fn rebuild(
 fn recount(record: &mut ProjectRecord, totals: Amounts) -> usize {
     let right = |name: &String| totals.get(name).copied().unwrap_or(0);
     let is_wrong = |name: &&String| {
-        record.totals.get(*name).copied().unwrap_or(0) != right(name)
-            || record.usage.get(*name).is_some_and(|usage| *usage != right(name))
+        record.totals.get(name).copied().unwrap_or(0) != right(name)
+            || record.usage.get(name).is_some_and(|usage| *usage != right(name))
     };
-    let new = totals.keys().filter(|name| !record.totals.contains_key(*name));
-    let opened = record.usage.keys().filter(|name| !record.totals.contains_key(*name) && !totals.contains_key(*name));
-    let wrong = record.totals.keys().chain(new).chain(opened).filter(is_wrong).count();
-    for (name, usage) in &mut record.usage {
-        *usage = totals.get(name).copied().unwrap_or(0);
+    let new = totals.names().filter(|name| !record.totals.contains(name));
+    let opened = record.usage.names().filter(|name| !record.totals.contains(name) && !totals.contains(name));
+    let wrong = record.totals.names().chain(new).chain(opened).filter(is_wrong).count();
+    let opened: Vec<String> = record.usage.names().cloned().collect();
+    for name in opened {
+        let right = totals.get(&name).copied().unwrap_or(0);
+        record.usage.insert(name, right);
     }
     record.totals = totals;
     wrong

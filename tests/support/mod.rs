@@ -8,6 +8,7 @@ pub mod host_process;
 pub mod laws;
 pub mod native;
 pub mod redis_server;
+pub mod scripted_keystone;
 
 use http::{Request, Response};
 use serde_json::Value;

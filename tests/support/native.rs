@@ -9,7 +9,7 @@ use uuid::Uuid;
 use volume_snapshots::api::{self, Body, Environment};
 use volume_snapshots::domain::Timestamp;
 use volume_snapshots::keystone::Outbound;
-use volume_snapshots::settings::{OPS_TOKEN, SETTINGS, Variables};
+use volume_snapshots::settings::{KEYSTONE_PASSWORD, OPS_TOKEN, SETTINGS, Variables};
 use volume_snapshots::store::{Identifiers, KeyValue, MemoryKeyValue};
 
 use super::Service;
@@ -70,6 +70,7 @@ impl Variables for TestVariables {
                 let lines: Vec<String> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
                 Ok(lines.join("\n"))
             }
+            KEYSTONE_PASSWORD => Ok(String::new()),
             OPS_TOKEN => Ok(super::OPS_TOKEN.to_owned()),
             _ => Err(format!("no variable '{name}'")),
         }
