@@ -20,13 +20,15 @@ HERE = pathlib.Path(__file__).resolve().parent
 WITH_PROJECT = "WithProject"
 WITHOUT_PROJECT = "WithoutProject"
 
-SHORT = 4  # seconds that a token lasts where it is to end soon
+SHORT = 6  # seconds that a token lasts where it is to end soon
 LOGS = {"keystone.log", "server-errors", "short-errors"}
 
 CONFIGURATION = """
 [DEFAULT]
 log_file = {directory}/keystone.log
 use_stderr = false
+# It warns of every secret of more than 72 bytes, as those are that it makes itself.
+default_log_levels = keystone.common.password_hashing=ERROR
 [database]
 connection = sqlite:///{directory}/keystone.db
 [fernet_tokens]
@@ -43,7 +45,8 @@ password_hash_rounds = 4
 # User, project, roles. Keystone adds the roles that a role implies: admin has member too, and member has reader.
 USERS = [
     ("admin", "alpha", ["admin"]),
-    ("member", "alpha", ["member"]),
+    # A credential can be limited only to a role that its user was given, implied or not.
+    ("member", "alpha", ["member", "reader"]),
     ("reader", "alpha", ["reader"]),
     ("other-role", "alpha", ["auditor"]),
     ("stranger", "beta", ["member"]),

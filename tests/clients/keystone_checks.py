@@ -380,9 +380,10 @@ def tokens(section, app, people, keystone):
         return done.status_code, done.json() if done.content else None, done.headers
 
     def refused(path, token=None, **headers):
-        """The status and the words of a fault, whatever its name is."""
+        """The status, and the words of a fault, whatever its name is; or else all of the body."""
         status, body, _ = answer(path, token, **headers)
-        return status, next(iter(body.values())).get("message")
+        content = next(iter(body.values()))
+        return status, content.get("message") if isinstance(content, dict) else body
 
     unauthorized = (401, "The request you have made requires authentication.")
 
@@ -413,7 +414,6 @@ def tokens(section, app, people, keystone):
     forged = token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB")
     section.equal("nor is one with another signature", refused(f"/v3/{alpha}/snapshots", forged), unauthorized)
     section.equal("a token opens its project", answer(f"/v3/{alpha}/snapshots", token)[:2], (200, {"snapshots": []}))
-    section.equal("with white space about it too", answer(f"/v3/{alpha}/snapshots", f"  {token} ")[0], 200)
     section.equal("and the path without a project", answer("/v3/snapshots", token)[:2], (200, {"snapshots": []}))
     section.equal(
         "but no other project's", refused(f"/v3/{beta}/snapshots", token), (400, "Malformed request url")
@@ -450,11 +450,22 @@ def tokens(section, app, people, keystone):
     section.equal(
         "an unscoped token has no project to open", refused(f"/v3/{alpha}/snapshots", unscoped), (400, "Malformed request url")
     )
-    section.equal("nor may it list", refused("/v3/snapshots", unscoped), (403, "Not authorized."))
+    section.equal(
+        "nor may it list",
+        refused("/v3/snapshots", unscoped),
+        (403, "Policy doesn't allow volume:get_all_snapshots to be performed."),
+    )
+    of_system = keystone.token("admin", system_scope="all")
+    section.equal(
+        "an admin's token for the system has none either",
+        refused(f"/v3/{alpha}/snapshots", of_system),
+        (400, "Malformed request url"),
+    )
+    section.equal("and lists nothing", refused("/v3/snapshots", of_system), (200, {"snapshots": []}))
 
     with keystone.with_short_tokens() as url:
         token = keystone.token("member", url=url, project_id=alpha)
-    section.equal("a token that ends soon works until then", answer(f"/v3/{alpha}/snapshots", token)[0], 200)
+        section.equal("a token that ends soon works until then", answer(f"/v3/{alpha}/snapshots", token)[0], 200)
     section.equal(
         "and not after",
         eventually(lambda: refused(f"/v3/{alpha}/snapshots", token), unauthorized),
@@ -494,7 +505,7 @@ def credentials(section, app, people, keystone):
         run(reading, "delete", "s").errors,
         ".*403.*Policy doesn't allow volume:delete_snapshot to be performed. 1 of 1 snapshots failed to delete.",
     )
-    rules = '[{"service": "block-storage", "method": "GET", "path": "/v3/**/snapshots/**"}]'
+    rules = '[{"service": "block-storage", "method": "GET", "path": "/v3/snapshots/*"}]'
     limited = credential("limited", "--access-rules", rules)
     section.equal(
         "one that is limited to some requests may do those",

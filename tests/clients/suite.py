@@ -91,7 +91,7 @@ def main():
             (app, scenarios_of_clients("keystone", admin)),
             (other_app, scenarios_of_people(people, keystone, lambda more: App(program, variables | more))),
         ]
-        threads = [threading.Thread(target=run_lane, args=(report, *lane)) for lane in lanes]
+        threads = [threading.Thread(target=run_lane, args=(report, *lane), daemon=True) for lane in lanes]
         for thread in threads:
             thread.start()
         for thread in threads:
