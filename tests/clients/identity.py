@@ -42,7 +42,9 @@ key_repository = {directory}/credential-keys
 password_hash_rounds = 4
 """
 
-# User, project, roles. Keystone adds the roles that a role implies: admin has member too, and member has reader.
+# User, project, roles: with the role service alone one may validate tokens.
+SERVICE_USERS = [("cinder", "service", ["service"]), ("other-service", "service", ["service"])]
+# Keystone adds the roles that a role implies: admin has member too, and member has reader.
 USERS = [
     ("admin", "alpha", ["admin"]),
     # A credential can be limited only to a role that its user was given, implied or not.
@@ -117,8 +119,7 @@ class Keystone:
         roles["auditor"] = identity.create_role(name="auditor")
         for name in ("service", "alpha", "beta"):
             self.projects[name] = identity.create_project(name=name, domain_id="default").id
-        # A service user with the role service alone may validate tokens.
-        for name, project, granted in [("cinder", "service", ["service"]), *USERS]:
+        for name, project, granted in [*SERVICE_USERS, *USERS]:
             if name == "admin":
                 # The bootstrap made this one, in a project of its own.
                 user = identity.find_user("admin", ignore_missing=False)
@@ -128,6 +129,10 @@ class Keystone:
                 user = identity.create_user(name=name, password=self.passwords[name], domain_id="default")
             for role in granted:
                 identity.assign_project_role_to_user(self.projects[project], user, roles[role])
+
+    def enable(self, user, enabled):
+        identity = self.cloud.identity
+        identity.update_user(identity.find_user(user, ignore_missing=False), is_enabled=enabled)
 
     def add_to_catalog(self, addresses):
         """Puts the app into the catalog: an address for each region."""

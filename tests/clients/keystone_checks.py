@@ -539,5 +539,17 @@ def without_a_keystone(section, app, people, keystone, start):
             missing = requests.get(f"{lonely.base}/v3/snapshots", timeout=60).status_code
             section.equal("and without a token it is a 401 as ever", missing, 401)
 
+    password = keystone.passwords["other-service"]
+    with start({"keystone_user": "other-service", "keystone_password": password}) as lonely:
+
+        def status():
+            return requests.get(f"{lonely.base}/v3/snapshots", headers={"X-Auth-Token": token}, timeout=60).status_code
+
+        section.equal("another user with the role service may validate tokens", status(), 200)
+        keystone.enable("other-service", False)
+        section.equal("a token is not believed once that user is disabled", eventually(status, 503), 503)
+        keystone.enable("other-service", True)
+        section.equal("but is once it is enabled, with a new token of its own", eventually(status, 200), 200)
+
 
 SCENARIOS = [openstack_permissions, openstack_limits, cinder_permissions, sdk_permissions, tokens, credentials]
