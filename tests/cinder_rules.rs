@@ -476,3 +476,95 @@ fn volume_bodies_are_checked_as_cinder_checks_them() {
     let volume = json(&answer(&json!({ "volumes": [{}] }), &ask));
     assert!(volume["volume"]["volume_type_id"].as_str().is_some_and(|id| id.len() == 36 && id != "__DEFAULT__"));
 }
+
+#[test]
+fn metadata_of_volumes_is_read_and_written_as_in_cinder() {
+    let state = |status: &str| json!({ "volumes": [{ "status": status, "metadata": { "a": "1", "b": "2" } }] });
+    let metadata = |path: &str| Box::leak(format!("{VOLUME}/metadata{path}").into_boxed_str()) as &'static str;
+    let items = |value: Value| json!({ "metadata": value });
+    let busy = "volume metadata is not allowed for volumes in maintenance status.";
+    let member = "member,reader";
+    let cases = [
+        ("available", member, "GET", "", Value::Null, 200, r#"{"metadata":{"a":"1","b":"2"}}"#),
+        ("available", member, "GET", "/a", Value::Null, 200, r#"{"meta":{"a":"1"}}"#),
+        (
+            "available",
+            member,
+            "GET",
+            "/c",
+            Value::Null,
+            404,
+            "Volume aaaaaaaa-0000-4000-8000-000000000001 has no metadata with key c.",
+        ),
+        ("available", member, "GET", "/new", Value::Null, 404, "The resource could not be found."),
+        (
+            "available",
+            member,
+            "POST",
+            "",
+            items(json!({ "b": "3", "c/d": "4" })),
+            200,
+            r#"{"metadata":{"a":"1","b":"3","c/d":"4"}}"#,
+        ),
+        ("in-use", member, "PUT", "", items(json!({ "z": "9" })), 200, r#"{"metadata":{"z":"9"}}"#),
+        ("available", member, "PUT", "", items(json!({})), 200, r#"{"metadata":{}}"#),
+        ("available", member, "PUT", "/a", json!({ "meta": { "a": "5" } }), 200, r#"{"meta":{"a":"5"}}"#),
+        ("available", member, "PUT", "/a", json!({ "meta": { "b": "5" } }), 400, "Request body and URI mismatch"),
+        ("available", member, "PUT", "/a", json!({ "meta": { "a": "5", "b": "6" } }), 400, "has too many properties"),
+        (
+            "available",
+            member,
+            "POST",
+            "",
+            json!({ "metadata": {}, "other": 1 }),
+            400,
+            "Additional properties are not allowed",
+        ),
+        ("available", member, "POST", "", items(json!({ "a": 1 })), 400, "1 is not of type 'string'"),
+        ("available", member, "POST", "", Value::Null, 400, "badRequest"),
+        ("available", member, "DELETE", "/a", Value::Null, 200, ""),
+        ("available", member, "DELETE", "/c", Value::Null, 404, "has no metadata with key c."),
+        ("maintenance", member, "GET", "", Value::Null, 200, "metadata"),
+        (
+            "maintenance",
+            member,
+            "POST",
+            "",
+            items(json!({ "a": "1" })),
+            400,
+            &format!("Invalid volume: Updating {busy}"),
+        ),
+        ("maintenance", member, "DELETE", "/a", Value::Null, 400, &format!("Invalid volume: Deleting {busy}")),
+        ("available", "reader", "GET", "", Value::Null, 200, "metadata"),
+        ("available", "reader", "POST", "", items(json!({})), 403, "volume:create_volume_metadata"),
+        ("available", "reader", "PUT", "", items(json!({})), 403, "volume:update_volume_metadata"),
+        ("available", "reader", "PUT", "/a", json!({ "meta": { "a": "5" } }), 403, "volume:update_volume_metadata"),
+        ("available", "reader", "DELETE", "/a", Value::Null, 403, "volume:delete_volume_metadata"),
+        (
+            "available",
+            "nothing",
+            "GET",
+            "",
+            Value::Null,
+            404,
+            "Volume aaaaaaaa-0000-4000-8000-000000000001 could not be found.",
+        ),
+    ];
+    for (status, role, method, path, body, expected, says) in cases {
+        let case = format!("{role} {method} {path} of a volume that is {status}, {body}");
+        let (answered, text) =
+            send(&Case { state: state(status), role, method, path: metadata(path), body, status: expected, says: "" });
+        assert_eq!(answered, expected, "{case}: {text}");
+        assert!(text.contains(says), "{case}: {text}");
+    }
+    let (status, text) = send(&Case {
+        state: state("available"),
+        role: member,
+        method: "GET",
+        path: Box::leak(format!("/v3/{PROJECT}/backups/detail?name=b").into_boxed_str()),
+        body: Value::Null,
+        status: 200,
+        says: "",
+    });
+    assert_eq!((status, text.as_str()), (200, r#"{"backups":[]}"#));
+}

@@ -9,6 +9,7 @@ pub mod extensions;
 pub mod faults;
 pub mod identity;
 pub mod manageable_snapshots;
+pub mod metadata;
 pub mod microversion;
 pub mod operator;
 pub mod python_text;
@@ -19,7 +20,6 @@ pub mod resource_filters;
 pub mod routes;
 pub mod schema;
 pub mod snapshot_actions;
-pub mod snapshot_metadata;
 pub mod snapshots;
 pub mod unicode;
 pub mod volume_actions;
@@ -289,16 +289,20 @@ impl<'a> Call<'a> {
             Operation::ListExtensions => extensions::list(),
             Operation::ShowExtension(alias) => extensions::show(alias),
             Operation::ListResourceFilters => resource_filters::list(self),
+            Operation::ListBackups => {
+                self.service.caller.is_scoped()?;
+                Reply::json(StatusCode::OK, &serde_json::json!({ "backups": [] }))
+            }
             Operation::ShowBackup(id) => {
                 self.service.caller.is_scoped()?;
                 Err(Fault::new(StatusCode::NOT_FOUND, format!("Backup {id} could not be found.")))
             }
-            Operation::ShowSnapshotMetadata(id) => snapshot_metadata::show_all(self, id),
-            Operation::MergeSnapshotMetadata(id) => snapshot_metadata::merge(self, id),
-            Operation::ReplaceSnapshotMetadata(id) => snapshot_metadata::replace(self, id),
-            Operation::ShowSnapshotMetadataItem(id, key) => snapshot_metadata::show(self, id, key),
-            Operation::PutSnapshotMetadataItem(id, key) => snapshot_metadata::put(self, id, key),
-            Operation::DeleteSnapshotMetadataItem(id, key) => snapshot_metadata::delete(self, id, key),
+            Operation::ShowMetadata(owner, id) => metadata::show_all(self, *owner, id),
+            Operation::MergeMetadata(owner, id) => metadata::merge(self, *owner, id),
+            Operation::ReplaceMetadata(owner, id) => metadata::replace(self, *owner, id),
+            Operation::ShowMetadataItem(owner, id, key) => metadata::show(self, *owner, id, key),
+            Operation::PutMetadataItem(owner, id, key) => metadata::put(self, *owner, id, key),
+            Operation::DeleteMetadataItem(owner, id, key) => metadata::delete(self, *owner, id, key),
             Operation::ListVolumes { detail } => volumes::list(self, *detail),
             Operation::CreateVolume => volumes::create(self),
             Operation::ShowVolume(id) => volumes::show(self, id),
@@ -345,9 +349,9 @@ impl Operation {
             Self::CreateSnapshot
                 | Self::UpdateSnapshot(_)
                 | Self::ActOnSnapshot(_)
-                | Self::MergeSnapshotMetadata(_)
-                | Self::ReplaceSnapshotMetadata(_)
-                | Self::PutSnapshotMetadataItem(..)
+                | Self::MergeMetadata(..)
+                | Self::ReplaceMetadata(..)
+                | Self::PutMetadataItem(..)
                 | Self::CreateVolume
                 | Self::UpdateVolume(_)
                 | Self::ActOnVolume(_)

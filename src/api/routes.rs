@@ -6,6 +6,8 @@
 use http::Method;
 use percent_encoding::percent_decode_str;
 
+use crate::service::metadata::Owner;
+
 /// An operation of the API with the ids of its path, as the client wrote them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
@@ -19,12 +21,12 @@ pub enum Operation {
     UpdateSnapshot(String),
     DeleteSnapshot(String),
     ActOnSnapshot(String),
-    ShowSnapshotMetadata(String),
-    MergeSnapshotMetadata(String),
-    ReplaceSnapshotMetadata(String),
-    ShowSnapshotMetadataItem(String, String),
-    PutSnapshotMetadataItem(String, String),
-    DeleteSnapshotMetadataItem(String, String),
+    ShowMetadata(Owner, String),
+    MergeMetadata(Owner, String),
+    ReplaceMetadata(Owner, String),
+    ShowMetadataItem(Owner, String, String),
+    PutMetadataItem(Owner, String, String),
+    DeleteMetadataItem(Owner, String, String),
     ListVolumes {
         detail: bool,
     },
@@ -43,7 +45,8 @@ pub enum Operation {
     ListExtensions,
     ShowExtension(String),
     ListResourceFilters,
-    /// No volume is ever backed up here; clients of snapshots ask and take a 404 well.
+    /// No volume is ever backed up here; clients of snapshots ask and take an empty list and a 404 well.
+    ListBackups,
     ShowBackup(String),
     /// A path that Cinder's routing library makes and nothing answers (`.../new`, `.../{id}/edit`).
     Phantom,
@@ -102,7 +105,7 @@ pub fn route(method: &Method, path: &str) -> Option<Route> {
     let (first, segments) = segments.split_first()?;
     let operation = operation(method, segments)?;
     // One route does not look at the form of the project id; the id is then found not to be the caller's.
-    if !is_project_id(first) && (first.is_empty() || !matches!(operation, Operation::ReplaceSnapshotMetadata(_))) {
+    if !is_project_id(first) && (first.is_empty() || !matches!(operation, Operation::ReplaceMetadata(..))) {
         return None;
     }
     Some(Route { operation, project_id: Some((*first).to_owned()) })
@@ -135,9 +138,10 @@ fn operation(method: &Method, segments: &[&str]) -> Option<Operation> {
     let put = method == Method::PUT;
     let delete = method == Method::DELETE;
     let own = |id: &&str| (*id).to_owned();
+    let owner = if segments.first() == Some(&"volumes") { Owner::Volume } else { Owner::Snapshot };
     Some(match segments {
         [resource, "new"] if get && RESOURCES.contains(resource) => Op::Phantom,
-        ["snapshots", _, "metadata", "new"] if get => Op::Phantom,
+        ["snapshots" | "volumes", _, "metadata", "new"] if get => Op::Phantom,
         ["snapshots"] if get => Op::ListSnapshots { detail: false },
         ["snapshots"] if post => Op::CreateSnapshot,
         ["snapshots", "detail"] if get => Op::ListSnapshots { detail: true },
@@ -145,13 +149,19 @@ fn operation(method: &Method, segments: &[&str]) -> Option<Operation> {
         ["snapshots", id] if put => Op::UpdateSnapshot(own(id)),
         ["snapshots", id] if delete => Op::DeleteSnapshot(own(id)),
         ["snapshots", id, "action"] if post => Op::ActOnSnapshot(own(id)),
-        ["snapshots", id, "metadata"] if get => Op::ShowSnapshotMetadata(own(id)),
-        ["snapshots", id, "metadata"] if post => Op::MergeSnapshotMetadata(own(id)),
-        ["snapshots", id, "metadata"] if put => Op::ReplaceSnapshotMetadata(own(id)),
+        ["snapshots" | "volumes", id, "metadata"] if get => Op::ShowMetadata(owner, own(id)),
+        ["snapshots" | "volumes", id, "metadata"] if post => Op::MergeMetadata(owner, own(id)),
+        ["snapshots" | "volumes", id, "metadata"] if put => Op::ReplaceMetadata(owner, own(id)),
         // The document that the project began with spells these three with a singular `snapshot`; readers of it try.
-        ["snapshots" | "snapshot", id, "metadata", key] if get => Op::ShowSnapshotMetadataItem(own(id), own(key)),
-        ["snapshots" | "snapshot", id, "metadata", key] if put => Op::PutSnapshotMetadataItem(own(id), own(key)),
-        ["snapshots" | "snapshot", id, "metadata", key] if delete => Op::DeleteSnapshotMetadataItem(own(id), own(key)),
+        ["snapshots" | "snapshot" | "volumes", id, "metadata", key] if get => {
+            Op::ShowMetadataItem(owner, own(id), own(key))
+        }
+        ["snapshots" | "snapshot" | "volumes", id, "metadata", key] if put => {
+            Op::PutMetadataItem(owner, own(id), own(key))
+        }
+        ["snapshots" | "snapshot" | "volumes", id, "metadata", key] if delete => {
+            Op::DeleteMetadataItem(owner, own(id), own(key))
+        }
         ["volumes"] if get => Op::ListVolumes { detail: false },
         ["volumes"] if post => Op::CreateVolume,
         ["volumes", "detail"] if get => Op::ListVolumes { detail: true },
@@ -175,11 +185,12 @@ fn operation(method: &Method, segments: &[&str]) -> Option<Operation> {
         ["extensions"] if get => Op::ListExtensions,
         ["extensions", alias] if get => Op::ShowExtension(own(alias)),
         ["resource_filters"] if get => Op::ListResourceFilters,
+        ["backups"] | ["backups", "detail"] if get => Op::ListBackups,
         ["backups", id] if get => Op::ShowBackup(own(id)),
         [resource] if RESOURCES.contains(resource) && (get || post) => Op::Phantom,
         [resource, _] if RESOURCES.contains(resource) && (get || put || delete) => Op::Phantom,
         [resource, _, "edit"] if RESOURCES.contains(resource) && get => Op::Phantom,
-        ["snapshots", _, "metadata", _, "edit"] if get => Op::Phantom,
+        ["snapshots" | "volumes", _, "metadata", _, "edit"] if get => Op::Phantom,
         _ => return None,
     })
 }
@@ -191,7 +202,8 @@ mod tests {
     #[test]
     fn paths_lead_where_cinder_leads_them() {
         let show = |id: &str| Some(Operation::ShowSnapshot(id.to_owned()));
-        let item = |key: &str| Some(Operation::ShowSnapshotMetadataItem("s".to_owned(), key.to_owned()));
+        let item = |key: &str| Some(Operation::ShowMetadataItem(Owner::Snapshot, "s".to_owned(), key.to_owned()));
+        let of_volume = Some(Operation::ShowMetadata(Owner::Volume, "v".to_owned()));
         let get = [
             ("/v3/", Some(Operation::Discover)),
             ("/v3/snapshots", Some(Operation::ListSnapshots { detail: false })),
@@ -206,6 +218,8 @@ mod tests {
             ("/v3/a1/snapshots/a b", show("a b")),
             ("/v3/a1/snapshots/s/metadata/k.json", item("k")),
             ("/v3/a1/snapshot/s/metadata/k", item("k")),
+            ("/v3/a1/volumes/v/metadata", of_volume),
+            ("/v3/a1/volume/v/metadata/k", None),
             ("/v3/a1/snapshot/s", None),
             ("/v3/a1/snapshots/", None),
             ("/v3/a1/snapshots/detail/", None),

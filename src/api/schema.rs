@@ -50,7 +50,7 @@ pub enum Check {
     /// Likewise; a key may hold a slash.
     Specs,
     /// An object of exactly one text.
-    OneMetadataItem,
+    OneMetadataItem { slash_allowed: bool },
     /// A text, or null; what is left of it without white space around is at most 255 code points. Cinder checks this one
     /// by hand, in words that name the field so.
     Trimmed(&'static str),
@@ -218,8 +218,8 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
         (Check::MetadataOrNull, _) => Err(wrong_type(field, value, "'object', 'null'")),
         (Check::Metadata, Value::Object(items)) => check_metadata(items, value, name, false),
         (Check::Specs, Value::Object(items)) => check_metadata(items, value, name, true),
-        (Check::OneMetadataItem, Value::Object(items)) => {
-            check_metadata(items, value, name, false)?;
+        (Check::OneMetadataItem { slash_allowed }, Value::Object(items)) => {
+            check_metadata(items, value, name, *slash_allowed)?;
             let detail = match items.len() {
                 1 => return Ok(()),
                 0 => "should be non-empty",
@@ -227,7 +227,9 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
             };
             Err(failure(field, value, &format!("{} {detail}", representation(value))))
         }
-        (Check::Metadata | Check::Specs | Check::OneMetadataItem, _) => Err(wrong_type(field, value, "'object'")),
+        (Check::Metadata | Check::Specs | Check::OneMetadataItem { .. }, _) => {
+            Err(wrong_type(field, value, "'object'"))
+        }
         (Check::Reference, _) => Err(wrong_type(field, value, "'object', 'null', 'string'")),
         (Check::Progress, _) => progress(Some(value)).map(drop),
         (Check::Size, _) => {

@@ -4,11 +4,11 @@
 
 pub mod listing;
 pub mod manageable_snapshots;
+pub mod metadata;
 pub mod operator;
 pub mod policy;
 pub mod quota_sets;
 pub mod snapshot_actions;
-pub mod snapshot_metadata;
 pub mod snapshots;
 pub mod volume_actions;
 pub mod volumes;
@@ -30,8 +30,8 @@ pub enum Error {
     SnapshotNotFound(String),
     #[error("Volume {0} could not be found.")]
     VolumeNotFound(String),
-    #[error("Snapshot {id} has no metadata with key {key}.")]
-    MetadataNotFound { id: SnapshotId, key: String },
+    #[error("{owner} {id} has no metadata with key {key}.")]
+    MetadataNotFound { owner: &'static str, id: String, key: String },
     #[error("Policy doesn't allow {} to be performed.", .0.name())]
     Forbidden(Rule),
     /// Something else is not found; the text is complete.

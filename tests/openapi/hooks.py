@@ -52,7 +52,7 @@ def seeds():
             "status": status,
             "attach_status": "attached" if status == "in-use" else "detached",
             "host": HOST if number % 2 == 0 else "host1@lvm#pool",
-            "metadata": {"tier": "gold"},
+            "metadata": {key: "gold" for key in KEYS},
             "name": f"vol-{number}",
             "project_id": PROJECT if number != 4 else OTHER_PROJECT,
         }
