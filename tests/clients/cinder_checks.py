@@ -178,6 +178,11 @@ def properties(section, app, caller):
         {"metadata": "{'d': '4', 'e': '5'}"},
     )
     section.equal("and replaces", metadata(), {"d": "4", "e": "5"})
+    section.equal("metadata set of a volume works", caller.cinder("metadata", "vol", "set", "x=1", "y=2").code, 0)
+    section.equal("metadata unset of a volume works", caller.cinder("metadata", "vol", "unset", "x").code, 0)
+    section.equal("metadata-show shows what is left", caller.cinder("metadata-show", "vol").properties(), {"y": "2"})
+    section.equal("metadata-update-all of a volume works", caller.cinder("metadata-update-all", "vol", "z=3").code, 0)
+    section.equal("and replaces", caller.cinder("metadata-show", "vol").properties(), {"z": "3"})
     section.equal(
         "snapshot-metadata unset of what is not there fails",
         refusal(caller.cinder("snapshot-metadata", "s", "unset", "zzz")),
@@ -459,6 +464,7 @@ def volumes(section, app, caller):
         eventually(lambda: column(caller.cinder("list").rows(), "Name"), ["equal"]),
         ["equal"],
     )
+    section.equal("backup-list is empty", caller.cinder("backup-list").rows(), [])
     section.equal(
         "backup-show, since there are none",
         refusal(caller.cinder("backup-show", NOWHERE)),

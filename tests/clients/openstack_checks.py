@@ -388,8 +388,46 @@ def volumes(section, app, caller):
         eventually(lambda: sorted(column(caller.shown("volume", "list"), "Name")), ["equal", "larger"]),
         ["equal", "larger"],
     )
+    section.equal("volume backup list is empty", caller.shown("volume", "backup", "list"), [])
     backup = caller.openstack("volume", "backup", "show", "11111111-2222-3333-4444-555555555555")
     section.equal("volume backup show fails, since there are none", backup.code, 1)
     section.matches("and says so", backup.errors, "No Backup found for 11111111-2222-3333-4444-555555555555")
 
-SCENARIOS = [life, changes, finding, adoption, volumes]
+def volume_changes(section, app, caller):
+    volume = new_volume(caller, "vol")
+
+    def change(*arguments):
+        done = caller.openstack("volume", *arguments)
+        return (done.code, done.errors)
+
+    def shown():
+        return pick(caller.shown("volume", "show", volume), "name", "description", "properties")
+
+    section.equal(
+        "volume set works",
+        change("set", "--name", "disk", "--description", "text", "--property", "a=1", "--property", "b=2", "vol"),
+        (0, ""),
+    )
+    section.equal(
+        "and changes all", shown(), {"name": "disk", "description": "text", "properties": {"a": "1", "b": "2"}}
+    )
+    section.equal("volume set of another property works", change("set", "--property", "c=3", "disk"), (0, ""))
+    section.equal("and merges", shown()["properties"], {"a": "1", "b": "2", "c": "3"})
+    section.equal("volume unset works", change("unset", "--property", "a", "--property", "b", "disk"), (0, ""))
+    section.equal("and leaves the others", shown()["properties"], {"c": "3"})
+    section.equal(
+        "volume set --no-property with --property works",
+        change("set", "--no-property", "--property", "only=this", "disk"),
+        (0, ""),
+    )
+    section.equal("and replaces all of them", shown()["properties"], {"only": "this"})
+    other = caller.shown("volume", "create", "--size", "1", "--property", "only=this", "other")
+    section.equal("volume create --property", other["properties"], {"only": "this"})
+    found = caller.shown("volume", "list", "--property", "only=this")
+    section.equal("volume list --property", sorted(column(found, "Name")), ["disk", "other"])
+    section.equal("volume list --name", column(caller.shown("volume", "list", "--name", "disk"), "ID"), [volume])
+    section.equal("volume list --long has them", column(caller.shown("volume", "list", "--long"), "Properties"), [{"only": "this"}] * 2)
+    section.equal("volume list --limit 1", column(caller.shown("volume", "list", "--limit", "1"), "Name"), ["other", "disk"])
+
+
+SCENARIOS = [life, changes, finding, adoption, volumes, volume_changes]

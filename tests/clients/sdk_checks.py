@@ -126,6 +126,11 @@ def properties(section, app, caller):
         refusal(storage.set_snapshot_metadata, snapshot.id, number=5)[:2],
         ("BadRequestException", 400),
     )
+    storage.set_volume_metadata(volume, x="1", y="2")
+    section.equal("set_volume_metadata", storage.get_volume(volume.id).metadata, {"x": "1", "y": "2"})
+    storage.delete_volume_metadata(volume, keys=["x"])
+    section.equal("delete_volume_metadata", storage.get_volume_metadata(volume.id).metadata, {"y": "2"})
+    section.equal("backups", list(storage.backups()), [])
 
 
 def pages(section, app, caller):
