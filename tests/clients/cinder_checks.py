@@ -124,7 +124,9 @@ def life(section, app, caller):
         "snapshot-rename works", caller.cinder("snapshot-rename", "new", "newer", "--description", "because").code, 0
     )
     section.equal(
-        "and changes both", pick(shown(caller, new["id"]), "name", "description"), {"name": "newer", "description": "because"}
+        "and changes both",
+        pick(shown(caller, new["id"]), "name", "description"),
+        {"name": "newer", "description": "because"},
     )
     section.equal(
         "snapshot-reset-state works", caller.cinder("snapshot-reset-state", "--state", "error", "newer", "old").code, 0
@@ -283,7 +285,16 @@ def finding(section, app, caller):
 def adoption(section, app, caller):
     volume = new_volume(caller, "vol")
     adopted = caller.cinder(
-        "snapshot-manage", "vol", "on-disk", "--name", "adopted", "--description", "d", "--metadata", "k=v", version="3.0"
+        "snapshot-manage",
+        "vol",
+        "on-disk",
+        "--name",
+        "adopted",
+        "--description",
+        "d",
+        "--metadata",
+        "k=v",
+        version="3.0",
     ).properties()
     section.equal(
         "snapshot-manage shows the snapshot",
@@ -422,7 +433,9 @@ def volumes(section, app, caller):
         (1, f"ERROR: Snapshot {NOWHERE} could not be found. (HTTP 404)"),
     )
     app.set_volume_status(volume, "in-use")
-    refused = f"ERROR: Invalid volume: Volume {volume} status must be available, but current status is: in-use. (HTTP 400)"
+    refused = (
+        f"ERROR: Invalid volume: Volume {volume} status must be available, but current status is: in-use. (HTTP 400)"
+    )
     for version in ("3.0", "3.65"):
         section.equal(
             f"snapshot-create of a volume in use at {version}",
@@ -432,7 +445,9 @@ def volumes(section, app, caller):
         forced = caller.cinder("snapshot-create", "vol", "--force", "True", "--name", f"hot{version}", version=version)
         section.equal(f"with --force True at {version}", forced.properties()["name"], f"hot{version}")
     section.equal(
-        "without at 3.66", caller.cinder("snapshot-create", "vol", "--name", "hot", version="3.66").properties()["name"], "hot"
+        "without at 3.66",
+        caller.cinder("snapshot-create", "vol", "--name", "hot", version="3.66").properties()["name"],
+        "hot",
     )
     section.matches(
         "the client knows that 3.66 takes no false force",
@@ -456,7 +471,9 @@ def volumes(section, app, caller):
     eventually(lambda: shown(caller, "hot")["status"], "available")
     kept = caller.cinder("delete", "vol")
     section.equal("delete of a volume with snapshots fails", kept.code, 1)
-    section.matches("and shows why", kept.output, "Delete for volume vol failed: Invalid volume: .*have snapshots.*HTTP 400.*")
+    section.matches(
+        "and shows why", kept.output, "Delete for volume vol failed: Invalid volume: .*have snapshots.*HTTP 400.*"
+    )
     section.equal("delete --cascade works", caller.cinder("delete", "--cascade", "vol").code, 0)
     section.equal("its snapshots go", eventually(lambda: names(caller), []), [])
     section.equal(
@@ -482,19 +499,23 @@ def texts(section, app, caller):
     )
     value = caller.cinder("snapshot-create", "vol", "--metadata", "k=" + "v" * 256)
     section.matches(
-        "so is a metadata value", value.errors, r"ERROR: Invalid input for field/attribute .* is too long \(HTTP 400\) .*"
+        "so is a metadata value",
+        value.errors,
+        r"ERROR: Invalid input for field/attribute .* is too long \(HTTP 400\) .*",
     )
     section.equal(
         "snapshot-create of an unknown volume",
         refusal(caller.cinder("snapshot-create", NOWHERE)),
         (1, f"ERROR: No volume with a name or ID of '{NOWHERE}' exists."),
     )
-    name = "größe & <b>' \"quote\""
+    name = 'größe & <b>\' "quote"'
     identity = new_snapshot(caller, "vol", name)
     section.equal("a name may hold more than ASCII, and quotes", shown(caller, identity)["name"], name)
     section.equal("and is found by it", shown(caller, name)["id"], identity)
     newer = caller.cinder("snapshot-list", version="3.99")
-    section.equal("a version that the server does not have yet is asked down by the client", column(newer.rows(), "Name"), [name])
+    section.equal(
+        "a version that the server does not have yet is asked down by the client", column(newer.rows(), "Name"), [name]
+    )
     section.matches("which says so", newer.errors, ".*downgrading to 3.71 based on server support.*")
 
 

@@ -29,9 +29,7 @@ def doors(section, app, caller):
     section.equal("openstacksdk without any token", sdk_checks.names(nobody.snapshots()), ["s"])
     snapshot = nobody.create_snapshot(volume_id=nobody.find_volume("vol").id, name="by-nobody")
     section.equal("which creates as the user admin", nobody.get_snapshot(snapshot.id).user_id, "admin")
-    section.equal(
-        "with a token it is the user of the token", caller.connect().find_snapshot("s").user_id, "demo"
-    )
+    section.equal("with a token it is the user of the token", caller.connect().find_snapshot("s").user_id, "demo")
 
 
 def projects(section, app, caller):
@@ -51,7 +49,9 @@ def projects(section, app, caller):
         sdk_checks.names(mine.snapshots(all_projects=True, project_id=other_id)),
         ["other"],
     )
-    section.equal("openstack --all-projects", sorted(openstack_checks.names(caller, "--all-projects")), ["mine", "other"])
+    section.equal(
+        "openstack --all-projects", sorted(openstack_checks.names(caller, "--all-projects")), ["mine", "other"]
+    )
     section.equal("quotas are each project's own", other.get_limits().absolute.total_snapshots_used, 1)
 
 
@@ -64,7 +64,9 @@ def plain(section, app, caller):
         return requests.request(method, f"{base}{path}", headers=headers, json=body, timeout=60)
 
     volume = sdk_checks.new_volume(caller.connect(), "vol")
-    made = call("POST", "/snapshots", {"snapshot": {"volume_id": volume.id, "name": "n", "description": "Created by CSI"}})
+    made = call(
+        "POST", "/snapshots", {"snapshot": {"volume_id": volume.id, "name": "n", "description": "Created by CSI"}}
+    )
     section.equal(
         "without a version a snapshot has the fields of 3.0",
         (made.status_code, sorted(made.json()["snapshot"])),
@@ -79,19 +81,21 @@ def plain(section, app, caller):
         (identity, volume.id, 1, True),
     )
     section.equal("a bare question mark is nothing", call("GET", f"/snapshots/{identity}?").status_code, 200)
-    section.equal(
-        "the CSI plugin asks for a backup first", call("GET", f"/backups/{identity}").status_code, 404
-    )
+    section.equal("the CSI plugin asks for a backup first", call("GET", f"/backups/{identity}").status_code, 404)
     caller.connect().wait_for_status(caller.connect().get_snapshot(identity), interval=0.2, wait=30)
     other = call("POST", "/snapshots", {"snapshot": {"volume_id": volume.id, "name": "m"}}).json()["snapshot"]["id"]
     page = call("GET", "/snapshots/detail?limit=1").json()
     link = page["snapshots_links"][0]
-    section.equal("a page ends with a link to the next", (link["rel"], f"marker={other}" in link["href"]), ("next", True))
+    section.equal(
+        "a page ends with a link to the next", (link["rel"], f"marker={other}" in link["href"]), ("next", True)
+    )
     following = requests.get(link["href"], headers=headers, timeout=60).json()
     section.equal("which is as good as any URL", [each["id"] for each in following["snapshots"]], [identity])
     section.equal(
         "metadata is replaced with a 200",
-        (lambda done: (done.status_code, done.json()))(call("PUT", f"/snapshots/{identity}/metadata", {"metadata": {"k": "v"}})),
+        (lambda done: (done.status_code, done.json()))(
+            call("PUT", f"/snapshots/{identity}/metadata", {"metadata": {"k": "v"}})
+        ),
         (200, {"metadata": {"k": "v"}}),
     )
     reset = call("POST", f"/snapshots/{identity}/action", {"os-reset_status": {"status": "error"}})

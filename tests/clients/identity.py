@@ -164,7 +164,9 @@ class Keystone:
         shorter.write_text(f"[token]\nexpiration = {SHORT}\n")
         files = f"{self.environment['OS_KEYSTONE_CONFIG_FILES']};{shorter}"
         environment = self.environment | {"OS_KEYSTONE_CONFIG_FILES": files}
-        with Server([sys.executable, HERE / "keystone_server.py"], environment, self.directory / "short-errors") as server:
+        with Server(
+            [sys.executable, HERE / "keystone_server.py"], environment, self.directory / "short-errors"
+        ) as server:
             yield f"{server.base}/v3"
 
     def variables(self):

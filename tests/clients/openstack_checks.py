@@ -70,9 +70,7 @@ def life(section, app, caller):
     )
     by_name = caller.shown("volume", "snapshot", "show", "one")
     section.equal("snapshot show by name differs from create in the status", by_name, one | {"status": "available"})
-    section.equal(
-        "snapshot show by id is the same", caller.shown("volume", "snapshot", "show", one["id"]), by_name
-    )
+    section.equal("snapshot show by id is the same", caller.shown("volume", "snapshot", "show", one["id"]), by_name)
     two = caller.shown("volume", "snapshot", "create", "--volume", volume["id"], "two")
     section.equal(
         "snapshot create with nothing but a volume's id",
@@ -117,7 +115,11 @@ def life(section, app, caller):
         "Failed to delete volume with name or ID 'vol': BadRequestException: 400: Client Error for url: .*, "
         "Invalid volume: Volume status must be .* have snapshots, .* 1 of 1 volumes failed to delete.",
     )
-    section.equal("snapshot delete by name prints nothing", vars(caller.openstack("volume", "snapshot", "delete", "one")), {"code": 0, "output": "", "errors": ""})
+    section.equal(
+        "snapshot delete by name prints nothing",
+        vars(caller.openstack("volume", "snapshot", "delete", "one")),
+        {"code": 0, "output": "", "errors": ""},
+    )
     section.equal("a deleted snapshot leaves the list", eventually(lambda: names(caller), ["two"]), ["two"])
     mixed = caller.openstack("volume", "snapshot", "delete", "nothing", two["id"])
     section.equal("snapshot delete of an unknown and a known one fails", mixed.code, 1)
@@ -128,9 +130,7 @@ def life(section, app, caller):
     )
     section.equal("but the known one goes", eventually(lambda: names(caller), []), [])
     section.equal("volume delete works then", caller.openstack("volume", "delete", "vol").code, 0)
-    section.equal(
-        "a deleted volume leaves the list", eventually(lambda: caller.shown("volume", "list"), []), []
-    )
+    section.equal("a deleted volume leaves the list", eventually(lambda: caller.shown("volume", "list"), []), [])
 
 
 def changes(section, app, caller):
@@ -154,7 +154,9 @@ def changes(section, app, caller):
         shown(),
         {"name": "renamed", "description": "new text", "properties": {"a": "1", "b": "2", "c": "3"}},
     )
-    section.equal("snapshot set of a property that is there works", change("set", "--property", "a=9", "renamed"), (0, ""))
+    section.equal(
+        "snapshot set of a property that is there works", change("set", "--property", "a=9", "renamed"), (0, "")
+    )
     section.equal("and replaces its value", shown()["properties"], {"a": "9", "b": "2", "c": "3"})
     section.equal(
         "snapshot unset of two properties works",
@@ -243,7 +245,9 @@ def finding(section, app, caller):
     section.equal("snapshot show of an unknown name fails", unknown.code, 1)
     section.matches("and says so", unknown.errors, "No Snapshot found for nothing")
     unknown = caller.openstack("volume", "snapshot", "show", "11111111-2222-3333-4444-555555555555")
-    section.matches("of an unknown id too", unknown.errors, "No Snapshot found for 11111111-2222-3333-4444-555555555555")
+    section.matches(
+        "of an unknown id too", unknown.errors, "No Snapshot found for 11111111-2222-3333-4444-555555555555"
+    )
     unknown = caller.openstack("volume", "snapshot", "create", "--volume", "nothing", "s")
     section.matches("snapshot create of an unknown volume says so", unknown.errors, "No Volume found for nothing")
 
@@ -260,11 +264,15 @@ def finding(section, app, caller):
         unknown.errors,
         "NotFoundException: 404: .*, Snapshot 11111111-2222-3333-4444-555555555555 could not be found.",
     )
-    section.equal("snapshot list --all-projects has them too", sorted(names(caller, "--all-projects")), sorted(everything))
+    section.equal(
+        "snapshot list --all-projects has them too", sorted(names(caller, "--all-projects")), sorted(everything)
+    )
     for version in ("3.0", "3.65", "3.66", "3.71"):
         section.equal(
             f"snapshot list --long at {version}",
-            column(caller.openstack("volume", "snapshot", "list", "--long", OS_VOLUME_API_VERSION=version).rows(), "Volume"),
+            column(
+                caller.openstack("volume", "snapshot", "list", "--long", OS_VOLUME_API_VERSION=version).rows(), "Volume"
+            ),
             ["right", "left", "right", "left"],
         )
 
@@ -287,11 +295,11 @@ def adoption(section, app, caller):
             "properties": {"kept": "yes"},
         },
     )
+    section.equal("it becomes available", eventually(lambda: status_of(caller, "adopted"), "available"), "available")
     section.equal(
-        "it becomes available", eventually(lambda: status_of(caller, "adopted"), "available"), "available"
-    )
-    section.equal(
-        "snapshot delete --remote lets go of it", caller.openstack("volume", "snapshot", "delete", "--remote", "adopted").code, 0
+        "snapshot delete --remote lets go of it",
+        caller.openstack("volume", "snapshot", "delete", "--remote", "adopted").code,
+        0,
     )
     section.equal("and it leaves the list", eventually(lambda: names(caller), []), [])
     host = caller.shown("volume", "show", "vol")["os-vol-host-attr:host"]
@@ -300,7 +308,9 @@ def adoption(section, app, caller):
         caller.shown("block", "storage", "snapshot", "manageable", "list", host, OS_VOLUME_API_VERSION="3.8"),
         [],
     )
-    unknown = caller.openstack("block", "storage", "snapshot", "manageable", "list", "nowhere", OS_VOLUME_API_VERSION="3.8")
+    unknown = caller.openstack(
+        "block", "storage", "snapshot", "manageable", "list", "nowhere", OS_VOLUME_API_VERSION="3.8"
+    )
     section.matches(
         "of an unknown host it fails with Cinder's words",
         unknown.errors,
@@ -359,7 +369,9 @@ def volumes(section, app, caller):
     )
     hot = caller.shown("volume", "snapshot", "create", "--volume", "vol", "hot", OS_VOLUME_API_VERSION="3.66")
     section.equal("at 3.66 it works", pick(hot, "name", "volume_id"), {"name": "hot", "volume_id": volume})
-    forced = caller.shown("volume", "snapshot", "create", "--volume", "vol", "--force", "old", OS_VOLUME_API_VERSION="3.50")
+    forced = caller.shown(
+        "volume", "snapshot", "create", "--volume", "vol", "--force", "old", OS_VOLUME_API_VERSION="3.50"
+    )
     section.equal("at 3.50 --force works", pick(forced, "name", "volume_id"), {"name": "old", "volume_id": volume})
     app.set_volume_status(volume, "available")
 
@@ -392,6 +404,7 @@ def volumes(section, app, caller):
     backup = caller.openstack("volume", "backup", "show", "11111111-2222-3333-4444-555555555555")
     section.equal("volume backup show fails, since there are none", backup.code, 1)
     section.matches("and says so", backup.errors, "No Backup found for 11111111-2222-3333-4444-555555555555")
+
 
 def volume_changes(section, app, caller):
     volume = new_volume(caller, "vol")
@@ -426,8 +439,14 @@ def volume_changes(section, app, caller):
     found = caller.shown("volume", "list", "--property", "only=this")
     section.equal("volume list --property", sorted(column(found, "Name")), ["disk", "other"])
     section.equal("volume list --name", column(caller.shown("volume", "list", "--name", "disk"), "ID"), [volume])
-    section.equal("volume list --long has them", column(caller.shown("volume", "list", "--long"), "Properties"), [{"only": "this"}] * 2)
-    section.equal("volume list --limit 1", column(caller.shown("volume", "list", "--limit", "1"), "Name"), ["other", "disk"])
+    section.equal(
+        "volume list --long has them",
+        column(caller.shown("volume", "list", "--long"), "Properties"),
+        [{"only": "this"}] * 2,
+    )
+    section.equal(
+        "volume list --limit 1", column(caller.shown("volume", "list", "--limit", "1"), "Name"), ["other", "disk"]
+    )
 
 
 SCENARIOS = [life, changes, finding, adoption, volumes, volume_changes]

@@ -25,7 +25,21 @@ class Report:
 
 
 # How the name of a check begins that goes on with the sentence of an earlier one.
-CONTINUATIONS = ("and", "after", "but", "for", "nor", "not", "or", "so", "unless", "which", "with", "without", "the known")
+CONTINUATIONS = (
+    "and",
+    "after",
+    "but",
+    "for",
+    "nor",
+    "not",
+    "or",
+    "so",
+    "unless",
+    "which",
+    "with",
+    "without",
+    "the known",
+)
 
 
 class Section:

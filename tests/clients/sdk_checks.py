@@ -42,7 +42,9 @@ def names(snapshots):
 def life(section, app, caller):
     storage = caller.connect()
     endpoint = storage.get_endpoint_data()
-    section.equal("discovery finds 3.0 to 3.71", (endpoint.min_microversion, endpoint.max_microversion), ((3, 0), (3, 71)))
+    section.equal(
+        "discovery finds 3.0 to 3.71", (endpoint.min_microversion, endpoint.max_microversion), ((3, 0), (3, 71))
+    )
     volume = storage.create_volume(name="vol", size=2, description="disk")
     section.equal(
         "create_volume", (volume.name, volume.size, volume.description, volume.status), ("vol", 2, "disk", "creating")
@@ -53,7 +55,14 @@ def life(section, app, caller):
     section.equal(
         "create_snapshot",
         {name: getattr(snapshot, name) for name in ("name", "description", "size", "status", "volume_id", "metadata")},
-        {"name": "one", "description": "d", "size": 2, "status": "creating", "volume_id": volume.id, "metadata": {"a": "1"}},
+        {
+            "name": "one",
+            "description": "d",
+            "size": 2,
+            "status": "creating",
+            "volume_id": volume.id,
+            "metadata": {"a": "1"},
+        },
     )
     started = time.monotonic()
     waited = storage.wait_for_status(snapshot, status="available", failures=["error"], interval=0.2, wait=30)
@@ -82,7 +91,9 @@ def life(section, app, caller):
     updated = storage.update_snapshot(snapshot, name="two", description="e")
     section.equal("update_snapshot", (updated.name, updated.description), ("two", "e"))
     found = storage.get_snapshot(snapshot.id)
-    section.equal("and what it changed stays", (found.name, found.description, found.metadata), ("two", "e", {"a": "1"}))
+    section.equal(
+        "and what it changed stays", (found.name, found.description, found.metadata), ("two", "e", {"a": "1"})
+    )
     section.equal(
         "delete_volume with a snapshot",
         refusal(storage.delete_volume, volume)[:2],
@@ -136,7 +147,10 @@ def properties(section, app, caller):
 def pages(section, app, caller):
     storage = caller.connect()
     left, right = new_volume(storage, "left"), new_volume(storage, "right")
-    made = [storage.create_snapshot(volume_id=volume.id, name=f"s{number}") for number, volume in enumerate([left, right] * 4)]
+    made = [
+        storage.create_snapshot(volume_id=volume.id, name=f"s{number}")
+        for number, volume in enumerate([left, right] * 4)
+    ]
     for snapshot in made:
         storage.wait_for_status(snapshot, interval=0.2, wait=30)
     newest_first = [f"s{number}" for number in reversed(range(8))]
@@ -149,9 +163,13 @@ def pages(section, app, caller):
     section.equal("marker", names(storage.snapshots(marker=made[2].id)), ["s1", "s0"])
     section.equal("offset", names(storage.snapshots(offset=6, limit=2, paginated=False)), ["s1", "s0"])
     section.equal("sort", names(storage.snapshots(sort="name:asc", limit=3)), newest_first[::-1])
-    section.equal("sort_key and sort_dir", names(storage.snapshots(sort_key="name", sort_dir="asc")), newest_first[::-1])
+    section.equal(
+        "sort_key and sort_dir", names(storage.snapshots(sort_key="name", sort_dir="asc")), newest_first[::-1]
+    )
     section.equal("name", names(storage.snapshots(name="s3")), ["s3"])
-    section.equal("volume_id with pages", names(storage.snapshots(volume_id=left.id, limit=1)), ["s6", "s4", "s2", "s0"])
+    section.equal(
+        "volume_id with pages", names(storage.snapshots(volume_id=left.id, limit=1)), ["s6", "s4", "s2", "s0"]
+    )
     storage.reset_snapshot_status(made[5], "error")
     section.equal("reset_snapshot_status", storage.get_snapshot(made[5].id).status, "error")
     section.equal("status", names(storage.snapshots(status="error")), ["s5"])
@@ -160,12 +178,17 @@ def pages(section, app, caller):
     section.equal(
         "all_projects with a project_id", names(storage.snapshots(all_projects=True, project_id="b" * 32)), []
     )
-    section.equal(
-        "volumes() has pages too", [volume.name for volume in storage.volumes(limit=1)], ["right", "left"]
-    )
+    section.equal("volumes() has pages too", [volume.name for volume in storage.volumes(limit=1)], ["right", "left"])
     section.equal(
         "a snapshot in error ends a wait",
-        refusal(storage.wait_for_status, storage.get_snapshot(made[5].id), status="available", failures=["error"], interval=0.2, wait=5)[0],
+        refusal(
+            storage.wait_for_status,
+            storage.get_snapshot(made[5].id),
+            status="available",
+            failures=["error"],
+            interval=0.2,
+            wait=5,
+        )[0],
         "ResourceFailure",
     )
     storage.update_snapshot(made[0].id, name="s1")
