@@ -16,7 +16,7 @@ LARGEST_COMPONENT := 1048576
 LOCKED := $(if $(CI),--locked)
 
 .DEFAULT_GOAL := help
-.PHONY: help build up test openapi clients demo bench-scale check tools clean toolchain component embedded-host
+.PHONY: help build up test openapi clients demo bench bench-scale check tools clean toolchain component embedded-host
 
 help: ## List the targets
 	@echo 'make <target>:'
@@ -53,13 +53,20 @@ clients: component ## Drive the running component with real clients and a real K
 demo: component embedded-host ## Walk one snapshot through its life with plain HTTP calls
 	@docs/demo.sh $(HOST_PROGRAM)
 
+bench: component embedded-host ## Measure requests in a second beside a bare component; writes docs/benchmarks.md; needs wrk
+	@command -v wrk >/dev/null || { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && \
+		apt-get install --yes --quiet --no-install-recommends wrk >&2; } || \
+		{ echo 'make: install wrk, such as with `apt-get install wrk` or `brew install wrk`' >&2; exit 1; }
+	@cargo build $(LOCKED) --target wasm32-wasip2 --release --package volume-snapshots-bare
+	@HOST_PROGRAM='$(CURDIR)/$(HOST_PROGRAM)' HOST='$(HOST)' cargo bench $(LOCKED) --profile host --bench throughput
+
 bench-scale: component ## Measure pages of lists as a project grows to 100,000 snapshots, and after mass deletion
 	@cargo bench $(LOCKED) --profile host --bench scale
 
 check: toolchain ## Check format, lints, docs and licences
 	cargo fmt --all --check
 	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
-	cargo clippy $(LOCKED) --lib --target wasm32-wasip2 -- -D warnings
+	cargo clippy $(LOCKED) --lib --target wasm32-wasip2 --package volume-snapshots --package volume-snapshots-bare -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc $(LOCKED) --workspace --no-deps --document-private-items
 	@if cargo deny --version >/dev/null 2>&1; then \
 		echo 'cargo deny check licenses bans sources'; \

@@ -6,10 +6,12 @@
 use std::cell::{Cell, OnceCell};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use spin_sdk::http::{Headers, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam};
 use spin_sdk::variables;
 use uuid::Uuid;
+use wasi::io::streams::OutputStream;
 
 use crate::api::{self, Body, Environment};
 use crate::domain::Timestamp;
@@ -39,6 +41,9 @@ const STORE: &str = "default";
 
 /// How often a call is tried again that another process has locked out.
 const LOCKED_ATTEMPTS: u32 = 8;
+
+/// How many bytes of a body one call of the host writes and sees on their way, as WASI has it.
+const WRITTEN_AT_ONCE: usize = 4096;
 
 /// How many bytes of a body are asked for at once.
 const CHUNK: u64 = 64 * 1024;
@@ -86,7 +91,10 @@ fn serve(request: &IncomingRequest, response_out: ResponseOutparam) {
         now: now(),
         log: &|line| eprintln!("{line}"),
     };
-    write(&api::handle(&request, &environment), response_out);
+    let answer = api::handle(&request, &environment);
+    write(&answer, response_out);
+    // The instance ends with its request, so nothing has to be given back piece by piece.
+    std::mem::forget((request, answer));
 }
 
 /// Reads a request, of its body no more than the core wants.
@@ -102,7 +110,14 @@ fn read(request: &IncomingRequest) -> Option<Request<Body>> {
             kept.append(name, value);
         }
     }
-    let body = read_body(request, api::largest_body(uri.path(), &kept, &SpinVariables));
+    // Whoever sends a body with one of these says how long it is; else the host is not asked for the body, which takes
+    // it longer than a whole show.
+    let is_bare = matches!(method, http::Method::GET | http::Method::DELETE) && !kept.contains_key(CONTENT_LENGTH);
+    let body = if is_bare {
+        Body::Complete(Vec::new())
+    } else {
+        read_body(request, api::largest_body(uri.path(), &kept, &SpinVariables))
+    };
     let mut core_request = Request::new(body);
     *core_request.method_mut() = method;
     *core_request.uri_mut() = uri;
@@ -136,24 +151,32 @@ fn write(answer: &Response<Vec<u8>>, response_out: ResponseOutparam) {
     let Ok(body) = response.body() else { return };
     response_out.set(response);
     if let Ok(stream) = body.write() {
-        let mut rest = answer.body().as_slice();
-        while !rest.is_empty() {
-            let Ok(room) = stream.check_write() else { return };
-            let (chunk, later) = rest.split_at(rest.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
-            if chunk.is_empty() {
-                stream.subscribe().block();
-            } else if stream.write(chunk).is_err() {
+        if answer.body().len() <= WRITTEN_AT_ONCE {
+            if stream.blocking_write_and_flush(answer.body()).is_err() {
                 return;
             }
-            rest = later;
-        }
-        if stream.blocking_flush().is_err() {
+        } else if !write_in_parts(&stream, answer.body()) {
             return;
         }
     }
     if OutgoingBody::finish(body, None).is_err() {
         eprintln!("the answer did not arrive whole");
     }
+}
+
+/// Writes a body as fast as the client takes it; false where it has gone away.
+fn write_in_parts(stream: &OutputStream, mut rest: &[u8]) -> bool {
+    while !rest.is_empty() {
+        let Ok(room) = stream.check_write() else { return false };
+        let (chunk, later) = rest.split_at(rest.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
+        if chunk.is_empty() {
+            stream.subscribe().block();
+        } else if stream.write(chunk).is_err() {
+            return false;
+        }
+        rest = later;
+    }
+    stream.blocking_flush().is_ok()
 }
 
 /// What the clock says; a clock before 1970 counts as 1970.

@@ -2,7 +2,7 @@
 //! takes the `http` crate a table of all standard ones, which is a hundredth of the component.
 
 use http::HeaderName;
-use http::header::{ACCEPT, CONTENT_TYPE, HOST};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 
 pub const OPENSTACK_API_VERSION: HeaderName = HeaderName::from_static("openstack-api-version");
 pub const OPENSTACK_IDENTITY_ACCESS_RULES: HeaderName = HeaderName::from_static("openstack-identity-access-rules");
@@ -19,8 +19,9 @@ pub const X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token
 pub const X_USER_ID: HeaderName = HeaderName::from_static("x-user-id");
 
 /// Those that anything here looks at, in a request or in an answer of Keystone. The shell passes on no others.
-const READ: [HeaderName; 13] = [
+static READ: [HeaderName; 14] = [
     ACCEPT,
+    CONTENT_LENGTH,
     CONTENT_TYPE,
     HOST,
     OPENSTACK_API_VERSION,
@@ -38,7 +39,7 @@ const READ: [HeaderName; 13] = [
 /// The header of a name, in any case of letters, if it is one that anything here looks at.
 #[must_use]
 pub fn read(name: &str) -> Option<HeaderName> {
-    READ.into_iter().find(|own| own.as_str().eq_ignore_ascii_case(name))
+    READ.iter().find(|own| own.as_str().eq_ignore_ascii_case(name)).cloned()
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ impl Settings {
     }
 
     fn parse(text: &str) -> Result<Self, SettingsError> {
-        let mut lines = Lines::read(text)?;
+        let mut lines = Lines::new(text);
         let mut take = |name| lines.take(name);
         let auth_mode = choice(
             take("auth_mode")?,
@@ -135,7 +135,7 @@ impl Settings {
             max_limit: above_zero(take("max_limit")?)?,
             rows_per_tick: above_zero(take("rows_per_tick")?)?,
         };
-        match lines.0.first() {
+        match lines.others()?.first() {
             Some((unknown, _)) => Err(refused(unknown, "is not a setting of this release".to_owned())),
             None => Ok(settings),
         }
@@ -143,26 +143,44 @@ impl Settings {
 }
 
 /// Names and values of [`SETTINGS`] that are not used yet.
-struct Lines<'a>(Vec<(&'a str, &'a str)>);
+struct Lines<'a> {
+    /// What follows the lines that were used, as long as they are asked for in the order in which `spin.toml` has them.
+    rest: &'a str,
+    /// Whatever else there is, once they are not.
+    others: Option<Vec<(&'a str, &'a str)>>,
+}
 
 impl<'a> Lines<'a> {
-    fn read(text: &'a str) -> Result<Self, SettingsError> {
-        let mut values = Vec::new();
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            let (name, value) =
-                line.split_once('=').ok_or_else(|| refused(SETTINGS, format!("'{line}' is not name=value")))?;
-            values.push((name.trim(), value.trim()));
-        }
-        Ok(Self(values))
+    const fn new(text: &'a str) -> Self {
+        Self { rest: text, others: None }
     }
 
     /// A name and its value. Not inlined: it is called for each setting, and the component is small first.
     #[inline(never)]
     fn take(&mut self, name: &'static str) -> Result<(&'static str, &'a str), SettingsError> {
-        match self.0.iter().position(|(own, _)| *own == name) {
-            Some(at) => Ok((name, self.0.swap_remove(at).1)),
+        if self.others.is_none()
+            && let Some(behind) = self.rest.strip_prefix(name).and_then(|behind| behind.strip_prefix('='))
+        {
+            let end = behind.bytes().position(|byte| byte == b'\n').unwrap_or(behind.len());
+            self.rest = behind.get(end + 1..).unwrap_or_default();
+            return Ok((name, behind[..end].trim_ascii()));
+        }
+        let others = self.others()?;
+        match others.iter().position(|(own, _)| *own == name) {
+            Some(at) => Ok((name, others.swap_remove(at).1)),
             None => Err(refused(name, "is missing".to_owned())),
         }
+    }
+
+    /// All that is left, in any order.
+    fn others(&mut self) -> Result<&mut Vec<(&'a str, &'a str)>, SettingsError> {
+        let mut values = self.others.take().unwrap_or_default();
+        for line in std::mem::take(&mut self.rest).split('\n').map(str::trim_ascii).filter(|line| !line.is_empty()) {
+            let (name, value) =
+                line.split_once('=').ok_or_else(|| refused(SETTINGS, format!("'{line}' is not name=value")))?;
+            values.push((name.trim_ascii(), value.trim_ascii()));
+        }
+        Ok(self.others.insert(values))
     }
 }
 

@@ -99,6 +99,7 @@ struct Shared {
     memory_limit: usize,
     fires_schedule: bool,
     traps: AtomicU64,
+    instructions: AtomicU64,
 }
 
 /// What a guest answered, and the guest, which may go on after it has answered.
@@ -149,6 +150,7 @@ impl App {
                 memory_limit: options.memory_limit,
                 fires_schedule: options.fires_schedule,
                 traps: AtomicU64::new(0),
+                instructions: AtomicU64::new(0),
             }),
         })
     }
@@ -172,6 +174,12 @@ impl App {
     /// without an answer, or was ended by the store. A test that expects none asserts zero.
     pub fn traps(&self) -> u64 {
         self.shared.traps.load(Ordering::SeqCst)
+    }
+
+    /// How many instructions of WebAssembly all invocations that ended have taken; zero unless the application was
+    /// loaded with [`Application::load_counting`].
+    pub fn instructions(&self) -> u64 {
+        self.shared.instructions.load(Ordering::SeqCst)
     }
 
     pub(crate) fn fires_schedule(&self) -> bool {
@@ -223,7 +231,9 @@ impl App {
             let guest = component.instantiate_async(&mut store).await?;
             guest.call_handle_cron_event(&mut store, Metadata { timestamp }).await
         };
-        let answer = match timeout(deadline, run).await {
+        let ended = timeout(deadline, run).await;
+        self.count_instructions(&store);
+        let answer = match ended {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 self.count_trap();
@@ -306,7 +316,9 @@ impl App {
                 let guest = component.instantiate_async(&mut store).await?;
                 guest.wasi_http_incoming_handler().call_handle(&mut store, request, sender).await
             };
-            let why = match timeout(deadline, run).await {
+            let ended = timeout(deadline, run).await;
+            app.count_instructions(&store);
+            let why = match ended {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some(format!("{:#}", anyhow::Error::from(error))),
                 Err(_) => Some(format!("it took longer than {deadline:?}")),
@@ -343,6 +355,11 @@ impl App {
             variables: shared.variables.clone(),
             limits: StoreLimitsBuilder::new().memory_size(shared.memory_limit).build(),
         }
+    }
+
+    fn count_instructions(&self, store: &wasmtime::Store<Invocation>) {
+        let taken = store.get_fuel().map_or(0, |left| u64::MAX - left);
+        self.shared.instructions.fetch_add(taken, Ordering::SeqCst);
     }
 
     fn count_trap(&self) {

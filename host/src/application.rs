@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime::{
-    Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store as WasmStore, StoreLimits,
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store as WasmStore, StoreLimits,
     UpdateDeadline,
 };
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -33,7 +33,12 @@ pub const LARGEST_MEMORY: usize = 1 << 30;
 /// How many invocations run at once; more wait for their turn.
 const INVOCATIONS_AT_ONCE: u32 = 256;
 
-/// How much of a guest's memory, table and stack is kept for the next invocation instead of being given back. More
+/// How much of a guest's memory stays resident for the next invocation. Where the kernel can tell which pages were used
+/// (Linux 6.7), only those are made as they were, and no page is given back and faulted in again
+/// (`docs/adr/0006-speed.md`).
+const RESIDENT_MEMORY: usize = 4 << 20;
+
+/// How much of a guest's table and stack is kept for the next invocation instead of being given back. More
 /// than this costs more to clear than it saves.
 const KEPT_RESIDENT: usize = 64 << 10;
 
@@ -73,7 +78,20 @@ impl Application {
     ///
     /// As [`Application::load`].
     pub fn compile(manifest: Manifest) -> Result<Self> {
-        let engine = engine()?;
+        Self::compile_on(engine(false)?, manifest)
+    }
+
+    /// Loads a manifest and compiles its component so that its instructions are counted, see [`App::instructions`]; it
+    /// runs slower.
+    ///
+    /// # Errors
+    ///
+    /// As [`Application::load`].
+    pub fn load_counting(manifest: impl AsRef<Path>) -> Result<Self> {
+        Self::compile_on(engine(true)?, Manifest::load(manifest)?)
+    }
+
+    fn compile_on(engine: Engine, manifest: Manifest) -> Result<Self> {
         let source = manifest.source.display();
         let component = Component::from_file(&engine, &manifest.source)
             .map_err(anyhow::Error::from)
@@ -142,6 +160,8 @@ impl Application {
         // At the end of each slice the guest yields, so that a timeout around it fires although it never waits.
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+        // An error says that this engine counts no instructions.
+        let _ = store.set_fuel(u64::MAX);
         store
     }
 
@@ -177,7 +197,7 @@ impl WasiHttpView for Invocation {
     }
 }
 
-fn engine() -> Result<Engine> {
+fn engine(counts_instructions: bool) -> Result<Engine> {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(INVOCATIONS_AT_ONCE)
         .total_stacks(INVOCATIONS_AT_ONCE)
@@ -186,12 +206,14 @@ fn engine() -> Result<Engine> {
         .total_core_instances(INVOCATIONS_AT_ONCE * 8)
         .total_tables(INVOCATIONS_AT_ONCE * 4)
         .max_memory_size(LARGEST_MEMORY)
-        .linear_memory_keep_resident(KEPT_RESIDENT)
+        .linear_memory_keep_resident(RESIDENT_MEMORY)
+        .pagemap_scan(Enabled::Auto)
         .table_keep_resident(KEPT_RESIDENT)
         .async_stack_keep_resident(KEPT_RESIDENT);
     let mut config = Config::new();
     // A stripped component has no names to show, so the way to a trap would only blur its reason.
     config.wasm_backtrace_max_frames(None);
+    config.consume_fuel(counts_instructions);
     config.epoch_interruption(true).allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Ok(Engine::new(&config)?)
 }

@@ -51,18 +51,30 @@ impl Header {
 
     /// Reads the line: the format version too. The rest is the value; `key` is named in errors.
     pub fn read<'a>(key: &str, stored: &'a [u8]) -> Result<(u32, Self, &'a [u8]), StoreError> {
-        let corrupt = || StoreError::Corrupt { key: key.to_owned(), reason: "it has no header".to_owned() };
-        let end = stored.iter().position(|byte| *byte == b'\n').ok_or_else(corrupt)?;
-        let line = std::str::from_utf8(&stored[..end]).map_err(|_| corrupt())?;
-        let mut words = line.split(' ');
-        let version: u32 = words.next().and_then(|word| word.parse().ok()).ok_or_else(corrupt)?;
-        if version > FORMAT_VERSION {
-            return Err(StoreError::UnknownFormat { key: key.to_owned(), version, known: FORMAT_VERSION });
-        }
+        let (version, line, value) = split(key, stored)?;
+        let corrupt = || corrupt(key);
+        let mut words = std::str::from_utf8(line).map_err(|_| corrupt())?.split(' ');
         let revision = words.next().and_then(|word| word.parse().ok()).ok_or_else(corrupt)?;
         let writes: Option<Vec<u64>> = words.map(|word| u64::from_str_radix(word, 16).ok()).collect();
-        Ok((version, Self { revision, writes: writes.ok_or_else(corrupt)? }, &stored[end + 1..]))
+        Ok((version, Self { revision, writes: writes.ok_or_else(corrupt)? }, value))
     }
+}
+
+fn corrupt(key: &str) -> StoreError {
+    StoreError::Corrupt { key: key.to_owned(), reason: "it has no header".to_owned() }
+}
+
+/// The format version of stored bytes, the rest of their first line, and the value behind it.
+fn split<'a>(key: &str, stored: &'a [u8]) -> Result<(u32, &'a [u8], &'a [u8]), StoreError> {
+    let version = stored.iter().position(|byte| *byte == b' ').ok_or_else(|| corrupt(key))?;
+    let (version, rest) = (&stored[..version], &stored[version + 1..]);
+    let end = rest.iter().position(|byte| *byte == b'\n').ok_or_else(|| corrupt(key))?;
+    let version =
+        std::str::from_utf8(version).ok().and_then(|version| version.parse().ok()).ok_or_else(|| corrupt(key))?;
+    if version > FORMAT_VERSION {
+        return Err(StoreError::UnknownFormat { key: key.to_owned(), version, known: FORMAT_VERSION });
+    }
+    Ok((version, &rest[..end], &rest[end + 1..]))
 }
 
 /// A value as it is stored behind its header.
@@ -150,7 +162,18 @@ pub fn encode_fresh<T: Stored>(key: &str, value: &T) -> Result<Vec<u8>, StoreErr
     encode(key, &Header::default(), value)
 }
 
-/// Reads stored bytes.
+/// Reads stored bytes of which only the value is wanted. Who only reads need not know who has written, and a list reads
+/// a header in every row.
+pub fn decode_value<T: Stored>(key: &str, stored: &[u8]) -> Result<T, StoreError> {
+    let (version, line, value) = split(key, stored)?;
+    // Enough to know it for one of ours.
+    if !line.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b' ') {
+        return Err(corrupt(key));
+    }
+    T::read(version, value).map_err(|reason| StoreError::Corrupt { key: key.to_owned(), reason })
+}
+
+/// Reads stored bytes, to write others in their place.
 pub fn decode<T: Stored>(key: &str, stored: &[u8]) -> Result<(Header, T), StoreError> {
     let (version, header, value) = Header::read(key, stored)?;
     let value = T::read(version, value).map_err(|reason| StoreError::Corrupt { key: key.to_owned(), reason })?;

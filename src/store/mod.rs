@@ -486,5 +486,5 @@ fn entries_of_directory(keys: &[String], values: Vec<Option<Vec<u8>>>) -> Result
 }
 
 fn decode<T: Stored>(key: &str, value: Option<Vec<u8>>) -> Result<Option<T>, StoreError> {
-    value.map(|bytes| envelope::decode(key, &bytes).map(|(_, value)| value)).transpose()
+    value.map(|bytes| envelope::decode_value(key, &bytes)).transpose()
 }

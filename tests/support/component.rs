@@ -47,6 +47,11 @@ impl ComponentService {
 
     /// On a store that may hold something.
     pub fn on(store: Arc<dyn Store>, variables: &[(&str, &str)]) -> Self {
+        Self::of(&APPLICATION, store, variables)
+    }
+
+    /// Of an application that was compiled in some other way.
+    pub fn of(application: &Application, store: Arc<dyn Store>, variables: &[(&str, &str)]) -> Self {
         let faults = Faults::new(store);
         let clock = Clock::manual_at_seconds(START);
         let options = Options {
@@ -58,7 +63,7 @@ impl ComponentService {
         let options = variables
             .iter()
             .fold(options.variable("ops_token", OPS_TOKEN), |options, (name, value)| options.variable(name, value));
-        let app = APPLICATION.instance_with(options).unwrap_or_else(|error| panic!("{error:#}"));
+        let app = application.instance_with(options).unwrap_or_else(|error| panic!("{error:#}"));
         Self { app, clock, faults }
     }
 

@@ -1,0 +1,107 @@
+//! The least that a component can do in place of ours, with the same calls of the host: what `make bench` measures us
+//! against. It checks nothing, parses nothing and keeps nothing in a form of its own.
+
+#[cfg(target_family = "wasm")]
+mod component {
+    use spin_sdk::http::{IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
+
+    use bindings::wasi::keyvalue::{atomics, store};
+
+    mod bindings {
+        #![expect(unsafe_code, clippy::pedantic, reason = "generated")]
+        #![allow(clippy::all, reason = "generated")]
+
+        wit_bindgen::generate!({ path: "../../wit", world: "scheduled", generate_all });
+
+        pub(super) struct Component;
+        export!(Component);
+    }
+
+    /// What is read; the benchmark writes it first, as long as a snapshot's row.
+    const ROW: &str = "bare:row";
+
+    impl bindings::Guest for bindings::Component {
+        /// Three reads, as an idle run of our schedule may make them.
+        fn handle_cron_event(_metadata: bindings::Metadata) -> Result<(), bindings::Error> {
+            let failed = |error: store::Error| bindings::Error::Other(format!("{error:?}"));
+            let bucket = store::open("default").map_err(failed)?;
+            for key in [ROW, "bare:two", "bare:three"] {
+                bucket.get(key).map_err(failed)?;
+            }
+            Ok(())
+        }
+    }
+
+    mod http_export {
+        #![expect(unsafe_code, clippy::pedantic, clippy::nursery, reason = "generated")]
+        #![allow(clippy::all, reason = "generated")]
+
+        use spin_sdk::http::{IncomingRequest, ResponseOutparam};
+        use spin_sdk::http_component;
+
+        #[http_component]
+        fn handle(request: IncomingRequest, response_out: ResponseOutparam) {
+            super::serve(&request, response_out);
+        }
+    }
+
+    fn serve(request: &IncomingRequest, response_out: ResponseOutparam) {
+        let path = request.path_with_query().unwrap_or_default();
+        let (status, body) = match answer(&path, request) {
+            Ok(body) => (200, body),
+            Err(error) => (500, format!("{error:?}").into_bytes()),
+        };
+        let response = OutgoingResponse::new(spin_sdk::http::Headers::new());
+        let (Ok(()), Ok(outgoing)) = (response.set_status_code(status), response.body()) else { return };
+        response_out.set(response);
+        if let Ok(stream) = outgoing.write() {
+            let _ = stream.blocking_write_and_flush(&body[..body.len().min(4096)]);
+        }
+        let _ = OutgoingBody::finish(outgoing, None);
+    }
+
+    fn answer(path: &str, request: &IncomingRequest) -> Result<Vec<u8>, store::Error> {
+        let open = || store::open("default");
+        // The last part names what is written, so that rows are as many as ours.
+        let (work, name) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
+        match work {
+            "get" => Ok(open()?.get(ROW)?.unwrap_or_default()),
+            "row" => {
+                open()?.set(ROW, &body(request))?;
+                Ok(Vec::new())
+            }
+            "swap" => {
+                let (bucket, key) = (open()?, format!("bare:swapped:{name}"));
+                bucket.get(&key)?;
+                let cas = atomics::Cas::new(&bucket, &key)?;
+                cas.current()?;
+                match atomics::swap(cas, &body(request)) {
+                    Err(atomics::CasError::StoreError(error)) => Err(error),
+                    // Another was faster; the work is done all the same.
+                    Ok(()) | Err(atomics::CasError::CasFailed(_)) => Ok(Vec::new()),
+                }
+            }
+            // A new row, and one that all who write share with some others.
+            "two-commits" => {
+                let (bucket, body) = (open()?, body(request));
+                bucket.set(&format!("bare:new:{name}"), &body)?;
+                bucket.set(
+                    &format!("bare:shared:{}", name.get(name.len().saturating_sub(2)..).unwrap_or_default()),
+                    &body,
+                )?;
+                Ok(Vec::new())
+            }
+            _ => Ok(b"hello".to_vec()),
+        }
+    }
+
+    fn body(request: &IncomingRequest) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let Ok(body) = request.consume() else { return bytes };
+        let Ok(stream) = body.stream() else { return bytes };
+        while let Ok(chunk) = stream.blocking_read(64 * 1024) {
+            bytes.extend_from_slice(&chunk);
+        }
+        bytes
+    }
+}
