@@ -14,7 +14,7 @@ use support::calls::{Answer, Calls};
 use support::component::{ComponentService, START};
 use support::native::{NativeService, TestVariables};
 use support::scripted_keystone::{Manner, PASSWORD, ScriptedKeystone};
-use volume_snapshots_host::{MemoryStore, Store as _};
+use volume_snapshots_host::{Fault, MemoryStore, Store as _, When};
 
 const SNAPSHOTS: &str = "/v3/a1/snapshots";
 
@@ -565,6 +565,27 @@ fn a_cache_that_somebody_has_written_into_is_no_worse_than_an_empty_one() {
         assert_eq!(keystone.asked(), (1, 1), "{value:?}");
         assert_eq!(service.app.traps(), 0);
     }
+}
+
+#[test]
+fn a_store_that_fails_makes_nobody_a_stranger_and_lets_nobody_in() {
+    let keystone = keystone();
+    let mut statuses = Vec::new();
+    for call in 1.. {
+        let (service, _) = service(&keystone, &[]);
+        service.faults.plan(When::Call(call), Fault::ErrorBefore("disk I/O error".to_owned()));
+        let answer = get(&service, SNAPSHOTS, "t-member");
+        if service.faults.calls().len() < call {
+            break;
+        }
+        statuses.push(answer.status);
+        let (service, _) = self::service(&keystone, &[]);
+        service.faults.plan(When::Call(call), Fault::ErrorBefore("disk I/O error".to_owned()));
+        assert_unauthorized(&get(&service, SNAPSHOTS, "garbage"), &keystone, &format!("call {call}"));
+        assert_eq!(service.app.traps(), 0);
+    }
+    // Each of the two tokens is read and kept, without which all goes on; the list then reads its values one by one.
+    assert_eq!(statuses, [200; 5]);
 }
 
 #[test]
