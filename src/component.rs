@@ -110,8 +110,7 @@ fn read(request: &IncomingRequest) -> Option<Request<Body>> {
             kept.append(name, value);
         }
     }
-    // Whoever sends a body with one of these says how long it is; else the host is not asked for the body, which takes
-    // it longer than a whole show.
+    // Whoever sends a body with one of these says how long it is; else the host is spared the calls that end in nothing.
     let is_bare = matches!(method, http::Method::GET | http::Method::DELETE) && !kept.contains_key(CONTENT_LENGTH);
     let body = if is_bare {
         Body::Complete(Vec::new())

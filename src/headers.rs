@@ -18,7 +18,8 @@ pub const X_SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token
 pub const X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
 pub const X_USER_ID: HeaderName = HeaderName::from_static("x-user-id");
 
-/// Those that anything here looks at, in a request or in an answer of Keystone. The shell passes on no others.
+/// Those that anything here looks at, in a request or in an answer of Keystone. The shell passes on no others. A static,
+/// since a constant would be made and dropped anew for every header of a request.
 static READ: [HeaderName; 14] = [
     ACCEPT,
     CONTENT_LENGTH,

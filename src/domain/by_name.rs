@@ -1,5 +1,5 @@
-//! A few values by name, in the order of their names: what a `BTreeMap` would be, in a fraction of its code. Every
-//! kind of `BTreeMap` is a hundredth of the component, and none of these has more than some dozens of names.
+//! A few values by name, in the order of their names: what a `BTreeMap` would be, in a fraction of its code. Two
+//! kinds of `BTreeMap` were a hundredth of the component, and none of these has more than some dozens of names.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -56,8 +56,8 @@ impl Timestamp {
 }
 
 impl Timestamp {
-    /// How it is written, digit by digit: every list has one or two in each row, and format strings take ten times as
-    /// long.
+    /// How it is written, digit by digit: every list has one or two in each row, and format strings were a twentieth of
+    /// what a list took.
     fn spelled(self) -> [u8; 26] {
         let mut text = *b"0000-00-00T00:00:00.000000";
         // Every value is within what chrono can show, so the fallback is never printed.
