@@ -1,5 +1,6 @@
-//! What an older release has stored is read by this one: a store as format version 1 wrote it, recorded on the day before
-//! version 2 (`docs/adr/0003-agenda-and-compact-pages.md`), with all that is in it, and used as if nothing had been.
+//! What an older release has stored is read by this one: stores as format versions 1 and 2 wrote them, each recorded on
+//! the day before the next (`docs/adr/0003-agenda-and-compact-pages.md`, `docs/adr/0007-rows-in-bytes.md`), with all that
+//! is in them, and used as if nothing had been.
 
 mod support;
 
@@ -9,36 +10,76 @@ use support::component::{ComponentService, START};
 use support::native::{NativeService, TestVariables};
 use support::{Service, operator};
 use volume_snapshots::domain::Timestamp;
-use volume_snapshots::store::KeyValue;
+use volume_snapshots::store::{FORMAT_VERSION, KeyValue};
 use volume_snapshots_host::Store;
 
-const VERSION_1: &str = include_str!("format/version-1.json");
+/// A volume of project `a1` in every record.
+const VOLUME: &str = "aaaaaaaa-0000-4000-8000-000000000001";
 
-/// What was recorded: the time, the stored values, and the state that version 1 showed of them then.
-fn record() -> (Timestamp, Vec<(String, Vec<u8>)>, Value) {
-    let mut record: Value = serde_json::from_str(VERSION_1).expect("JSON");
-    let values = record["values"].as_object().expect("values");
-    let values =
-        values.iter().map(|(key, value)| (key.clone(), value.as_str().expect("a text").as_bytes().to_vec())).collect();
-    (record["now"].as_str().expect("a time").parse().expect("a time"), values, record["state"].take())
+/// What one format version left behind.
+struct Record {
+    version: u8,
+    /// When it was recorded.
+    now: Timestamp,
+    values: Vec<(String, Vec<u8>)>,
+    /// What that release showed of them then.
+    state: Value,
 }
 
-/// A service on the recorded store, at the time of the record, and the state that version 1 showed then.
-fn recorded() -> (NativeService, Value) {
-    let variables = TestVariables::default().with("quota_snapshots", "-1").with("delete_seconds", "30");
-    let service = NativeService::with_variables(variables);
-    let (now, values, state) = record();
-    service.key_value.set_many(&values).expect("memory takes everything");
-    service.set_now(now);
-    (service, state)
-}
-
-/// The state as version 1 would show it: it did not tell that the clock has ended the work of some.
-fn without_history(mut state: Value) -> Value {
-    for row in state["snapshots"].as_array_mut().expect("rows") {
-        row.as_object_mut().expect("a row").remove("history");
+impl Record {
+    fn read(version: u8, text: &str) -> Self {
+        let mut record: Value = serde_json::from_str(text).expect("JSON");
+        let values = record["values"].as_object().expect("values");
+        let values = values.iter().map(|(key, value)| (key.clone(), stored(value))).collect();
+        let now = record["now"].as_str().expect("a time").parse().expect("a time");
+        Self { version, now, values, state: record["state"].take() }
     }
-    state
+
+    /// A service on the recorded store, at the time of the record.
+    fn service(&self) -> NativeService {
+        let variables = TestVariables::default().with("quota_snapshots", "-1").with("delete_seconds", "30");
+        let service = NativeService::with_variables(variables);
+        service.key_value.set_many(&self.values).expect("memory takes everything");
+        service.set_now(self.now);
+        service
+    }
+
+    /// The state as that release showed it: version 1 did not tell that the clock has ended the work of some.
+    fn state_of(&self, service: &impl Service) -> Value {
+        let mut state = service.state();
+        if self.version == 1 {
+            for row in state["snapshots"].as_array_mut().expect("rows") {
+                row.as_object_mut().expect("a row").remove("history");
+            }
+        }
+        state
+    }
+
+    /// How many snapshots it had begun to delete.
+    fn deleting(&self) -> usize {
+        snapshots(&self.state).filter(|row| row["project_id"] == "a1" && being_removed(row)).count()
+    }
+}
+
+/// A recorded value: a text, or the bytes of something else.
+fn stored(value: &Value) -> Vec<u8> {
+    if let Some(text) = value.as_str() {
+        return text.as_bytes().to_vec();
+    }
+    let digits = value["hex"].as_str().expect("a text or bytes").as_bytes().chunks(2);
+    digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).expect("digits"), 16).expect("digits")).collect()
+}
+
+fn records() -> [Record; 2] {
+    [Record::read(1, include_str!("format/version-1.json")), Record::read(2, include_str!("format/version-2.json"))]
+}
+
+fn snapshots(state: &Value) -> impl Iterator<Item = &Value> {
+    state["snapshots"].as_array().expect("rows").iter()
+}
+
+fn being_removed(row: &Value) -> bool {
+    row["pending"]["completion"] == "remove"
 }
 
 fn tick(service: &NativeService) -> Value {
@@ -52,108 +93,122 @@ fn is_of_version(value: &[u8], version: u8) -> bool {
     value.starts_with(&[b'0' + version, b' '])
 }
 
-#[test]
-fn everything_that_version_1_kept_is_shown_as_it_was() {
-    let (service, state) = recorded();
-    assert!(without_history(service.state()) == state, "the state is not as it was");
-    assert!(service.key_value.dump().values().all(|value| is_of_version(value, 1)), "reading writes nothing");
-
-    let rows = |project: &str, state: &Value| {
-        let rows = state["snapshots"].as_array().expect("rows");
-        rows.iter().filter(|row| row["project_id"] == project).count()
-    };
-    assert_eq!(service.count("/v3/a1/snapshots"), rows("a1", &state));
-    let listed = service.ids("/v3/a1/snapshots");
-    let mut expected: Vec<(String, String)> = state["snapshots"]
-        .as_array()
-        .expect("rows")
-        .iter()
-        .filter(|row| row["project_id"] == "a1")
-        .map(|row| {
-            (row["created_at"].as_str().expect("a time").to_owned(), row["id"].as_str().expect("an id").to_owned())
-        })
-        .collect();
-    expected.sort_unstable();
-    expected.reverse();
-    assert_eq!(
-        listed,
-        expected.into_iter().map(|(_, id)| id).take(500).collect::<Vec<_>>(),
-        "in order, the page of its config"
-    );
+/// Whether a stored value is as this release writes it.
+fn is_of_today(value: &[u8]) -> bool {
+    is_of_version(value, u8::try_from(FORMAT_VERSION).expect("small"))
 }
 
 #[test]
-fn what_version_1_began_is_finished_and_every_change_is_written_as_of_today() {
-    let (service, state) = recorded();
-    let before = service.count("/v3/a1/snapshots");
-    let volume = "aaaaaaaa-0000-4000-8000-000000000001";
-    let created = service.new_snapshot("/v3/a1", volume);
-    let renamed = "/v3/a1/snapshots/bbbbbbbb-0000-4000-8000-000000000100";
-    assert_eq!(service.call("PUT", renamed, &json!({ "snapshot": { "name": "renamed" } })).status, 200);
-    let in_page = "/v3/a1/snapshots/bbbbbbbb-0000-4000-8000-000000000120";
-    assert_eq!(service.delete(in_page).status, 202);
-    let deleting = |state: &Value| {
-        let rows = state["snapshots"].as_array().expect("rows").iter();
-        rows.filter(|row| row["status"] == "deleting").count()
-    };
-    assert_eq!(deleting(&state), 3, "version 1 had begun to delete these");
+fn everything_that_an_older_version_kept_is_shown_as_it_was() {
+    for record in records() {
+        let service = record.service();
+        assert!(record.state_of(&service) == record.state, "version {}: the state is not as it was", record.version);
+        assert!(service.key_value.dump().into_iter().eq(record.values.iter().cloned()), "reading writes nothing");
 
-    // Each project gets its turn within a minute of ticks, and everything is due.
+        let rows = || snapshots(&record.state).filter(|row| row["project_id"] == "a1");
+        assert_eq!(service.count("/v3/a1/snapshots"), rows().count());
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let mut expected: Vec<(String, String)> =
+            rows().map(|row| (text(&row["created_at"]), text(&row["id"]))).collect();
+        expected.sort_unstable();
+        expected.reverse();
+        let expected: Vec<String> = expected.into_iter().map(|(_, id)| id).take(500).collect();
+        assert_eq!(service.ids("/v3/a1/snapshots"), expected, "in order, the page of its config");
+    }
+}
+
+#[test]
+fn what_an_older_version_began_is_finished_and_every_change_is_written_as_of_today() {
+    for record in records() {
+        let service = record.service();
+        let (before, deleting) = (service.count("/v3/a1/snapshots"), record.deleting());
+        assert!(deleting > 0, "the record has something that was begun");
+        let created = service.new_snapshot("/v3/a1", VOLUME);
+        let renamed = "/v3/a1/snapshots/bbbbbbbb-0000-4000-8000-000000000100";
+        assert_eq!(service.call("PUT", renamed, &json!({ "snapshot": { "name": "renamed" } })).status, 200);
+        let in_page = "/v3/a1/snapshots/bbbbbbbb-0000-4000-8000-000000000120";
+        assert_eq!(service.delete(in_page).status, 202);
+
+        // Each project gets its turn within a minute of ticks, and everything is due.
+        service.advance(31.0);
+        let left = before - deleting;
+        assert_eq!(service.count("/v3/a1/snapshots"), left, "due is due, with or without a tick");
+        for _ in 0..60 {
+            tick(&service);
+            service.advance(1.0);
+        }
+        assert_eq!(service.count("/v3/a1/snapshots"), left);
+        assert!(!snapshots(&service.state()).any(being_removed));
+        assert_eq!(service.in_use("snapshots"), json!(left));
+        assert_eq!(service.in_use("gigabytes"), json!(left + 4));
+        assert_eq!(service.status_of(&format!("/v3/a1/snapshots/{created}")).as_deref(), Some("available"));
+        let dump = service.key_value.dump();
+        assert!(is_of_today(&dump["vs:project:a1"]));
+        assert!(
+            !String::from_utf8_lossy(&dump["vs:project:a1"]).contains("former_agenda"),
+            "the agenda is where it belongs"
+        );
+        assert!(is_of_today(&dump["vs:snapshot:bbbbbbbb-0000-4000-8000-000000000100"]));
+        let unchanged = &dump["vs:snapshot:bbbbbbbb-0000-4000-8000-000000000101"];
+        assert!(is_of_version(unchanged, record.version), "what nobody changed stays");
+
+        let repair = service.operate("POST", "/_ops/repair", &Value::Null);
+        for field in ["entries_without_row", "rows_without_entry", "counters", "rows_without_agenda"] {
+            assert_eq!(repair.body[field], 0, "{repair:?}");
+        }
+    }
+}
+
+#[test]
+fn a_volume_goes_with_snapshots_of_other_projects_that_version_1_did_not_note() {
+    let [record, _] = records();
+    let service = record.service();
+    // One that version 1 had begun to delete is gone in a while, and one that is being created keeps its volume.
     service.advance(31.0);
-    assert_eq!(service.count("/v3/a1/snapshots"), before - 3, "due is due, with or without a tick");
-    for _ in 0..60 {
-        tick(&service);
-        service.advance(1.0);
-    }
-    assert_eq!(service.count("/v3/a1/snapshots"), before - 3);
-    assert_eq!(deleting(&service.state()), 0);
-    assert_eq!(service.in_use("snapshots"), json!(before - 3));
-    assert_eq!(service.in_use("gigabytes"), json!(before - 3 + 4));
-    assert_eq!(service.status_of(&format!("/v3/a1/snapshots/{created}")).as_deref(), Some("available"));
-    let dump = service.key_value.dump();
-    assert!(is_of_version(&dump["vs:project:a1"], 2));
-    assert!(
-        !String::from_utf8_lossy(&dump["vs:project:a1"]).contains("former_agenda"),
-        "the agenda is where it belongs"
-    );
-    assert!(is_of_version(&dump["vs:snapshot:bbbbbbbb-0000-4000-8000-000000000100"], 2));
-    assert!(is_of_version(&dump["vs:snapshot:bbbbbbbb-0000-4000-8000-000000000101"], 1), "what nobody changed stays");
-
-    let repair = service.operate("POST", "/_ops/repair", &Value::Null);
-    for field in ["entries_without_row", "rows_without_entry", "counters", "rows_without_agenda"] {
-        assert_eq!(repair.body[field], 0, "{repair:?}");
-    }
-    // An administrator had set this one to creating, which would keep it from going.
+    // An administrator had set this one to creating.
     let action = "/v3/a1/snapshots/bbbbbbbb-0000-4000-8000-000000000004/action";
     let reset = service.call("POST", action, &json!({ "os-reset_status": { "status": "error" } }));
     assert_eq!(reset.status, 202, "{reset:?}");
-    // The volume of project a1 has a snapshot of project b2, which version 1 did not note where we look.
-    let answer = service.delete(&format!("/v3/a1/volumes/{volume}?cascade=true"));
+    let answer = service.delete(&format!("/v3/a1/volumes/{VOLUME}?cascade=true"));
     assert_eq!(answer.status, 202, "{answer:?}");
-    let others = service.state();
-    let other = others["snapshots"].as_array().expect("rows").iter().find(|row| row["project_id"] == "b2");
+    let state = service.state();
+    let other = snapshots(&state).find(|row| row["project_id"] == "b2");
     assert_eq!(other.expect("still there")["status"], "deleting");
 }
 
-/// The component goes on where version 1 stopped: it shows the same, and ends what was begun.
+/// Every row that version 2 kept, written anew as of today, shows what it showed.
 #[test]
-fn the_component_reads_what_version_1_wrote() {
-    let (now, values, state) = record();
-    let (service, memory) = ComponentService::with_memory(&[("quota_snapshots", "-1"), ("delete_seconds", "30")]);
-    memory.set_many("default", &values).expect("memory takes everything");
-    let start = Timestamp::from_seconds(i64::try_from(START).expect("small"));
-    let microseconds = u64::try_from(now.microseconds() - start.microseconds()).expect("later");
-    service.clock.advance(std::time::Duration::from_micros(microseconds));
-    assert!(without_history(service.state()) == state, "the state is not as it was");
-
-    let before = service.count("/v3/a1/snapshots");
-    service.advance(31.0);
-    for _ in 0..60 {
-        service.tick().expect("a tick");
-        service.advance(1.0);
+fn rows_of_an_older_version_show_the_same_once_they_are_written_anew() {
+    for record in records() {
+        let service = record.service();
+        service.put_state(&service.state());
+        let dump = service.key_value.dump();
+        let mut rows = dump.iter().filter(|(key, _)| key.starts_with("vs:snapshot:") || key.starts_with("vs:volume:"));
+        assert!(rows.all(|(_, value)| is_of_today(value)));
+        assert!(record.state_of(&service) == record.state, "version {}: the state is not as it was", record.version);
     }
-    assert_eq!(service.count("/v3/a1/snapshots"), before - 3, "three were being deleted");
-    assert_eq!(service.in_use("snapshots"), json!(before - 3));
-    assert!(is_of_version(&memory.rows("default")["vs:project:a1"], 2));
-    assert_eq!(service.app.traps(), 0);
+}
+
+/// The component goes on where an older version stopped: it shows the same, and ends what was begun.
+#[test]
+fn the_component_reads_what_an_older_version_wrote() {
+    for record in records() {
+        let (service, memory) = ComponentService::with_memory(&[("quota_snapshots", "-1"), ("delete_seconds", "30")]);
+        memory.set_many("default", &record.values).expect("memory takes everything");
+        let start = Timestamp::from_seconds(i64::try_from(START).expect("small"));
+        let microseconds = u64::try_from(record.now.microseconds() - start.microseconds()).expect("later");
+        service.clock.advance(std::time::Duration::from_micros(microseconds));
+        assert!(record.state_of(&service) == record.state, "version {}: the state is not as it was", record.version);
+
+        let left = service.count("/v3/a1/snapshots") - record.deleting();
+        service.advance(31.0);
+        for _ in 0..60 {
+            service.tick().expect("a tick");
+            service.advance(1.0);
+        }
+        assert_eq!(service.count("/v3/a1/snapshots"), left);
+        assert_eq!(service.in_use("snapshots"), json!(left));
+        assert!(is_of_today(&memory.rows("default")["vs:project:a1"]));
+        assert_eq!(service.app.traps(), 0);
+    }
 }

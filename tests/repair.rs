@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use support::calls::{Answer, Calls};
 use support::native::{NativeService, TestVariables};
 use support::{Service, operator};
+use uuid::Uuid;
 use volume_snapshots::store::memory::Fault;
 use volume_snapshots::store::{KeyValue, MemoryKeyValue};
 
@@ -103,10 +104,12 @@ fn damage_of_every_kind_is_found_and_put_right() {
         (
             "a row came that no listing names",
             |service| {
-                let row = String::from_utf8(get(&service.key_value, &format!("vs:snapshot:{}", snapshot_id(7))))
-                    .expect("JSON");
+                let mut row = get(&service.key_value, &format!("vs:snapshot:{}", snapshot_id(7)));
                 let id = snapshot_id(999);
-                set(&service.key_value, &format!("vs:snapshot:{id}"), row.replace(&snapshot_id(7), &id).into_bytes());
+                // A row begins with its id, behind the line with its version.
+                let place = row.iter().position(|byte| *byte == b'\n').expect("a header") + 1;
+                row[place..place + 16].copy_from_slice(Uuid::parse_str(&id).expect("an id").as_bytes());
+                set(&service.key_value, &format!("vs:snapshot:{id}"), row);
             },
             &[("rows_without_entry", 1), ("counters", 4)],
         ),

@@ -58,7 +58,7 @@ pub fn create(call: &Call<'_>, path: ManagePath) -> Result<Reply, Fault> {
         metadata: metadata(fields.get("metadata")),
         in_use: InUse::Accepted,
     })?;
-    Reply::json(StatusCode::ACCEPTED, &json!({ "snapshot": SnapshotView::summary(&snapshot) }))
+    Ok(SnapshotView::summary(&snapshot).reply(StatusCode::ACCEPTED))
 }
 
 /// `GET .../manageable_snapshots[/detail]`, `GET .../os-snapshot-manage[/detail]`

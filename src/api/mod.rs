@@ -5,6 +5,7 @@
 //! (`spec/versions-and-faults.md` section 1), since the first that fails is what a client is told.
 
 pub mod discovery;
+mod document;
 pub mod extensions;
 pub mod faults;
 pub mod identity;

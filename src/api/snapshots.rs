@@ -3,21 +3,24 @@
 #![expect(clippy::missing_errors_doc, reason = "an operation answers the faults of its service and of its schema")]
 
 use http::StatusCode;
-use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::domain::{Metadata, Snapshot};
+use crate::domain::{Metadata, Snapshot, UserId};
 use crate::service::listing::Page;
 use crate::service::policy::Rule;
 use crate::service::snapshots::{InUse, NewSnapshot, SnapshotUpdate};
 
+use super::Call;
+use super::document::ObjectWriter;
 use super::faults::Fault;
 use super::microversion::{self, Microversion};
 use super::python_text::strip;
 use super::query;
 use super::reply::{Content, Reply};
 use super::schema::{self, Check, Object};
-use super::{Call, Links};
+
+/// How many bytes a view has room for before more must be found.
+const VIEW_BYTES: usize = 512;
 
 const CREATE: Object = Object {
     properties: &[("snapshot", Check::Object(&CREATED))],
@@ -59,88 +62,76 @@ const UPDATED: Object = Object {
     one_of: &["name", "description", "display_name", "display_description"],
 };
 
-/// A snapshot as the API shows it; which fields it has depends on the view and the microversion.
-#[derive(Debug, Serialize)]
+/// A snapshot as the API shows it.
+#[derive(Debug, Clone, Copy)]
 pub struct SnapshotView<'a> {
-    id: crate::domain::SnapshotId,
-    created_at: crate::domain::Timestamp,
-    updated_at: Option<crate::domain::Timestamp>,
-    name: Option<&'a str>,
-    description: Option<&'a str>,
-    volume_id: crate::domain::VolumeId,
-    status: crate::domain::SnapshotStatus,
-    size: u32,
-    metadata: &'a Metadata,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    group_snapshot_id: Option<Option<crate::domain::GroupSnapshotId>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_id: Option<Option<&'a str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    consumes_quota: Option<bool>,
-    #[serde(rename = "os-extended-snapshot-attributes:project_id", skip_serializing_if = "Option::is_none")]
-    project_id: Option<&'a str>,
-    #[serde(rename = "os-extended-snapshot-attributes:progress", skip_serializing_if = "Option::is_none")]
-    progress: Option<Option<&'a str>>,
+    snapshot: &'a Snapshot,
+    /// The fields that microversions have added, up to this one; none of them in a summary.
+    added: Option<Microversion>,
+    /// Whether the extended attributes are shown too.
+    extended: bool,
 }
 
 impl<'a> SnapshotView<'a> {
     /// The nine fields of the summary, the same at every microversion.
     #[must_use]
-    pub fn summary(snapshot: &'a Snapshot) -> Self {
-        Self {
-            id: snapshot.id,
-            created_at: snapshot.created_at,
-            updated_at: snapshot.updated_at,
-            name: snapshot.name.as_deref(),
-            description: snapshot.description.as_deref(),
-            volume_id: snapshot.volume_id,
-            status: snapshot.status,
-            size: snapshot.size,
-            metadata: &snapshot.metadata,
-            group_snapshot_id: None,
-            user_id: None,
-            consumes_quota: None,
-            project_id: None,
-            progress: None,
-        }
+    pub const fn summary(snapshot: &'a Snapshot) -> Self {
+        Self { snapshot, added: None, extended: false }
     }
 
     /// With the fields that microversions have added.
     #[must_use]
-    pub fn detail(snapshot: &'a Snapshot, version: Microversion) -> Self {
-        let since = |added: Microversion| version >= added;
-        Self {
-            group_snapshot_id: since(microversion::GROUP_SNAPSHOTS).then_some(snapshot.group_snapshot_id),
-            user_id: since(microversion::SNAPSHOT_USER)
-                .then(|| snapshot.user_id.as_ref().map(super::super::domain::identifiers::UserId::as_str)),
-            consumes_quota: since(microversion::CONSUMES_QUOTA).then_some(snapshot.consumes_quota),
-            ..Self::summary(snapshot)
-        }
+    pub const fn detail(snapshot: &'a Snapshot, version: Microversion) -> Self {
+        Self { snapshot, added: Some(version), extended: false }
     }
 
     /// With the extended attributes too, as show and the detail list have them.
     #[must_use]
-    pub fn extended(snapshot: &'a Snapshot, version: Microversion) -> Self {
-        Self {
-            project_id: Some(snapshot.project_id.as_str()),
-            progress: Some(snapshot.progress.as_deref()),
-            ..Self::detail(snapshot, version)
-        }
+    pub const fn extended(snapshot: &'a Snapshot, version: Microversion) -> Self {
+        Self { snapshot, added: Some(version), extended: true }
     }
-}
 
-#[derive(Serialize)]
-struct One<'a> {
-    snapshot: SnapshotView<'a>,
-}
+    fn write(&self, bytes: &mut Vec<u8>) {
+        let snapshot = self.snapshot;
+        let since = |added: Microversion| self.added.is_some_and(|version| version >= added);
+        let mut view = ObjectWriter::open(bytes);
+        view.uuid("id", Some(snapshot.id.as_uuid()));
+        view.plain("created_at", &snapshot.created_at.spelled());
+        match snapshot.updated_at {
+            Some(updated_at) => view.plain("updated_at", &updated_at.spelled()),
+            None => view.optional_text("updated_at", None),
+        }
+        view.optional_text("name", snapshot.name.as_deref());
+        view.optional_text("description", snapshot.description.as_deref());
+        view.uuid("volume_id", Some(snapshot.volume_id.as_uuid()));
+        view.plain("status", snapshot.status.as_str().as_bytes());
+        view.value("size", &snapshot.size);
+        view.texts("metadata", snapshot.metadata.iter());
+        if since(microversion::GROUP_SNAPSHOTS) {
+            view.uuid("group_snapshot_id", snapshot.group_snapshot_id.map(|id| id.as_uuid()));
+        }
+        if since(microversion::SNAPSHOT_USER) {
+            view.optional_text("user_id", snapshot.user_id.as_ref().map(UserId::as_str));
+        }
+        if since(microversion::CONSUMES_QUOTA) {
+            view.value("consumes_quota", &snapshot.consumes_quota);
+        }
+        if self.extended {
+            view.text("os-extended-snapshot-attributes:project_id", snapshot.project_id.as_str());
+            view.optional_text("os-extended-snapshot-attributes:progress", snapshot.progress.as_deref());
+        }
+        view.close();
+    }
 
-#[derive(Serialize)]
-struct Many<'a> {
-    snapshots: Vec<SnapshotView<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    snapshots_links: Option<Links>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    count: Option<usize>,
+    /// The answer that shows this one.
+    #[must_use]
+    pub fn reply(&self, status: StatusCode) -> Reply {
+        let mut body = Vec::with_capacity(VIEW_BYTES);
+        let mut document = ObjectWriter::open(&mut body);
+        self.write(document.field("snapshot"));
+        document.close();
+        Reply::new(status, Content::Json(body))
+    }
 }
 
 /// `GET .../snapshots[/detail]`
@@ -149,15 +140,19 @@ pub fn list(call: &Call<'_>, detail: bool) -> Result<Reply, Fault> {
     let largest = query::page_limit(&prepared.deployment, call.max_limit);
     let query = query::snapshots(&call.parameters, call.service.caller, call.version, &prepared.deployment, largest)?;
     let page: Page<Snapshot> = call.service.list(&query, prepared)?;
-    let view = |snapshot| view_in_list(call, snapshot, detail);
     let collection = if detail { "snapshots/detail" } else { "snapshots" };
     let last = page.rows.last().map(|snapshot| snapshot.id.to_string());
-    let many = Many {
-        snapshots: page.rows.iter().map(view).collect(),
-        snapshots_links: call.next_link(collection, page.rows.len(), query.limit, page.count, last.as_deref()),
-        count: page.count,
-    };
-    Reply::json(StatusCode::OK, &many)
+    let mut body = Vec::with_capacity((page.rows.len() + 1) * VIEW_BYTES);
+    let mut document = ObjectWriter::open(&mut body);
+    document.array("snapshots", &page.rows, |bytes, snapshot| view_in_list(call, snapshot, detail).write(bytes));
+    if let Some(links) = call.next_link(collection, page.rows.len(), query.limit, page.count, last.as_deref()) {
+        document.value("snapshots_links", &links);
+    }
+    if let Some(count) = page.count {
+        document.value("count", &count);
+    }
+    document.close();
+    Ok(Reply::new(StatusCode::OK, Content::Json(body)))
 }
 
 fn view_in_list<'a>(call: &Call<'_>, snapshot: &'a Snapshot, detail: bool) -> SnapshotView<'a> {
@@ -186,13 +181,13 @@ pub fn create(call: &Call<'_>) -> Result<Reply, Fault> {
         metadata: metadata(fields.get("metadata")),
         in_use,
     })?;
-    Reply::json(StatusCode::ACCEPTED, &One { snapshot: SnapshotView::detail(&snapshot, call.version) })
+    Ok(SnapshotView::detail(&snapshot, call.version).reply(StatusCode::ACCEPTED))
 }
 
 /// `GET .../snapshots/{id}`
 pub fn show(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
     let snapshot = call.service.show_snapshot(id)?;
-    Reply::json(StatusCode::OK, &One { snapshot: view_in_list(call, &snapshot, true) })
+    Ok(view_in_list(call, &snapshot, true).reply(StatusCode::OK))
 }
 
 /// `PUT .../snapshots/{id}`
@@ -205,7 +200,7 @@ pub fn update(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
         description: either("description", "display_description").map(|value| stripped(Some(value))),
     };
     let snapshot = call.service.update_snapshot(id, &update)?;
-    Reply::json(StatusCode::OK, &One { snapshot: SnapshotView::detail(&snapshot, call.version) })
+    Ok(SnapshotView::detail(&snapshot, call.version).reply(StatusCode::OK))
 }
 
 /// `DELETE .../snapshots/{id}`

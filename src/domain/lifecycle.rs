@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
+use super::text::words;
 
 /// How asynchronous work finishes where no storage backend is attached (the Spin variable `progression`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +21,7 @@ pub enum Progression {
 }
 
 /// What ends the work that is under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Completion {
     /// A backend finishes creating: `available`, and progress `100%`.
     Create,
@@ -35,9 +35,16 @@ pub enum Completion {
     None,
 }
 
+words!(Completion, "what ends work under way", {
+    Create => "create",
+    Manage => "manage",
+    Remove => "remove",
+    Release => "release",
+    None => "none",
+});
+
 /// What may end the work, besides the time bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Schedule {
     /// The clock, at [`Pending::due`].
     Clock,
@@ -46,6 +53,12 @@ pub enum Schedule {
     /// A report of the storage agent, or an operator's tick whose clock has reached [`Pending::due`].
     Told,
 }
+
+words!(Schedule, "what may end work under way", {
+    Clock => "clock",
+    NextTick => "next-tick",
+    Told => "told",
+});
 
 /// Work that is under way on a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,5 +16,6 @@ pub use by_name::ByName;
 pub use identifiers::{GroupSnapshotId, ProjectId, SnapshotId, UserId, VolumeId};
 pub use lifecycle::{Completion, Pending, Progression, Schedule};
 pub use snapshot::{Metadata, Snapshot, SnapshotStatus};
+pub use text::UnknownWord;
 pub use timestamp::Timestamp;
 pub use volume::{Volume, VolumeStatus};

@@ -2,12 +2,9 @@
 //! (`spec/lifecycle.md` sections 1, 2 and 4).
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
 
 use super::lifecycle::{Completion, Ending, Occasion, Pending};
+use super::text::words;
 use super::{GroupSnapshotId, ProjectId, SnapshotId, Timestamp, UserId, VolumeId};
 
 /// Free key-value pairs of a resource.
@@ -53,23 +50,6 @@ impl SnapshotStatus {
         Self::Restoring,
     ];
 
-    /// The word of the API.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Available => "available",
-            Self::Creating => "creating",
-            Self::Deleting => "deleting",
-            Self::Deleted => "deleted",
-            Self::Updating => "updating",
-            Self::ErrorDeleting => "error_deleting",
-            Self::Unmanaging => "unmanaging",
-            Self::BackingUp => "backing-up",
-            Self::Restoring => "restoring",
-        }
-    }
-
     /// What ends this status when a backend is at work; `None` for a status that stays.
     #[must_use]
     pub const fn completion(self) -> Option<Completion> {
@@ -96,39 +76,18 @@ impl SnapshotStatus {
     }
 }
 
-impl fmt::Display for SnapshotStatus {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-/// A word that is no snapshot status, or no cause of one.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not a snapshot status")]
-pub struct UnknownStatus(String);
-
-impl FromStr for SnapshotStatus {
-    type Err = UnknownStatus;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|status| status.as_str() == text)
-            .ok_or_else(|| UnknownStatus(text.chars().take(64).collect()))
-    }
-}
-
-impl Serialize for SnapshotStatus {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for SnapshotStatus {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        super::text::deserialize(deserializer)
-    }
-}
+words!(SnapshotStatus, "a snapshot status", {
+    Error => "error",
+    Available => "available",
+    Creating => "creating",
+    Deleting => "deleting",
+    Deleted => "deleted",
+    Updating => "updating",
+    ErrorDeleting => "error_deleting",
+    Unmanaging => "unmanaging",
+    BackingUp => "backing-up",
+    Restoring => "restoring",
+});
 
 /// A snapshot: what its row says. Whoever reads one asks for [`Snapshot::effective`] first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,49 +152,18 @@ pub enum Cause {
     GivenUp,
 }
 
-impl Cause {
-    /// Every cause with its word, which is part of the stored format.
-    const WORDS: [(Self, &'static str); 10] = [
-        (Self::Delete, "delete"),
-        (Self::ForceDelete, "os-force_delete"),
-        (Self::Unmanage, "os-unmanage"),
-        (Self::VolumeDelete, "delete of the volume"),
-        (Self::Revert, "revert"),
-        (Self::Report, "os-update_snapshot_status"),
-        (Self::Reset, "os-reset_status"),
-        (Self::Completed, "completed"),
-        (Self::BegunAgain, "begun again"),
-        (Self::GivenUp, "given up"),
-    ];
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = Self::WORDS.iter().find(|(cause, _)| cause == self).map_or("", |(_, word)| word);
-        formatter.write_str(word)
-    }
-}
-
-impl FromStr for Cause {
-    type Err = UnknownStatus;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = Self::WORDS.iter().find(|(_, word)| *word == text).map(|(cause, _)| *cause);
-        known.ok_or_else(|| UnknownStatus(text.chars().take(64).collect()))
-    }
-}
-
-impl Serialize for Cause {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Cause {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        super::text::deserialize(deserializer)
-    }
-}
+words!(Cause, "a cause of a snapshot's status", {
+    Delete => "delete",
+    ForceDelete => "os-force_delete",
+    Unmanage => "os-unmanage",
+    VolumeDelete => "delete of the volume",
+    Revert => "revert",
+    Report => "os-update_snapshot_status",
+    Reset => "os-reset_status",
+    Completed => "completed",
+    BegunAgain => "begun again",
+    GivenUp => "given up",
+});
 
 /// Why an event is not allowed now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

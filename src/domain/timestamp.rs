@@ -58,7 +58,8 @@ impl Timestamp {
 impl Timestamp {
     /// How it is written, digit by digit: every list has one or two in each row, and format strings were a twentieth of
     /// what a list took.
-    fn spelled(self) -> [u8; 26] {
+    #[must_use]
+    pub fn spelled(self) -> [u8; 26] {
         let mut text = *b"0000-00-00T00:00:00.000000";
         // Every value is within what chrono can show, so the fallback is never printed.
         let time = DateTime::from_timestamp_micros(self.0).unwrap_or_default();

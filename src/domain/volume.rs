@@ -2,7 +2,9 @@
 //! (`spec/lifecycle.md` sections 3 and 8, `spec/beyond.md` section 2).
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +51,14 @@ impl VolumeStatus {
             "reverting" => Some(Completion::Release),
             _ => None,
         }
+    }
+}
+
+impl FromStr for VolumeStatus {
+    type Err = Infallible;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        Ok(Self::new(word.to_owned()))
     }
 }
 

@@ -202,7 +202,7 @@ impl Service<'_> {
         for snapshot in &mut after {
             snapshot.enter(SnapshotStatus::Deleting, Some(pending), self.now, Cause::VolumeDelete);
         }
-        Ok(self.store.overwrite_snapshots(after)?)
+        Ok(self.store.overwrite_snapshots(&after)?)
     }
 
     /// Puts what is to be removed on the agenda.

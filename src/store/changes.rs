@@ -13,8 +13,6 @@ use super::index::{Page, PageChanges, PageId, PageSource};
 use super::key_value::StoreError;
 use super::keys;
 use super::projects::{Directory, DirectoryEntry, ProjectRecord};
-use super::snapshots::SnapshotRow;
-use super::volumes::VolumeRow;
 use super::{Change, Store};
 
 /// How often a replaced value is tried before the client is told to come back.
@@ -61,16 +59,6 @@ enum Attempt<T> {
 
 /// Makes an attempt of stored bytes and the id of the write.
 type AttemptOnBytes<'a> = dyn FnMut(Option<&[u8]>, u64) -> Attempt<Vec<u8>> + 'a;
-
-impl<T> Attempt<T> {
-    fn map<U>(self, convert: impl FnOnce(T) -> U) -> Attempt<U> {
-        match self {
-            Self::Write(value) => Attempt::Write(convert(value)),
-            Self::Leave => Attempt::Leave,
-            Self::Stale => Attempt::Stale,
-        }
-    }
-}
 
 /// Makes attempts of the decisions of `change`. What it answers or refuses with goes past the loop, which is then the
 /// same for all callers: compiled once, it keeps the component small.
@@ -288,11 +276,7 @@ impl Store<'_> {
         id: SnapshotId,
         change: impl FnMut(Option<Snapshot>) -> Result<Change<Snapshot, R>, E>,
     ) -> Result<R, E> {
-        decided(change, |attempt| {
-            self.replace(&keys::snapshot(id), &mut |row: Option<SnapshotRow>| {
-                attempt(row.map(Into::into)).map(Into::into)
-            })
-        })
+        decided(change, |attempt| self.replace(&keys::snapshot(id), attempt))
     }
 
     /// Changes a volume's row, as [`Store::update_snapshot`] does a snapshot's.
@@ -302,9 +286,7 @@ impl Store<'_> {
         id: VolumeId,
         change: impl FnMut(Option<Volume>) -> Result<Change<Volume, R>, E>,
     ) -> Result<R, E> {
-        decided(change, |attempt| {
-            self.replace(&keys::volume(id), &mut |row: Option<VolumeRow>| attempt(row.map(Into::into)).map(Into::into))
-        })
+        decided(change, |attempt| self.replace(&keys::volume(id), attempt))
     }
 
     /// Replaces a value: what is stored is read and what is to be stored written here, around the loop of every change,

@@ -1,9 +1,9 @@
 //! What stands before every stored value: a line with a format version, a revision, and the ids of the last writes.
-//! The value follows, most often as JSON:
+//! The value follows, rows in bytes and most others as JSON:
 //!
 //! ```text
-//! 2 12 90c2d4e81b67 1d2f3b4a5867
-//! {"id":"..."}
+//! 3 12 90c2d4e81b67 1d2f3b4a5867
+//! {"quotas":{}}
 //! ```
 //!
 //! The version lets a newer release read what an older one wrote, and makes an older one refuse what it cannot know.
@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 use super::key_value::StoreError;
 
 /// The format that this release writes, and the newest that it reads; it reads all older ones.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// How many write ids a value remembers: more than the writers that overtake one in the time of a read. Should more do
 /// so, [`Header::forgot`] tells.
@@ -109,40 +109,6 @@ macro_rules! stored_as_json {
     };
 }
 pub(super) use stored_as_json;
-
-/// Stored bytes that are not JSON, read from the front.
-#[derive(Debug)]
-pub struct Bytes<'a>(&'a [u8]);
-
-impl<'a> Bytes<'a> {
-    /// Nothing of them is read yet.
-    pub const fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
-    }
-
-    /// Whether all of them are read.
-    pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The next bytes, as many as the type has.
-    pub fn take<const LENGTH: usize>(&mut self) -> Result<[u8; LENGTH], String> {
-        let (taken, rest) = self.0.split_first_chunk().ok_or_else(too_short)?;
-        self.0 = rest;
-        Ok(*taken)
-    }
-
-    /// The next bytes.
-    pub fn take_slice(&mut self, length: usize) -> Result<&'a [u8], String> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or_else(too_short)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-}
-
-fn too_short() -> String {
-    "it ends too early".to_owned()
-}
 
 /// The bytes to store for a value.
 pub fn encode<T: Stored>(key: &str, header: &Header, value: &T) -> Result<Vec<u8>, StoreError> {

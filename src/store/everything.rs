@@ -8,8 +8,6 @@ use super::envelope::encode_fresh;
 use super::index::{Entry, Index};
 use super::key_value::{StoreError, sort_by_key};
 use super::projects::{Directory, DirectoryEntry, ProjectRecord, entry_of_snapshot, entry_of_volume};
-use super::snapshots::SnapshotRow;
-use super::volumes::VolumeRow;
 use super::{Store, keys};
 
 /// Everything that a store holds, as [`Store::replace_everything`] takes it.
@@ -34,12 +32,12 @@ impl Store<'_> {
         let mut entries: Vec<(String, Vec<u8>)> = Vec::with_capacity(state.snapshots.len() + state.volumes.len() + 64);
         for snapshot in &state.snapshots {
             let key = keys::snapshot(snapshot.id);
-            let row = encode_fresh(&key, &SnapshotRow::from(snapshot.clone()))?;
+            let row = encode_fresh(&key, snapshot)?;
             entries.push((key, row));
         }
         for volume in &state.volumes {
             let key = keys::volume(volume.id);
-            let row = encode_fresh(&key, &VolumeRow::from(volume.clone()))?;
+            let row = encode_fresh(&key, volume)?;
             entries.push((key, row));
         }
         entries.push((keys::DEPLOYMENT.to_owned(), encode_fresh(keys::DEPLOYMENT, &state.deployment)?));

@@ -19,7 +19,8 @@ use uuid::Uuid;
 
 use crate::domain::Timestamp;
 
-use super::envelope::{Bytes, Stored};
+use super::bytes::Bytes;
+use super::envelope::Stored;
 use super::key_value::StoreError;
 
 /// The most entries that the head keeps; one more moves the oldest of them to a page.

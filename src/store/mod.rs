@@ -13,6 +13,7 @@
 //! `docs/adr/0002-store-layout.md` and `docs/adr/0003-agenda-and-compact-pages.md`.
 
 pub mod agenda;
+mod bytes;
 mod changes;
 pub mod deployment;
 mod envelope;
@@ -27,6 +28,7 @@ pub mod repair;
 pub mod snapshots;
 pub mod tokens;
 mod version_1;
+mod version_2;
 pub mod volumes;
 
 use std::cell::Cell;
@@ -42,8 +44,6 @@ use deployment::Deployment;
 use envelope::{Stored, encode_fresh};
 use index::{Entry, Page, PageId, PageSource, Position};
 use projects::{Directory, DirectoryEntry, ProjectRecord};
-use snapshots::SnapshotRow;
-use volumes::VolumeRow;
 
 pub use envelope::FORMAT_VERSION;
 pub use everything::Everything;
@@ -100,27 +100,27 @@ impl<'a> Store<'a> {
     ///
     /// What the key-value store gives, or a value that cannot be read; likewise for every method here.
     pub fn snapshot(&self, id: SnapshotId) -> Result<Option<Snapshot>, StoreError> {
-        Ok(self.read::<SnapshotRow>(&keys::snapshot(id))?.map(Into::into))
+        self.read(&keys::snapshot(id))
     }
 
     /// The rows of snapshots, in the order asked for.
     #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
     pub fn snapshots(&self, ids: &[Uuid]) -> Result<Vec<Option<Snapshot>>, StoreError> {
         let keys: Vec<String> = ids.iter().map(|id| keys::snapshot(SnapshotId::new(*id))).collect();
-        Ok(self.read_many::<SnapshotRow>(&keys)?.into_iter().map(|row| row.map(Into::into)).collect())
+        self.read_many(&keys)
     }
 
     /// The row of a volume.
     #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
     pub fn volume(&self, id: VolumeId) -> Result<Option<Volume>, StoreError> {
-        Ok(self.read::<VolumeRow>(&keys::volume(id))?.map(Into::into))
+        self.read(&keys::volume(id))
     }
 
     /// The rows of volumes, in the order asked for.
     #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
     pub fn volumes(&self, ids: &[Uuid]) -> Result<Vec<Option<Volume>>, StoreError> {
         let keys: Vec<String> = ids.iter().map(|id| keys::volume(VolumeId::new(*id))).collect();
-        Ok(self.read_many::<VolumeRow>(&keys)?.into_iter().map(|row| row.map(Into::into)).collect())
+        self.read_many(&keys)
     }
 
     /// What concerns the whole deployment.
@@ -134,9 +134,9 @@ impl<'a> Store<'a> {
     pub fn volume_and_deployment(&self, id: VolumeId) -> Result<(Option<Volume>, Deployment), StoreError> {
         let keys = [keys::volume(id), keys::DEPLOYMENT.to_owned()];
         let mut values = self.key_value.get_many(&keys)?.into_iter();
-        let volume = decode::<VolumeRow>(&keys[0], values.next().flatten())?;
+        let volume = decode(&keys[0], values.next().flatten())?;
         let deployment = decode::<Deployment>(&keys[1], values.next().flatten())?;
-        Ok((volume.map(Into::into), deployment.unwrap_or_default()))
+        Ok((volume, deployment.unwrap_or_default()))
     }
 
     /// The record of a project; none before its first volume or snapshot.
@@ -255,7 +255,7 @@ impl<'a> Store<'a> {
         mut admit: impl FnMut(&ProjectRecord) -> Result<(), E>,
     ) -> Result<(), E> {
         let key = keys::snapshot(snapshot.id);
-        let row = encode_fresh(&key, &SnapshotRow::from(snapshot.clone()))?;
+        let row = encode_fresh(&key, snapshot)?;
         let creation = Creation {
             project: &snapshot.project_id,
             row: (key, row),
@@ -276,7 +276,7 @@ impl<'a> Store<'a> {
         mut admit: impl FnMut(&ProjectRecord) -> Result<(), E>,
     ) -> Result<(), E> {
         let key = keys::volume(volume.id);
-        let row = encode_fresh(&key, &VolumeRow::from(volume.clone()))?;
+        let row = encode_fresh(&key, volume)?;
         let creation = Creation {
             project: &volume.project_id,
             row: (key, row),
@@ -328,11 +328,11 @@ impl<'a> Store<'a> {
     /// Writes rows of snapshots that go with their volume, all in one commit, whatever was written to them meanwhile:
     /// each is about to be removed. Whoever changes one by compare-and-swap sees it changed and decides anew.
     #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
-    pub fn overwrite_snapshots(&self, snapshots: Vec<Snapshot>) -> Result<(), StoreError> {
+    pub fn overwrite_snapshots(&self, snapshots: &[Snapshot]) -> Result<(), StoreError> {
         let mut entries = Vec::with_capacity(snapshots.len());
         for snapshot in snapshots {
             let key = keys::snapshot(snapshot.id);
-            let row = encode_fresh(&key, &SnapshotRow::from(snapshot))?;
+            let row = encode_fresh(&key, snapshot)?;
             entries.push((key, row));
         }
         if entries.is_empty() { Ok(()) } else { self.key_value.set_many(&entries) }

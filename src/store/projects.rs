@@ -11,7 +11,8 @@ use crate::domain::quota::Amounts;
 use crate::domain::{ProjectId, Snapshot, Volume};
 
 use super::agenda::{AgendaItem, Kind};
-use super::envelope::{Bytes, Stored};
+use super::bytes::Bytes;
+use super::envelope::Stored;
 use super::index::{Entry, Index, PageId, Position};
 use super::version_1;
 

@@ -8,7 +8,8 @@ use std::fmt::Write as _;
 
 use crate::domain::{ProjectId, Timestamp, UserId};
 
-use super::envelope::{Bytes, Stored, encode_fresh};
+use super::bytes::Bytes;
+use super::envelope::{Stored, encode_fresh};
 use super::{Store, StoreError, keys};
 
 /// A SHA-256, in hexadecimal digits, that stands for a token.

@@ -1,110 +1,180 @@
-//! The stored row of a volume. The same since format version 1.
+//! The stored row of a volume. In bytes since format version 3, JSON before.
 
-use serde::{Deserialize, Serialize};
+use crate::domain::{SnapshotId, Timestamp, UserId, Volume, VolumeId, VolumeStatus};
 
-use crate::domain::{Metadata, ProjectId, SnapshotId, Timestamp, UserId, Volume, VolumeId, VolumeStatus};
+use super::bytes::{Field, fields, read_all};
+use super::envelope::Stored;
+use super::snapshots::{PendingRow, metadata, name, owned, pairs};
+use super::version_2;
 
-use super::snapshots::PendingRow;
-
-/// A row, as it is written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VolumeRow {
-    id: VolumeId,
-    project: ProjectId,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    user: Option<UserId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    description: Option<String>,
-    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
-    metadata: Metadata,
-    size: u32,
-    status: VolumeStatus,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    host: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    cluster: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    zone: Option<String>,
-    attach_status: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    migration: Option<String>,
-    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
-    volume_type: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    snapshot: Option<SnapshotId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    group: Option<String>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    bootable: bool,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    multiattach: bool,
-    created: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    updated: Option<i64>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    uncounted: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pending: Option<PendingRow>,
+/// A row, as it is stored.
+#[derive(Debug)]
+pub struct VolumeRow<'a> {
+    pub(super) id: VolumeId,
+    pub(super) project: &'a str,
+    pub(super) user: Option<&'a str>,
+    pub(super) name: Option<&'a str>,
+    pub(super) description: Option<&'a str>,
+    pub(super) size: u32,
+    pub(super) status: &'a str,
+    pub(super) host: Option<&'a str>,
+    pub(super) cluster: Option<&'a str>,
+    pub(super) zone: Option<&'a str>,
+    pub(super) attach_status: &'a str,
+    pub(super) migration: Option<&'a str>,
+    pub(super) volume_type: Option<&'a str>,
+    pub(super) snapshot: Option<SnapshotId>,
+    pub(super) group: Option<&'a str>,
+    pub(super) bootable: bool,
+    pub(super) multiattach: bool,
+    pub(super) created: i64,
+    pub(super) updated: Option<i64>,
+    pub(super) uncounted: bool,
+    pub(super) pending: Option<PendingRow>,
+    pub(super) metadata: Vec<(&'a str, &'a str)>,
 }
 
-super::envelope::stored_as_json!(VolumeRow, crate::json::read);
+fields!(VolumeRow<'a> {
+    id,
+    project,
+    user,
+    name,
+    description,
+    size,
+    status,
+    host,
+    cluster,
+    zone,
+    attach_status,
+    migration,
+    volume_type,
+    snapshot,
+    group,
+    bootable,
+    multiattach,
+    created,
+    updated,
+    uncounted,
+    pending,
+    metadata,
+});
 
-impl From<Volume> for VolumeRow {
-    fn from(volume: Volume) -> Self {
+impl Stored for Volume {
+    fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
+        VolumeRow::from(self).write(bytes)
+    }
+
+    fn read(version: u32, bytes: &[u8]) -> Result<Self, String> {
+        if version < 3 {
+            return version_2::volume_row(&version_2::parsed(bytes)?)?.try_into();
+        }
+        read_all::<VolumeRow<'_>>(bytes)?.try_into()
+    }
+}
+
+impl<'a> From<&'a Volume> for VolumeRow<'a> {
+    fn from(volume: &'a Volume) -> Self {
         Self {
             id: volume.id,
-            project: volume.project_id,
-            user: volume.user_id,
-            name: volume.name,
-            description: volume.description,
-            metadata: volume.metadata,
+            project: volume.project_id.as_str(),
+            user: volume.user_id.as_ref().map(UserId::as_str),
+            name: volume.name.as_deref(),
+            description: volume.description.as_deref(),
             size: volume.size,
-            status: volume.status,
-            host: volume.host,
-            cluster: volume.cluster_name,
-            zone: volume.availability_zone,
-            attach_status: volume.attach_status,
-            migration: volume.migration_status,
-            volume_type: volume.volume_type,
+            status: volume.status.as_str(),
+            host: volume.host.as_deref(),
+            cluster: volume.cluster_name.as_deref(),
+            zone: volume.availability_zone.as_deref(),
+            attach_status: &volume.attach_status,
+            migration: volume.migration_status.as_deref(),
+            volume_type: volume.volume_type.as_deref(),
             snapshot: volume.snapshot_id,
-            group: volume.group_id,
+            group: volume.group_id.as_deref(),
             bootable: volume.bootable,
             multiattach: volume.multiattach,
             created: volume.created_at.microseconds(),
             updated: volume.updated_at.map(Timestamp::microseconds),
             uncounted: !volume.consumes_quota,
             pending: volume.pending.map(Into::into),
+            metadata: pairs(&volume.metadata),
         }
     }
 }
 
-impl From<VolumeRow> for Volume {
-    fn from(row: VolumeRow) -> Self {
-        Self {
+impl TryFrom<VolumeRow<'_>> for Volume {
+    type Error = String;
+
+    fn try_from(row: VolumeRow<'_>) -> Result<Self, String> {
+        let project_id = name(row.project)?;
+        let user_id = row.user.map(name).transpose()?;
+        Ok(Self {
             id: row.id,
-            project_id: row.project,
-            user_id: row.user,
-            name: row.name,
-            description: row.description,
-            metadata: row.metadata,
+            project_id,
+            user_id,
+            name: owned(row.name),
+            description: owned(row.description),
+            metadata: metadata(&row.metadata),
             size: row.size,
-            status: row.status,
-            host: row.host,
-            cluster_name: row.cluster,
-            availability_zone: row.zone,
-            attach_status: row.attach_status,
-            migration_status: row.migration,
-            volume_type: row.volume_type,
+            status: VolumeStatus::new(row.status.to_owned()),
+            host: owned(row.host),
+            cluster_name: owned(row.cluster),
+            availability_zone: owned(row.zone),
+            attach_status: row.attach_status.to_owned(),
+            migration_status: owned(row.migration),
+            volume_type: owned(row.volume_type),
             snapshot_id: row.snapshot,
-            group_id: row.group,
+            group_id: owned(row.group),
             bootable: row.bootable,
             multiattach: row.multiattach,
             created_at: Timestamp::from_microseconds(row.created),
             updated_at: row.updated.map(Timestamp::from_microseconds),
             consumes_quota: !row.uncounted,
             pending: row.pending.map(Into::into),
-        }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes are those of format version 3; other bytes are another version.
+    #[test]
+    fn a_row_has_the_bytes_that_it_always_had() {
+        let text = |text: &str| Some(text.to_owned());
+        let full = Volume {
+            id: VolumeId::new(uuid::Uuid::from_u128(1)),
+            project_id: "a1".parse().expect("a project id"),
+            user_id: None,
+            name: text("n"),
+            description: text(""),
+            metadata: [("k".to_owned(), "v".to_owned())].into(),
+            size: 258,
+            status: VolumeStatus::IN_USE,
+            host: text("h@b#p"),
+            cluster_name: None,
+            availability_zone: text("nova"),
+            attach_status: "attached".to_owned(),
+            migration_status: None,
+            volume_type: text("t"),
+            snapshot_id: Some(SnapshotId::new(uuid::Uuid::from_u128(2))),
+            group_id: text("g"),
+            bootable: true,
+            multiattach: false,
+            created_at: Timestamp::from_microseconds(3),
+            updated_at: None,
+            consumes_quota: true,
+            pending: None,
+        };
+        let mut bytes = Vec::new();
+        full.write(&mut bytes).expect("writes");
+        let expected = [
+            b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\x02a1\0\x01\0\0\0\x01n\x01\0\0\0\0\0\0\x01\x02".as_slice(),
+            b"\0\0\0\x06in-use\x01\0\0\0\x05h@b#p\0\x01\0\0\0\x04nova\0\0\0\x08attached\0\x01\0\0\0\x01t",
+            b"\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02\x01\0\0\0\x01g\x01\0\0\0\0\0\0\0\0\x03\0\0\0",
+            b"\0\0\0\x01\0\0\0\x01k\0\0\0\x01v",
+        ];
+        assert_eq!(bytes, expected.concat(), "{}", bytes.escape_ascii());
+        assert_eq!(Volume::read(3, &bytes), Ok(full));
     }
 }
