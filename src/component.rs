@@ -4,6 +4,7 @@
 //! It must not know the API: what a path, a body or a status means is none of its business.
 
 use std::cell::{Cell, OnceCell};
+use std::mem::ManuallyDrop;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::CONTENT_LENGTH;
@@ -16,7 +17,7 @@ use wasi::io::streams::OutputStream;
 use crate::api::{self, Body, Environment};
 use crate::domain::Timestamp;
 use crate::headers;
-use crate::settings::{Settings, Variables};
+use crate::settings::{self, Settings, SettingsError, Variables};
 use crate::store::key_value::{ReadToSwap, Swap, sort_by_key};
 use crate::store::{Identifiers, KeyValue, Store, StoreError};
 use crate::tick::{self, Moment};
@@ -53,7 +54,9 @@ impl bindings::Guest for bindings::Component {
     /// what requests use.
     fn handle_cron_event(_metadata: bindings::Metadata) -> Result<(), bindings::Error> {
         let key_value = SpinKeyValue::default();
-        let settings = Settings::read(&SpinVariables).map_err(|error| bindings::Error::Other(error.to_string()))?;
+        let wrong = |error: SettingsError| bindings::Error::Other(error.to_string());
+        let text = settings::text(&SpinVariables).map_err(wrong)?;
+        let settings = Settings::parse(&text).map_err(wrong)?;
         let store = Store::new(&key_value, &RandomIdentifiers);
         let report = tick::run(&store, Moment::scheduled(now()), settings.rows_per_tick);
         report.map(drop).map_err(|error| bindings::Error::Other(error.to_string()))
@@ -99,14 +102,14 @@ fn serve(request: &IncomingRequest, response_out: ResponseOutparam) {
 
 /// Reads a request, of its body no more than the core wants.
 fn read(request: &IncomingRequest) -> Option<Request<Body>> {
-    let method = match request.method() {
-        Method::Other(name) => http::Method::from_bytes(name.as_bytes()).ok()?,
-        known => known.to_string().parse().ok()?,
-    };
-    let uri: http::Uri = request.uri().parse().ok()?;
+    let method = method(request.method())?;
+    let uri = http::Uri::try_from(request.uri()).ok()?;
     let mut kept = HeaderMap::new();
-    for (name, value) in request.headers().entries() {
-        if let (Some(name), Ok(value)) = (headers::read(&name), HeaderValue::from_bytes(&value)) {
+    // Most are not looked at, and to give each of them back takes longer than to look at it.
+    for (name, value) in ManuallyDrop::new(request.headers().entries()).iter() {
+        if let Some(name) = headers::read(name)
+            && let Ok(value) = HeaderValue::from_bytes(value)
+        {
             kept.append(name, value);
         }
     }
@@ -122,6 +125,21 @@ fn read(request: &IncomingRequest) -> Option<Request<Body>> {
     *core_request.uri_mut() = uri;
     *core_request.headers_mut() = kept;
     Some(core_request)
+}
+
+fn method(method: Method) -> Option<http::Method> {
+    Some(match method {
+        Method::Get => http::Method::GET,
+        Method::Head => http::Method::HEAD,
+        Method::Post => http::Method::POST,
+        Method::Put => http::Method::PUT,
+        Method::Delete => http::Method::DELETE,
+        Method::Connect => http::Method::CONNECT,
+        Method::Options => http::Method::OPTIONS,
+        Method::Trace => http::Method::TRACE,
+        Method::Patch => http::Method::PATCH,
+        Method::Other(name) => http::Method::from_bytes(name.as_bytes()).ok()?,
+    })
 }
 
 fn read_body(request: &IncomingRequest, largest: usize) -> Body {

@@ -4,11 +4,12 @@
 //! each variable costs a call of the host and a fresh instance serves every request. Secrets come singly and only
 //! where they are needed.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::domain::Progression;
 use crate::domain::lifecycle::Delays;
-use crate::domain::quota::Amounts;
+use crate::domain::quota::DefaultLimits;
 
 /// The variable that holds all others that are not secret.
 pub const SETTINGS: &str = "settings";
@@ -52,46 +53,50 @@ pub enum AuthMode {
 
 /// Where Keystone is and as whom tokens are validated there.
 #[derive(Debug, Clone, PartialEq)]
-pub struct KeystoneSettings {
+pub struct KeystoneSettings<'a> {
     /// The base URL, with its version and without a slash at its end; as the variable says unless `auth_mode` is
     /// `keystone`. It is named to clients that lack a token.
-    pub url: String,
-    pub user: String,
-    pub project: String,
-    pub user_domain: String,
-    pub project_domain: String,
+    pub url: Cow<'a, str>,
+    pub user: &'a str,
+    pub project: &'a str,
+    pub user_domain: &'a str,
+    pub project_domain: &'a str,
     /// How long what Keystone said about a token is believed, in seconds.
     pub cache_seconds: f64,
     /// How long one answer of Keystone may take.
     pub timeout: Duration,
 }
 
-/// The settings in force.
+/// The settings in force. They borrow from the text that they were read from, since every request reads all of them
+/// and uses a few.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
+pub struct Settings<'a> {
     pub auth_mode: AuthMode,
-    pub keystone: KeystoneSettings,
+    pub keystone: KeystoneSettings<'a>,
     pub delays: Delays,
-    /// Default limits by resource.
-    pub quotas: Amounts,
+    pub limits: DefaultLimits,
     /// The largest page.
     pub max_limit: usize,
     /// The most rows that one run of the scheduled step looks at.
     pub rows_per_tick: usize,
 }
 
-impl Settings {
+/// The text that [`Settings::parse`] reads.
+///
+/// # Errors
+///
+/// When there is no such variable.
+pub fn text(variables: &dyn Variables) -> Result<String, SettingsError> {
+    variables.get(SETTINGS).map_err(|reason| refused(SETTINGS, reason))
+}
+
+impl<'a> Settings<'a> {
     /// Reads and checks every setting.
     ///
     /// # Errors
     ///
     /// Names the first variable that is missing, unknown or wrong.
-    pub fn read(variables: &dyn Variables) -> Result<Self, SettingsError> {
-        let text = variables.get(SETTINGS).map_err(|reason| refused(SETTINGS, reason))?;
-        Self::parse(&text)
-    }
-
-    fn parse(text: &str) -> Result<Self, SettingsError> {
+    pub fn parse(text: &'a str) -> Result<Self, SettingsError> {
         let mut lines = Lines::new(text);
         let mut take = |name| lines.take(name);
         let auth_mode = choice(
@@ -102,13 +107,13 @@ impl Settings {
             auth_mode,
             keystone: KeystoneSettings {
                 url: match (auth_mode, take("keystone_url")?) {
-                    (AuthMode::Keystone, url) => base_url(url)?,
-                    (_, (_, url)) => url.to_owned(),
+                    (AuthMode::Keystone, url) => Cow::Owned(base_url(url)?),
+                    (_, (_, url)) => Cow::Borrowed(url),
                 },
-                user: take("keystone_user")?.1.to_owned(),
-                project: take("keystone_project")?.1.to_owned(),
-                user_domain: take("keystone_user_domain")?.1.to_owned(),
-                project_domain: take("keystone_project_domain")?.1.to_owned(),
+                user: take("keystone_user")?.1,
+                project: take("keystone_project")?.1,
+                user_domain: take("keystone_user_domain")?.1,
+                project_domain: take("keystone_project_domain")?.1,
                 cache_seconds: seconds(take("keystone_cache_seconds")?)?,
                 timeout: timeout(take("keystone_timeout_seconds")?)?,
             },
@@ -126,11 +131,9 @@ impl Settings {
                 give_up_seconds: seconds(take("give_up_seconds")?)?,
                 retries: choice(take("give_up")?, &[("error", 0), ("retry", RETRIES)])?,
             },
-            quotas: {
-                let mut quotas = Amounts::new();
-                quotas.insert("snapshots".to_owned(), limit(take("quota_snapshots")?)?);
-                quotas.insert("gigabytes".to_owned(), limit(take("quota_gigabytes")?)?);
-                quotas
+            limits: DefaultLimits {
+                snapshots: limit(take("quota_snapshots")?)?,
+                gigabytes: limit(take("quota_gigabytes")?)?,
             },
             max_limit: above_zero(take("max_limit")?)?,
             rows_per_tick: above_zero(take("rows_per_tick")?)?,
@@ -158,12 +161,16 @@ impl<'a> Lines<'a> {
     /// A name and its value. Not inlined: it is called for each setting, and the component is small first.
     #[inline(never)]
     fn take(&mut self, name: &'static str) -> Result<(&'static str, &'a str), SettingsError> {
-        if self.others.is_none()
-            && let Some(behind) = self.rest.strip_prefix(name).and_then(|behind| behind.strip_prefix('='))
-        {
-            let end = behind.bytes().position(|byte| byte == b'\n').unwrap_or(behind.len());
-            self.rest = behind.get(end + 1..).unwrap_or_default();
-            return Ok((name, behind[..end].trim_ascii()));
+        let bytes = self.rest.as_bytes();
+        if self.others.is_none() && bytes.get(name.len()) == Some(&b'=') && bytes.starts_with(name.as_bytes()) {
+            let start = name.len() + 1;
+            let mut end = start;
+            while bytes.get(end).is_some_and(|byte| *byte != b'\n') {
+                end += 1;
+            }
+            let value = self.rest[start..end].trim_ascii();
+            self.rest = self.rest.get(end + 1..).unwrap_or_default();
+            return Ok((name, value));
         }
         let others = self.others()?;
         match others.iter().position(|(own, _)| *own == name) {
@@ -198,7 +205,9 @@ fn choice<T: Copy>((name, value): (&str, &str), choices: &[(&str, T)]) -> Result
 
 #[inline(never)]
 fn seconds((name, value): (&str, &str)) -> Result<f64, SettingsError> {
-    match value.parse::<f64>() {
+    // Most are whole, and those are read in a tenth of the time.
+    let parsed = value.parse::<u32>().map(f64::from).or_else(|_| value.parse::<f64>());
+    match parsed {
         Ok(seconds) if seconds >= 0.0 && seconds.is_finite() => Ok(seconds),
         _ => Err(refused(name, format!("'{value}' is not a number of seconds of zero or more"))),
     }

@@ -37,7 +37,7 @@ const DISCOVERY: [&str; 2] = ["/v3", "/v3/"];
 pub fn identify(
     request: &Request<Body>,
     path: &str,
-    settings: &Settings,
+    settings: &Settings<'_>,
     environment: &Environment<'_>,
 ) -> Result<Caller, Reply> {
     let headers = request.headers();

@@ -1,5 +1,6 @@
 //! The version of the API that a request asks for (`spec/versions-and-faults.md` section 2).
 
+use std::borrow::Cow;
 use std::fmt;
 
 use http::StatusCode;
@@ -79,7 +80,7 @@ impl fmt::Display for Microversion {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Negotiated {
     /// The text that answers name; `None` where Cinder names none.
-    pub named: Option<String>,
+    pub named: Option<Cow<'static, str>>,
     /// The version in force, or why there is none.
     pub version: Result<Microversion, Fault>,
 }
@@ -88,7 +89,7 @@ pub struct Negotiated {
 #[must_use]
 pub fn negotiate(header: Option<&str>) -> Negotiated {
     let Some(header) = header else {
-        return Negotiated { named: Some(Microversion::MINIMUM.to_string()), version: Ok(Microversion::MINIMUM) };
+        return Negotiated { named: Some(Cow::Borrowed("3.0")), version: Ok(Microversion::MINIMUM) };
     };
     let failed = |fault| Negotiated { named: None, version: Err(fault) };
     // The first element that contains the word counts, as `volumev3 3.65` does; all others are for other services.
@@ -100,7 +101,10 @@ pub fn negotiate(header: Option<&str>) -> Negotiated {
         return failed(Fault::bad_request(BAD_REQUEST));
     };
     if *text == "latest" {
-        return Negotiated { named: Some(Microversion::MAXIMUM.to_string()), version: Ok(Microversion::MAXIMUM) };
+        return Negotiated {
+            named: Some(Microversion::MAXIMUM.to_string().into()),
+            version: Ok(Microversion::MAXIMUM),
+        };
     }
     let Some((major, minor)) =
         text.split_once('.').filter(|(major, minor)| is_number(major, false) && is_number(minor, true))
@@ -109,7 +113,7 @@ pub fn negotiate(header: Option<&str>) -> Negotiated {
         return failed(Fault::bad_request(message));
     };
     // Version 1.0 and 2.0 answered without these headers, and Cinder looks for that text anywhere (`12.0`).
-    let named = (!text.contains("1.0") && !text.contains("2.0")).then(|| (*text).to_owned());
+    let named = (!text.contains("1.0") && !text.contains("2.0")).then(|| (*text).to_owned().into());
     let version = match (major.parse(), minor.parse()) {
         (Ok(major), Ok(minor)) => Some(Microversion { major, minor }),
         _ => None,
@@ -168,6 +172,8 @@ mod tests {
             assert_eq!(negotiated.named.as_deref(), named, "{header}");
             assert_eq!(negotiated.version.map_err(|fault| fault.status.as_u16()), version, "{header}");
         }
-        assert_eq!(negotiate(None).version, Ok(Microversion::MINIMUM));
+        let unnamed = negotiate(None);
+        assert_eq!(unnamed.version, Ok(Microversion::MINIMUM));
+        assert_eq!(unnamed.named, Some(Microversion::MINIMUM.to_string().into()));
     }
 }

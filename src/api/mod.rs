@@ -26,17 +26,20 @@ pub mod unicode;
 pub mod volume_actions;
 pub mod volumes;
 
+use std::borrow::Cow;
+
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, LOCATION};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
+use uuid::fmt::Hyphenated;
 
 use crate::domain::Timestamp;
 use crate::headers::{OPENSTACK_API_VERSION, X_FORWARDED_HOST};
 use crate::keystone::Outbound;
 use crate::service::Service;
 use crate::service::policy::Caller;
-use crate::settings::{Settings, SettingsError, Variables};
+use crate::settings::{self, Settings, SettingsError, Variables};
 use crate::store::{Identifiers, KeyValue, Store};
 
 use faults::{BAD_REQUEST, Fault};
@@ -47,6 +50,9 @@ use routes::{Operation, Route};
 
 /// The largest body of an API request, in bytes: oslo's `max_request_body_size`.
 pub const LARGEST_BODY: usize = 114_688;
+
+/// What the ids of requests begin with.
+const REQUEST_ID: &str = "req-";
 
 /// What a body that cannot be read is answered with.
 pub const MALFORMED_BODY: &str = "Malformed request body";
@@ -84,7 +90,11 @@ pub fn largest_body(path: &str, headers: &HeaderMap, variables: &dyn Variables) 
 /// Answers a request.
 #[must_use]
 pub fn handle(request: &Request<Body>, environment: &Environment<'_>) -> Response<Vec<u8>> {
-    let request_id = format!("req-{}", environment.identifiers.uuid());
+    let mut request_id = [0; REQUEST_ID.len() + Hyphenated::LENGTH];
+    let (word, id) = request_id.split_at_mut(REQUEST_ID.len());
+    word.copy_from_slice(REQUEST_ID.as_bytes());
+    environment.identifiers.uuid().as_hyphenated().encode_lower(id);
+    let request_id = std::str::from_utf8(&request_id).unwrap_or_default();
     let mut named_version = None;
     let reply = answer(request, environment, &mut named_version);
     if let Some(cause) = &reply.cause {
@@ -92,10 +102,14 @@ pub fn handle(request: &Request<Body>, environment: &Environment<'_>) -> Respons
         (environment.log)(&format!("{request_id} {method} {path} answered {status}: {cause}"));
     }
     let vendor_type = prefers_vendor_type(request);
-    reply.into_response(&request_id, named_version.as_deref(), vendor_type)
+    reply.into_response(request_id, named_version.as_deref(), vendor_type)
 }
 
-fn answer(request: &Request<Body>, environment: &Environment<'_>, named_version: &mut Option<String>) -> Reply {
+fn answer(
+    request: &Request<Body>,
+    environment: &Environment<'_>,
+    named_version: &mut Option<Cow<'static, str>>,
+) -> Reply {
     let path = routes::decoded(request.uri().path());
     if path.starts_with(operator::PREFIX) {
         return operator::answer(request, &path, environment).unwrap_or_else(Reply::from);
@@ -116,7 +130,11 @@ fn answer(request: &Request<Body>, environment: &Environment<'_>, named_version:
             &HeaderMap::new(),
         );
     };
-    let settings = match Settings::read(environment.variables) {
+    let text = match settings::text(environment.variables) {
+        Ok(text) => text,
+        Err(error) => return misconfigured(&error).into(),
+    };
+    let settings = match Settings::parse(&text) {
         Ok(settings) => settings,
         Err(error) => return misconfigured(&error).into(),
     };
@@ -145,17 +163,16 @@ fn resource_layer(
     request: &Request<Body>,
     path: &str,
     body: &[u8],
-    settings: &Settings,
+    settings: &Settings<'_>,
     environment: &Environment<'_>,
-    named_version: &mut Option<String>,
+    named_version: &mut Option<Cow<'static, str>>,
 ) -> Result<Reply, Refusal> {
     let headers = request.headers();
-    let origin = origin(request);
     if path == "/" {
         let negotiated = microversion::negotiate(version_header(headers).as_deref());
         *named_version = negotiated.named;
         negotiated.version?;
-        return Ok(Reply::json(StatusCode::MULTIPLE_CHOICES, &discovery::versions(&origin))?);
+        return Ok(Reply::json(StatusCode::MULTIPLE_CHOICES, &discovery::versions(&origin(request)))?);
     }
     if path != "/v3" && !path.starts_with("/v3/") {
         // Where no API is, nobody is asked for a token.
@@ -164,7 +181,7 @@ fn resource_layer(
     let caller = identity::identify(request, path, settings, environment).map_err(Refusal::Reply)?;
     if path == "/v3" {
         let content = Content::Outside { media_type: "text/plain; charset=utf8", body: String::new() };
-        return Ok(Reply::new(StatusCode::FOUND, content).with_header(LOCATION, format!("{origin}/v3/")));
+        return Ok(Reply::new(StatusCode::FOUND, content).with_header(LOCATION, format!("{}/v3/", origin(request))));
     }
     let Some(route) = routes::route(request.method(), path) else {
         return Err(Refusal::Reply(outside(&Fault::not_found(), headers)));
@@ -211,10 +228,7 @@ pub struct Call<'a> {
     pub version: Microversion,
     pub parameters: Parameters,
     pub body: Option<Value>,
-    /// Scheme and host as the client sees them.
-    pub origin: String,
-    /// Likewise, as links name them: a proxy's word counts.
-    pub link_origin: String,
+    request: &'a Request<Body>,
     project_in_path: Option<String>,
     /// The largest page of the variables.
     pub max_limit: usize,
@@ -232,19 +246,13 @@ pub struct Link {
 
 impl<'a> Call<'a> {
     fn new(
-        request: &Request<Body>,
+        request: &'a Request<Body>,
         route: &Route,
         caller: &'a Caller,
         version: Microversion,
-        settings: &'a Settings,
+        settings: &Settings<'_>,
         environment: &'a Environment<'a>,
     ) -> Self {
-        let origin = origin(request);
-        let forwarded = request.headers().get(X_FORWARDED_HOST).and_then(|host| host.to_str().ok());
-        let link_origin = match forwarded.and_then(|hosts| hosts.split(',').next_back()).map(str::trim) {
-            Some(host) if !host.is_empty() => format!("{}://{host}", scheme(request)),
-            _ => origin.clone(),
-        };
         Self {
             service: Service {
                 store: Store::new(environment.key_value, environment.identifiers),
@@ -252,13 +260,12 @@ impl<'a> Call<'a> {
                 caller,
                 now: environment.now,
                 delays: settings.delays,
-                quotas: &settings.quotas,
+                limits: settings.limits,
             },
             version,
             parameters: Parameters::default(),
             body: None,
-            origin,
-            link_origin,
+            request,
             project_in_path: route.project_id.clone(),
             max_limit: settings.max_limit,
         }
@@ -266,7 +273,7 @@ impl<'a> Call<'a> {
 
     fn dispatch(&self, operation: &Operation, action: Option<Action>) -> Result<Reply, Fault> {
         match operation {
-            Operation::Discover => Reply::json(StatusCode::OK, &discovery::versions(&self.origin)),
+            Operation::Discover => Reply::json(StatusCode::OK, &discovery::versions(&origin(self.request))),
             Operation::ListSnapshots { detail } => snapshots::list(self, *detail),
             Operation::CreateSnapshot => snapshots::create(self),
             Operation::ShowSnapshot(id) => snapshots::show(self, id),
@@ -313,6 +320,15 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Scheme and host as links name them: a proxy's word counts.
+    fn link_origin(&self) -> String {
+        let forwarded = self.request.headers().get(X_FORWARDED_HOST).and_then(|host| host.to_str().ok());
+        match forwarded.and_then(|hosts| hosts.split(',').next_back()).map(str::trim) {
+            Some(host) if !host.is_empty() => format!("{}://{host}", scheme(self.request)),
+            _ => origin(self.request),
+        }
+    }
+
     /// A path below `/v3`, with the project id where the request had one.
     fn path_in_project(&self, path: &str) -> String {
         match &self.project_in_path {
@@ -338,7 +354,7 @@ impl<'a> Call<'a> {
         }
         let path = self.path_in_project(collection);
         let query = self.parameters.for_page_after(last);
-        Some([Link { rel: "next", href: format!("{}/v3/{path}?{query}", self.link_origin) }])
+        Some([Link { rel: "next", href: format!("{}/v3/{path}?{query}", self.link_origin()) }])
     }
 }
 
@@ -421,7 +437,7 @@ fn quality(headers: &HeaderMap, wanted: &str) -> f64 {
     let mut best = (0, 0.0);
     for range in accept.split(',') {
         let mut parts = range.split(';').map(str::trim);
-        let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let media_type = parts.next().unwrap_or_default();
         let quality = match parts.next() {
             None | Some("") => 1.0,
             Some(parameter) => match parameter.strip_prefix("q=") {
@@ -430,9 +446,9 @@ fn quality(headers: &HeaderMap, wanted: &str) -> f64 {
             },
         };
         let closeness = match media_type.strip_suffix("/*") {
-            _ if media_type == wanted => 3,
+            _ if media_type.eq_ignore_ascii_case(wanted) => 3,
             Some("*") => 1,
-            Some(kind) if wanted.split('/').next() == Some(kind) => 2,
+            Some(kind) if wanted.split('/').next().is_some_and(|own| own.eq_ignore_ascii_case(kind)) => 2,
             _ => continue,
         };
         if closeness > best.0 {
@@ -444,6 +460,11 @@ fn quality(headers: &HeaderMap, wanted: &str) -> f64 {
 
 /// Whether the client would rather have Cinder's own media type than plain JSON; a path may insist on JSON.
 fn prefers_vendor_type(request: &Request<Body>) -> bool {
+    // Most clients that name anything name one of these, which says all.
+    let accept = request.headers().get(ACCEPT).map_or(b"*/*".as_slice(), HeaderValue::as_bytes);
+    if matches!(accept, b"*/*" | b"application/json") {
+        return false;
+    }
     let quality = |wanted| quality(request.headers(), wanted);
     quality("application/vnd.openstack.volume+json") > quality("application/json")
         && request.uri().path().strip_suffix(".json").is_none()
@@ -479,7 +500,8 @@ fn misconfigured(error: &SettingsError) -> Fault {
 
 /// `GET /healthcheck`: whether the variables can be used and the store can be read.
 fn healthcheck(environment: &Environment<'_>) -> Reply {
-    if let Err(error) = Settings::read(environment.variables) {
+    let checked = settings::text(environment.variables).and_then(|text| Settings::parse(&text).map(drop));
+    if let Err(error) = checked {
         return misconfigured(&error).into();
     }
     match Store::new(environment.key_value, environment.identifiers).deployment() {

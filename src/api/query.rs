@@ -27,6 +27,9 @@ impl Parameters {
     ///
     /// Bytes that are no UTF-8, as Cinder tells of them.
     pub fn parse(query: &str) -> Result<Self, Fault> {
+        if query.is_empty() {
+            return Ok(Self::default());
+        }
         let decodes = |text: &str| percent_decode_str(text).decode_utf8().is_ok();
         if !decodes(query) {
             return Err(Fault::bad_request(

@@ -83,22 +83,22 @@ impl Reply {
             }
             headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
-        let add = |headers: &mut HeaderMap, name: HeaderName, value: &str| {
+        let add = |headers: &mut HeaderMap, name: HeaderName, value: String| {
             // A value that cannot stand in a header is left out rather than failing the whole answer.
-            if let Ok(value) = HeaderValue::from_str(value) {
+            if let Ok(value) = HeaderValue::try_from(value) {
                 headers.insert(name, value);
             }
         };
-        add(&mut headers, X_OPENSTACK_REQUEST_ID, request_id);
+        add(&mut headers, X_OPENSTACK_REQUEST_ID, request_id.to_owned());
         if by_resource_layer {
-            add(&mut headers, X_COMPUTE_REQUEST_ID, request_id);
+            add(&mut headers, X_COMPUTE_REQUEST_ID, request_id.to_owned());
         }
         if let Some(version) = version.filter(|_| in_resource_layer) {
-            add(&mut headers, OPENSTACK_API_VERSION, &format!("volume {version}"));
+            add(&mut headers, OPENSTACK_API_VERSION, ["volume ", version].concat());
             headers.insert(VARY, HeaderValue::from_static("OpenStack-API-Version"));
         }
         for (name, value) in self.headers {
-            add(&mut headers, name, &value);
+            add(&mut headers, name, value);
         }
         let mut response = Response::new(body);
         *response.status_mut() = self.status;

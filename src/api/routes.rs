@@ -3,6 +3,8 @@
 //! A method that a path does not have, a trailing slash, and a word in place of the project id are all as if there
 //! were no such path: 404 outside the resource layer, never 405.
 
+use std::borrow::Cow;
+
 use http::Method;
 use percent_encoding::percent_decode_str;
 
@@ -71,8 +73,9 @@ pub struct Route {
 
 /// The path, decoded once, as Python's servers hand it on; so an encoded slash separates too.
 #[must_use]
-pub fn decoded(path: &str) -> String {
-    percent_decode_str(path).decode_utf8_lossy().into_owned()
+pub fn decoded(path: &str) -> Cow<'_, str> {
+    // Few paths have anything to decode.
+    if path.contains('%') { percent_decode_str(path).decode_utf8_lossy() } else { Cow::Borrowed(path) }
 }
 
 /// The project id that a path names, if it has the form of one; whoever is not authenticated may be taken at it.

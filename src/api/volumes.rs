@@ -206,8 +206,8 @@ fn summary<'a>(call: &Call<'_>, volume: &'a Volume) -> SummaryView<'a> {
 fn links(call: &Call<'_>, volume: &Volume) -> [Link; 2] {
     let path = call.path_in_project(&format!("volumes/{}", volume.id));
     [
-        Link { rel: "self", href: format!("{}/v3/{path}", call.link_origin) },
-        Link { rel: "bookmark", href: format!("{}/{path}", call.link_origin) },
+        Link { rel: "self", href: format!("{}/v3/{path}", call.link_origin()) },
+        Link { rel: "bookmark", href: format!("{}/{path}", call.link_origin()) },
     ]
 }
 

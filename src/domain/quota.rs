@@ -7,6 +7,25 @@ use super::ByName;
 /// Counters or limits by resource name.
 pub type Amounts = ByName<i64>;
 
+/// Limits of the Spin variables, for projects of which nobody has said anything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DefaultLimits {
+    pub snapshots: i64,
+    pub gigabytes: i64,
+}
+
+impl DefaultLimits {
+    /// The limit for a resource, if there is a variable for it.
+    #[must_use]
+    pub fn get(self, resource: &str) -> Option<i64> {
+        match resource {
+            "snapshots" => Some(self.snapshots),
+            "gigabytes" => Some(self.gigabytes),
+            _ => None,
+        }
+    }
+}
+
 /// No limit.
 pub const UNLIMITED: i64 = -1;
 

@@ -65,7 +65,7 @@ pub struct Token {
 /// Keystone, as a request sees it.
 #[derive(Clone, Copy)]
 pub struct Keystone<'a> {
-    pub settings: &'a KeystoneSettings,
+    pub settings: &'a KeystoneSettings<'a>,
     /// Where the password is; it is asked for only when it is needed.
     pub variables: &'a dyn Variables,
     pub store: Store<'a>,
@@ -106,7 +106,8 @@ impl Keystone<'_> {
     /// What stands for a token wherever something is kept. What one Keystone said means nothing to another, so the URL
     /// is part of it.
     fn digest(&self, token: &str) -> TokenDigest {
-        let hash = Sha256::new().chain_update(&self.settings.url).chain_update([0]).chain_update(token).finalize();
+        let hash =
+            Sha256::new().chain_update(self.settings.url.as_bytes()).chain_update([0]).chain_update(token).finalize();
         TokenDigest::new(hash.into())
     }
 

@@ -15,7 +15,7 @@ pub mod volumes;
 
 use crate::domain::Timestamp;
 use crate::domain::lifecycle::{Delays, Occasion};
-use crate::domain::quota::{Amounts, QuotaRefusal};
+use crate::domain::quota::{DefaultLimits, QuotaRefusal};
 use crate::domain::snapshot::Refusal;
 use crate::domain::volume::NotSnapshottable;
 use crate::domain::{Snapshot, SnapshotId, Volume, VolumeId};
@@ -66,8 +66,7 @@ pub struct Service<'a> {
     pub caller: &'a Caller,
     pub now: Timestamp,
     pub delays: Delays,
-    /// The default limits of the Spin variables.
-    pub quotas: &'a Amounts,
+    pub limits: DefaultLimits,
 }
 
 impl Service<'_> {

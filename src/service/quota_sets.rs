@@ -143,7 +143,7 @@ impl Service<'_> {
         };
         let in_use = |resource: &str| record.as_ref().and_then(|record| record.usage.get(resource).copied());
         let quota = |resource: String| Quota {
-            limit: own_limit(&resource).unwrap_or_else(|| deployment.default_limit(&resource, self.quotas)),
+            limit: own_limit(&resource).unwrap_or_else(|| deployment.default_limit(&resource, self.limits)),
             in_use: in_use(&resource).unwrap_or(0),
             resource,
         };

@@ -151,7 +151,7 @@ impl Service<'_> {
         deployment: &Deployment,
     ) -> Result<(), Error> {
         let limit_of = |resource: &str| {
-            record.quotas.get(resource).copied().unwrap_or_else(|| deployment.default_limit(resource, self.quotas))
+            record.quotas.get(resource).copied().unwrap_or_else(|| deployment.default_limit(resource, self.limits))
         };
         let refusal = match quota::admit(counted, requested, limit_of, |resource| record.in_use(resource)) {
             Ok(()) => return Ok(()),

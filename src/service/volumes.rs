@@ -105,7 +105,7 @@ impl Service<'_> {
     fn admit_one_volume(&self, record: &ProjectRecord, size: u32, deployment: &Deployment) -> Result<(), Error> {
         const RESOURCE: &str = "per_volume_gigabytes";
         let own = record.quotas.get(RESOURCE).copied();
-        let limit = own.unwrap_or_else(|| deployment.default_limit(RESOURCE, self.quotas));
+        let limit = own.unwrap_or_else(|| deployment.default_limit(RESOURCE, self.limits));
         if (0..i64::from(size)).contains(&limit) {
             return Err(QuotaRefusal::GigabytesOfOneVolume { requested: i64::from(size), limit }.into());
         }

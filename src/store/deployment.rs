@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::quota::{Amounts, UNLIMITED};
+use crate::domain::quota::{Amounts, DefaultLimits, UNLIMITED};
 use crate::domain::{ByName, GroupSnapshotId};
 
 /// A backend service.
@@ -52,11 +52,11 @@ super::envelope::stored_as_json!(Deployment, crate::json::read);
 impl Deployment {
     /// The limit for a resource before any project's own: an operator's, a variable's, or Cinder's default.
     #[must_use]
-    pub fn default_limit(&self, resource: &str, of_variables: &Amounts) -> i64 {
+    pub fn default_limit(&self, resource: &str, of_variables: DefaultLimits) -> i64 {
         self.quotas
             .get(resource)
-            .or_else(|| of_variables.get(resource))
             .copied()
+            .or_else(|| of_variables.get(resource))
             .unwrap_or_else(|| cinder_default(resource))
     }
 
