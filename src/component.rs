@@ -8,20 +8,21 @@ use std::mem::ManuallyDrop;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderValue, Request, Response};
-use spin_sdk::http::{Headers, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use spin_sdk::variables;
 use uuid::Uuid;
+use wasi::http::types::{Fields, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam, Scheme};
 use wasi::io::streams::OutputStream;
 
 use crate::api::{self, Body, Environment};
 use crate::domain::Timestamp;
 use crate::headers;
 use crate::settings::{self, Settings, SettingsError, Variables};
-use crate::store::key_value::{ReadToSwap, Swap, sort_by_key};
+use crate::store::key_value::{ReadToSwap, Swap, in_order};
 use crate::store::{Identifiers, KeyValue, Store, StoreError};
 use crate::tick::{self, Moment};
 
+use bindings::Component;
 use bindings::wasi::keyvalue::{atomics, batch, store};
 
 mod outbound;
@@ -49,7 +50,7 @@ const WRITTEN_AT_ONCE: usize = 4096;
 /// How many bytes of a body are asked for at once.
 const CHUNK: u64 = 64 * 1024;
 
-impl bindings::Guest for bindings::Component {
+impl bindings::Guest for Component {
     /// The scheduled export. It takes the time from the clock, which is finer than the trigger's whole seconds and is
     /// what requests use.
     fn handle_cron_event(_metadata: bindings::Metadata) -> Result<(), bindings::Error> {
@@ -63,31 +64,29 @@ impl bindings::Guest for bindings::Component {
     }
 }
 
-/// The HTTP export, alone with what its macro generates.
-mod http_export {
-    #![expect(unsafe_code, clippy::pedantic, clippy::nursery, reason = "generated")]
-    #![allow(clippy::all, reason = "generated")]
-
-    use spin_sdk::http::{IncomingRequest, ResponseOutparam};
-    use spin_sdk::http_component;
-
-    #[http_component]
+/// The HTTP export. It is that of the `wasi` crate: the one of spin-sdk brings an executor of futures, which nothing here
+/// needs and which is 6 KB.
+impl wasi::exports::http::incoming_handler::Guest for Component {
     fn handle(request: IncomingRequest, response_out: ResponseOutparam) {
-        super::serve(&request, response_out);
+        serve(request, response_out);
     }
 }
 
+wasi::http::proxy::export!(Component);
+
 /// Answers a request of the HTTP trigger.
-fn serve(request: &IncomingRequest, response_out: ResponseOutparam) {
-    let Some(request) = read(request) else {
+fn serve(incoming: IncomingRequest, response_out: ResponseOutparam) {
+    let Some(request) = read(&incoming) else {
         // Spin has parsed this request already, so what cannot be read here is no HTTP that a client meant.
         let mut answer = Response::new(Vec::new());
         *answer.status_mut() = http::StatusCode::BAD_REQUEST;
         write(&answer, response_out);
         return;
     };
+    // The instance ends with its request, so nothing has to be given back piece by piece.
+    let key_value = ManuallyDrop::new(SpinKeyValue::default());
     let environment = Environment {
-        key_value: &SpinKeyValue::default(),
+        key_value: &*key_value,
         identifiers: &RandomIdentifiers,
         variables: &SpinVariables,
         outbound: &outbound::SpinOutbound,
@@ -96,14 +95,13 @@ fn serve(request: &IncomingRequest, response_out: ResponseOutparam) {
     };
     let answer = api::handle(&request, &environment);
     write(&answer, response_out);
-    // The instance ends with its request, so nothing has to be given back piece by piece.
-    std::mem::forget((request, answer));
+    std::mem::forget((incoming, request, answer));
 }
 
 /// Reads a request, of its body no more than the core wants.
 fn read(request: &IncomingRequest) -> Option<Request<Body>> {
     let method = method(request.method())?;
-    let uri = http::Uri::try_from(request.uri()).ok()?;
+    let uri = http::Uri::try_from(uri(request)).ok()?;
     let mut kept = HeaderMap::new();
     // Most are not looked at, and to give each of them back takes longer than to look at it.
     for (name, value) in ManuallyDrop::new(request.headers().entries()).iter() {
@@ -125,6 +123,16 @@ fn read(request: &IncomingRequest) -> Option<Request<Body>> {
     *core_request.uri_mut() = uri;
     *core_request.headers_mut() = kept;
     Some(core_request)
+}
+
+fn uri(request: &IncomingRequest) -> String {
+    let path = request.path_with_query().unwrap_or_default();
+    let scheme = match request.scheme() {
+        Some(Scheme::Https) => "https://",
+        Some(Scheme::Http) => "http://",
+        _ => return path,
+    };
+    request.authority().map_or_else(|| path.clone(), |authority| [scheme, &authority, &path].concat())
 }
 
 fn method(method: Method) -> Option<http::Method> {
@@ -158,15 +166,15 @@ fn read_body(request: &IncomingRequest, largest: usize) -> Body {
 
 /// Writes an answer. A client that has gone away is nobody's fault, so failures end the writing and nothing else.
 fn write(answer: &Response<Vec<u8>>, response_out: ResponseOutparam) {
-    let entries: Vec<(String, Vec<u8>)> =
-        answer.headers().iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
+    let entry = |(name, value): (&HeaderName, &HeaderValue)| (name.as_str().to_owned(), value.as_bytes().to_vec());
+    let entries: ManuallyDrop<Vec<(String, Vec<u8>)>> = ManuallyDrop::new(answer.headers().iter().map(entry).collect());
     // Names and values come from the `http` crate, which holds them to the same rules, so none is refused.
-    let response = OutgoingResponse::new(Headers::from_list(&entries).unwrap_or_else(|_| Headers::new()));
-    if response.set_status_code(answer.status().as_u16()).is_err() {
+    let response = OutgoingResponse::new(Fields::from_list(&entries).unwrap_or_else(|_| Fields::new()));
+    if answer.status() != http::StatusCode::OK && response.set_status_code(answer.status().as_u16()).is_err() {
         eprintln!("the status {} cannot be sent", answer.status());
     }
     let Ok(body) = response.body() else { return };
-    response_out.set(response);
+    ResponseOutparam::set(response_out, Ok(response));
     if let Ok(stream) = body.write() {
         if answer.body().len() <= WRITTEN_AT_ONCE {
             if stream.blocking_write_and_flush(answer.body()).is_err() {
@@ -270,19 +278,11 @@ impl KeyValue for SpinKeyValue {
         self.retry(|bucket| bucket.get(key)).map(present)
     }
 
-    /// Backends leave out absent keys, drop repeated ones and keep no order, and one has no such call at all
-    /// (`design/spin-facts.md`), so the answer is put in order here and single reads stand in where it fails.
+    /// One backend has no such call (`design/spin-facts.md`), so single reads stand in where it fails.
     fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         if keys.len() > 1 && !self.reads_one_by_one.get() {
             if let Ok(found) = self.retry(|bucket| batch::get_many(bucket, keys)) {
-                let mut found: Vec<(String, Vec<u8>)> =
-                    found.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
-                sort_by_key(&mut found);
-                let mut take = |key: &String| {
-                    let at = found.binary_search_by(|(own, _)| own.cmp(key)).ok()?;
-                    present(Some(std::mem::take(&mut found[at].1)))
-                };
-                return Ok(keys.iter().map(&mut take).collect());
+                return Ok(in_order(keys, found).into_iter().map(present).collect());
             }
             self.reads_one_by_one.set(true);
         }

@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
-use spin_sdk::http::{Headers, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme};
-use spin_sdk::wit::wasi::http0_2_0::outgoing_handler;
 use wasi::clocks::monotonic_clock;
+use wasi::http::outgoing_handler;
+use wasi::http::types::{Fields, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme};
 use wasi::io::poll::{Pollable, poll};
 use wasi::io::streams::StreamError;
 
@@ -65,7 +65,7 @@ impl Deadline {
 fn prepared(request: &Request<Vec<u8>>) -> Result<(OutgoingRequest, Option<OutgoingBody>), ()> {
     let entries: Vec<(String, Vec<u8>)> =
         request.headers().iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
-    let outgoing = OutgoingRequest::new(Headers::from_list(&entries).map_err(drop)?);
+    let outgoing = OutgoingRequest::new(Fields::from_list(&entries).map_err(drop)?);
     let method = if request.method() == http::Method::POST { Method::Post } else { Method::Get };
     let scheme = if request.uri().scheme_str() == Some("https") { Scheme::Https } else { Scheme::Http };
     outgoing.set_method(&method)?;
