@@ -17,7 +17,7 @@ use wasi::io::streams::OutputStream;
 use crate::api::{self, Body, Environment};
 use crate::domain::Timestamp;
 use crate::headers;
-use crate::settings::{self, Settings, SettingsError, Variables};
+use crate::settings::{Settings, SettingsError, Variables};
 use crate::store::key_value::{ReadToSwap, Swap, in_order};
 use crate::store::{Identifiers, KeyValue, Store, StoreError};
 use crate::tick::{self, Moment};
@@ -56,8 +56,7 @@ impl bindings::Guest for Component {
     fn handle_cron_event(_metadata: bindings::Metadata) -> Result<(), bindings::Error> {
         let key_value = SpinKeyValue::default();
         let wrong = |error: SettingsError| bindings::Error::Other(error.to_string());
-        let text = settings::text(&SpinVariables).map_err(wrong)?;
-        let settings = Settings::parse(&text).map_err(wrong)?;
+        let settings = Settings::read(&SpinVariables).map_err(wrong)?;
         let store = Store::new(&key_value, &RandomIdentifiers);
         let report = tick::run(&store, Moment::scheduled(now()), settings.rows_per_tick);
         report.map(drop).map_err(|error| bindings::Error::Other(error.to_string()))

@@ -1,8 +1,8 @@
 //! The Spin variables of this service, read and checked (`design/contract.md`, "Configuration").
 //!
-//! `spin.toml` hands the variables that are not secret to the component as one text, a `name=value` a line, because
-//! each variable costs a call of the host and a fresh instance serves every request. Secrets come singly and only
-//! where they are needed.
+//! `spin.toml` hands the variables that are not secret to the component as two texts, a `name=value` a line, because
+//! each variable costs a call of the host and a fresh instance serves every request: one that every request reads, and one
+//! about Keystone. Secrets come singly and only where they are needed.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -11,8 +11,10 @@ use crate::domain::Progression;
 use crate::domain::lifecycle::Delays;
 use crate::domain::quota::DefaultLimits;
 
-/// The variable that holds all others that are not secret.
+/// The variable that holds what every request needs.
 pub const SETTINGS: &str = "settings";
+/// The variable that holds what is to be known about Keystone.
+pub const KEYSTONE_SETTINGS: &str = "keystone_settings";
 /// The secret password of the service user that validates tokens.
 pub const KEYSTONE_PASSWORD: &str = "keystone_password";
 /// The secret that opens the operator's routes.
@@ -67,12 +69,10 @@ pub struct KeystoneSettings<'a> {
     pub timeout: Duration,
 }
 
-/// The settings in force. They borrow from the text that they were read from, since every request reads all of them
-/// and uses a few.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settings<'a> {
+/// The settings in force.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
     pub auth_mode: AuthMode,
-    pub keystone: KeystoneSettings<'a>,
     pub delays: Delays,
     pub limits: DefaultLimits,
     /// The largest page.
@@ -81,42 +81,33 @@ pub struct Settings<'a> {
     pub rows_per_tick: usize,
 }
 
-/// The text that [`Settings::parse`] reads.
+/// The text of a variable.
 ///
 /// # Errors
 ///
 /// When there is no such variable.
-pub fn text(variables: &dyn Variables) -> Result<String, SettingsError> {
-    variables.get(SETTINGS).map_err(|reason| refused(SETTINGS, reason))
+pub fn text(variables: &dyn Variables, name: &'static str) -> Result<String, SettingsError> {
+    variables.get(name).map_err(|reason| refused(name, reason))
 }
 
-impl<'a> Settings<'a> {
-    /// Reads and checks every setting.
+impl Settings {
+    /// Reads and checks every setting but those of Keystone.
     ///
     /// # Errors
     ///
     /// Names the first variable that is missing, unknown or wrong.
-    pub fn parse(text: &'a str) -> Result<Self, SettingsError> {
+    pub fn read(variables: &dyn Variables) -> Result<Self, SettingsError> {
+        Self::parse(&text(variables, SETTINGS)?)
+    }
+
+    fn parse(text: &str) -> Result<Self, SettingsError> {
         let mut lines = Lines::new(text);
         let mut take = |name| lines.take(name);
-        let auth_mode = choice(
-            take("auth_mode")?,
-            &[("noauth", AuthMode::NoAuth), ("headers", AuthMode::Headers), ("keystone", AuthMode::Keystone)],
-        )?;
         let settings = Self {
-            auth_mode,
-            keystone: KeystoneSettings {
-                url: match (auth_mode, take("keystone_url")?) {
-                    (AuthMode::Keystone, url) => Cow::Owned(base_url(url)?),
-                    (_, (_, url)) => Cow::Borrowed(url),
-                },
-                user: take("keystone_user")?.1,
-                project: take("keystone_project")?.1,
-                user_domain: take("keystone_user_domain")?.1,
-                project_domain: take("keystone_project_domain")?.1,
-                cache_seconds: seconds(take("keystone_cache_seconds")?)?,
-                timeout: timeout(take("keystone_timeout_seconds")?)?,
-            },
+            auth_mode: choice(
+                take("auth_mode")?,
+                &[("noauth", AuthMode::NoAuth), ("headers", AuthMode::Headers), ("keystone", AuthMode::Keystone)],
+            )?,
             delays: Delays {
                 progression: choice(
                     take("progression")?,
@@ -138,14 +129,48 @@ impl<'a> Settings<'a> {
             max_limit: above_zero(take("max_limit")?)?,
             rows_per_tick: above_zero(take("rows_per_tick")?)?,
         };
-        match lines.others()?.first() {
-            Some((unknown, _)) => Err(refused(unknown, "is not a setting of this release".to_owned())),
-            None => Ok(settings),
-        }
+        lines.end()?;
+        Ok(settings)
     }
 }
 
-/// Names and values of [`SETTINGS`] that are not used yet.
+impl<'a> KeystoneSettings<'a> {
+    /// Reads and checks every setting about Keystone in the text of [`KEYSTONE_SETTINGS`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Settings::read`]. The URL must be one where `auth_mode` is `keystone`.
+    pub fn parse(text: &'a str, auth_mode: AuthMode) -> Result<Self, SettingsError> {
+        let mut lines = Lines::new(text);
+        let mut take = |name| lines.take(name);
+        let settings = Self {
+            url: match (auth_mode, take("keystone_url")?) {
+                (AuthMode::Keystone, url) => Cow::Owned(base_url(url)?),
+                (_, (_, url)) => Cow::Borrowed(url),
+            },
+            user: take("keystone_user")?.1,
+            project: take("keystone_project")?.1,
+            user_domain: take("keystone_user_domain")?.1,
+            project_domain: take("keystone_project_domain")?.1,
+            cache_seconds: seconds(take("keystone_cache_seconds")?)?,
+            timeout: timeout(take("keystone_timeout_seconds")?)?,
+        };
+        lines.end()?;
+        Ok(settings)
+    }
+}
+
+/// Whether every setting can be used, whoever needs it.
+///
+/// # Errors
+///
+/// As [`Settings::read`].
+pub fn check(variables: &dyn Variables) -> Result<(), SettingsError> {
+    let settings = Settings::read(variables)?;
+    KeystoneSettings::parse(&text(variables, KEYSTONE_SETTINGS)?, settings.auth_mode).map(drop)
+}
+
+/// Names and values of a variable that are not used yet.
 struct Lines<'a> {
     /// What follows the lines that were used, as long as they are asked for in the order in which `spin.toml` has them.
     rest: &'a str,
@@ -176,6 +201,14 @@ impl<'a> Lines<'a> {
         match others.iter().position(|(own, _)| *own == name) {
             Some(at) => Ok((name, others.swap_remove(at).1)),
             None => Err(refused(name, "is missing".to_owned())),
+        }
+    }
+
+    /// Refuses what is left.
+    fn end(&mut self) -> Result<(), SettingsError> {
+        match self.others()?.first() {
+            Some((unknown, _)) => Err(refused(unknown, "is not a setting of this release".to_owned())),
+            None => Ok(()),
         }
     }
 
@@ -254,10 +287,25 @@ fn above_zero((name, value): (&str, &str)) -> Result<usize, SettingsError> {
 mod tests {
     use super::*;
 
-    const DEFAULTS: &str = "auth_mode=noauth\nkeystone_url=\nkeystone_user=cinder\nkeystone_project=service\n\
-                            keystone_user_domain=Default\nkeystone_project_domain=Default\nkeystone_cache_seconds=60\n\
-                            keystone_timeout_seconds=10\nprogression=time\ncreate_seconds=2\ndelete_seconds=1\n\
-                            give_up_seconds=3600\ngive_up=error\nquota_snapshots=10\nquota_gigabytes=1000\nmax_limit=1000\nrows_per_tick=1000\n";
+    const DEFAULTS: &str = "auth_mode=noauth\nprogression=time\ncreate_seconds=2\ndelete_seconds=1\n\
+                            give_up_seconds=3600\ngive_up=error\nquota_snapshots=10\nquota_gigabytes=1000\n\
+                            max_limit=1000\nrows_per_tick=1000\n";
+    const KEYSTONE_DEFAULTS: &str = "keystone_url=\nkeystone_user=cinder\nkeystone_project=service\n\
+                                     keystone_user_domain=Default\nkeystone_project_domain=Default\n\
+                                     keystone_cache_seconds=60\nkeystone_timeout_seconds=10\n";
+
+    /// The variables with one line of one of them replaced.
+    struct Replaced(&'static str, &'static str);
+
+    impl Variables for Replaced {
+        fn get(&self, name: &str) -> Result<String, String> {
+            match name {
+                SETTINGS => Ok(DEFAULTS.replace(self.0, self.1)),
+                KEYSTONE_SETTINGS => Ok(KEYSTONE_DEFAULTS.replace(self.0, self.1)),
+                _ => Err("no such variable".to_owned()),
+            }
+        }
+    }
 
     #[test]
     fn the_defaults_are_read() {
@@ -265,6 +313,14 @@ mod tests {
         assert_eq!(settings.auth_mode, AuthMode::NoAuth);
         assert_eq!(settings.delays.progression, Progression::Time);
         assert_eq!(settings.max_limit, 1000);
+        assert_eq!(check(&Replaced("", "")), Ok(()));
+        let others = "max_limit=7\n keystone_cache_seconds = 1.5 \nkeystone_timeout_seconds=0.25";
+        assert!(Settings::parse(others).is_err(), "the rest is missing");
+        let any_order = "keystone_timeout_seconds=0.25\n keystone_cache_seconds = 1.5 \nkeystone_user=u\nkeystone_url=k\n\
+                         keystone_project=p\n\nkeystone_project_domain=d\nkeystone_user_domain=e";
+        let keystone = KeystoneSettings::parse(any_order, AuthMode::Headers).expect("settings");
+        assert_eq!((keystone.url.as_ref(), keystone.cache_seconds, keystone.project_domain), ("k", 1.5, "d"));
+        assert_eq!(keystone.timeout, Duration::from_millis(250));
     }
 
     #[test]
@@ -307,8 +363,7 @@ mod tests {
             ("max_limit=1000", "max_limit=1\nfoo=1", "variable foo: is not a setting of this release"),
         ];
         for (line, replacement, expected) in cases {
-            let text = DEFAULTS.replace(line, replacement);
-            let error = Settings::parse(&text).expect_err(replacement);
+            let error = check(&Replaced(line, replacement)).expect_err(replacement);
             assert_eq!(error.to_string(), expected);
         }
     }

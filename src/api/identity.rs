@@ -9,12 +9,12 @@ use serde_json::json;
 use crate::headers::{X_AUTH_TOKEN, X_IDENTITY_STATUS, X_PROJECT_ID, X_ROLES, X_SERVICE_TOKEN, X_USER_ID};
 use crate::keystone::{Keystone, KeystoneError, Token};
 use crate::service::policy::{Caller, Roles};
-use crate::settings::{AuthMode, Settings};
+use crate::settings::{self, AuthMode, KEYSTONE_SETTINGS, KeystoneSettings, Settings};
 use crate::store::Store;
 
 use super::faults::Fault;
 use super::reply::{Content, Reply};
-use super::{Body, Environment, routes};
+use super::{Body, Environment, misconfigured, routes};
 
 /// The project and user of a request that names neither, where everybody is an administrator.
 const ANYBODY: &str = "admin";
@@ -37,7 +37,7 @@ const DISCOVERY: [&str; 2] = ["/v3", "/v3/"];
 pub fn identify(
     request: &Request<Body>,
     path: &str,
-    settings: &Settings<'_>,
+    settings: &Settings,
     environment: &Environment<'_>,
 ) -> Result<Caller, Reply> {
     let headers = request.headers();
@@ -48,8 +48,9 @@ pub fn identify(
             Some(Caller { user_id: None, project_id: None, roles: Roles::default() })
         }
         AuthMode::Keystone => {
+            let text = keystone_text(environment)?;
             let keystone = Keystone {
-                settings: &settings.keystone,
+                settings: &keystone_settings(&text, settings)?,
                 variables: environment.variables,
                 store: Store::new(environment.key_value, environment.identifiers),
                 identifiers: environment.identifiers,
@@ -59,7 +60,20 @@ pub fn identify(
             validated(headers, request.method().as_str(), path, keystone)?
         }
     };
-    caller.ok_or_else(|| unauthorized(&settings.keystone.url))
+    if let Some(caller) = caller {
+        return Ok(caller);
+    }
+    let text = keystone_text(environment)?;
+    Err(unauthorized(&keystone_settings(&text, settings)?.url))
+}
+
+/// The text of the settings of Keystone, which only those need who ask it or who send somebody there.
+fn keystone_text(environment: &Environment<'_>) -> Result<String, Reply> {
+    settings::text(environment.variables, KEYSTONE_SETTINGS).map_err(|error| misconfigured(&error).into())
+}
+
+fn keystone_settings<'a>(text: &'a str, settings: &Settings) -> Result<KeystoneSettings<'a>, Reply> {
+    KeystoneSettings::parse(text, settings.auth_mode).map_err(|error| misconfigured(&error).into())
 }
 
 fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {

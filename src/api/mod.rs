@@ -130,11 +130,7 @@ fn answer(
             &HeaderMap::new(),
         );
     };
-    let text = match settings::text(environment.variables) {
-        Ok(text) => text,
-        Err(error) => return misconfigured(&error).into(),
-    };
-    let settings = match Settings::parse(&text) {
+    let settings = match Settings::read(environment.variables) {
         Ok(settings) => settings,
         Err(error) => return misconfigured(&error).into(),
     };
@@ -163,7 +159,7 @@ fn resource_layer(
     request: &Request<Body>,
     path: &str,
     body: &[u8],
-    settings: &Settings<'_>,
+    settings: &Settings,
     environment: &Environment<'_>,
     named_version: &mut Option<Cow<'static, str>>,
 ) -> Result<Reply, Refusal> {
@@ -250,7 +246,7 @@ impl<'a> Call<'a> {
         route: &Route,
         caller: &'a Caller,
         version: Microversion,
-        settings: &Settings<'_>,
+        settings: &Settings,
         environment: &'a Environment<'a>,
     ) -> Self {
         Self {
@@ -500,8 +496,7 @@ fn misconfigured(error: &SettingsError) -> Fault {
 
 /// `GET /healthcheck`: whether the variables can be used and the store can be read.
 fn healthcheck(environment: &Environment<'_>) -> Reply {
-    let checked = settings::text(environment.variables).and_then(|text| Settings::parse(&text).map(drop));
-    if let Err(error) = checked {
+    if let Err(error) = settings::check(environment.variables) {
         return misconfigured(&error).into();
     }
     match Store::new(environment.key_value, environment.identifiers).deployment() {

@@ -21,7 +21,7 @@ use crate::domain::{
 use crate::headers::X_OPS_TOKEN;
 use crate::json::Object;
 use crate::service::operator::{self, Explanation, ProjectSettings, State};
-use crate::settings::{self, OPS_TOKEN, Settings, Variables};
+use crate::settings::{OPS_TOKEN, Settings, Variables};
 use crate::store::Store;
 use crate::store::deployment::{Deployment, GroupSnapshot, Service};
 use crate::tick::{self, Moment};
@@ -55,7 +55,7 @@ pub fn answer(request: &Request<Body>, path: &str, environment: &Environment<'_>
         }
         "state" if method == Method::PUT => {
             let document: Document = read(body)?;
-            let state = document.into_state(&setting(environment, |settings| settings.delays)?, environment.now)?;
+            let state = document.into_state(&settings(environment)?.delays, environment.now)?;
             let counts = object([("volumes", state.volumes.len().into()), ("snapshots", state.snapshots.len().into())]);
             operator::replace(store, state)?;
             Reply::json(StatusCode::OK, &counts)
@@ -70,7 +70,7 @@ pub fn answer(request: &Request<Body>, path: &str, environment: &Environment<'_>
                 Some(now) => Moment::as_if(now, environment.now),
                 None => Moment::scheduled(environment.now),
             };
-            let report = tick::run(&store, moment, setting(environment, |settings| settings.rows_per_tick)?)?;
+            let report = tick::run(&store, moment, settings(environment)?.rows_per_tick)?;
             Reply::json(
                 StatusCode::OK,
                 &object([
@@ -111,9 +111,8 @@ pub fn answer(request: &Request<Body>, path: &str, environment: &Environment<'_>
     }
 }
 
-fn setting<T>(environment: &Environment<'_>, choose: impl FnOnce(&Settings<'_>) -> T) -> Result<T, Fault> {
-    let text = settings::text(environment.variables).map_err(|error| misconfigured(&error))?;
-    Settings::parse(&text).map(|settings| choose(&settings)).map_err(|error| misconfigured(&error))
+fn settings(environment: &Environment<'_>) -> Result<Settings, Fault> {
+    Settings::read(environment.variables).map_err(|error| misconfigured(&error))
 }
 
 /// A JSON object.

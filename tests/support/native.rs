@@ -9,7 +9,7 @@ use uuid::Uuid;
 use volume_snapshots::api::{self, Body, Environment};
 use volume_snapshots::domain::Timestamp;
 use volume_snapshots::keystone::Outbound;
-use volume_snapshots::settings::{KEYSTONE_PASSWORD, OPS_TOKEN, SETTINGS, Variables};
+use volume_snapshots::settings::{KEYSTONE_PASSWORD, KEYSTONE_SETTINGS, OPS_TOKEN, SETTINGS, Variables};
 use volume_snapshots::store::{Identifiers, KeyValue, MemoryKeyValue};
 
 use super::Service;
@@ -66,8 +66,9 @@ impl TestVariables {
 impl Variables for TestVariables {
     fn get(&self, name: &str) -> Result<String, String> {
         match name {
-            SETTINGS => {
-                let lines: Vec<String> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            SETTINGS | KEYSTONE_SETTINGS => {
+                let own = self.0.iter().filter(|(own, _)| own.starts_with("keystone_") == (name == KEYSTONE_SETTINGS));
+                let lines: Vec<String> = own.map(|(name, value)| format!("{name}={value}")).collect();
                 Ok(lines.join("\n"))
             }
             KEYSTONE_PASSWORD => Ok(String::new()),
