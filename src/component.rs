@@ -8,13 +8,13 @@ use std::mem::ManuallyDrop;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use spin_sdk::variables;
 use uuid::Uuid;
 use wasi::http::types::{Fields, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam, Scheme};
 use wasi::io::streams::OutputStream;
 
-use crate::api::{self, Body, Environment};
+use crate::api::{self, Answer, Body, Environment};
 use crate::domain::Timestamp;
 use crate::headers;
 use crate::settings::{Settings, SettingsError, Variables};
@@ -77,9 +77,7 @@ wasi::http::proxy::export!(Component);
 fn serve(incoming: IncomingRequest, response_out: ResponseOutparam) {
     let Some(request) = read(&incoming) else {
         // Spin has parsed this request already, so what cannot be read here is no HTTP that a client meant.
-        let mut answer = Response::new(Vec::new());
-        *answer.status_mut() = http::StatusCode::BAD_REQUEST;
-        write(&answer, response_out);
+        write(Answer { status: StatusCode::BAD_REQUEST, headers: Vec::new(), body: Vec::new() }, response_out);
         return;
     };
     // The instance ends with its request, so nothing has to be given back piece by piece.
@@ -92,9 +90,8 @@ fn serve(incoming: IncomingRequest, response_out: ResponseOutparam) {
         now: now(),
         log: &|line| eprintln!("{line}"),
     };
-    let answer = api::handle(&request, &environment);
-    write(&answer, response_out);
-    std::mem::forget((incoming, request, answer));
+    write(api::handle(&request, &environment), response_out);
+    std::mem::forget((incoming, request));
 }
 
 /// Reads a request, of its body no more than the core wants.
@@ -164,22 +161,24 @@ fn read_body(request: &IncomingRequest, largest: usize) -> Body {
 }
 
 /// Writes an answer. A client that has gone away is nobody's fault, so failures end the writing and nothing else.
-fn write(answer: &Response<Vec<u8>>, response_out: ResponseOutparam) {
-    let entry = |(name, value): (&HeaderName, &HeaderValue)| (name.as_str().to_owned(), value.as_bytes().to_vec());
-    let entries: ManuallyDrop<Vec<(String, Vec<u8>)>> = ManuallyDrop::new(answer.headers().iter().map(entry).collect());
-    // Names and values come from the `http` crate, which holds them to the same rules, so none is refused.
+fn write(answer: Answer, response_out: ResponseOutparam) {
+    let entry = |(name, value): (HeaderName, String)| (name.as_str().to_owned(), value.into_bytes());
+    let entries: ManuallyDrop<Vec<(String, Vec<u8>)>> =
+        ManuallyDrop::new(answer.headers.into_iter().map(entry).collect());
+    // The core lets nothing through that cannot stand in a header, so none is refused.
     let response = OutgoingResponse::new(Fields::from_list(&entries).unwrap_or_else(|_| Fields::new()));
-    if answer.status() != http::StatusCode::OK && response.set_status_code(answer.status().as_u16()).is_err() {
-        eprintln!("the status {} cannot be sent", answer.status());
+    if answer.status != StatusCode::OK && response.set_status_code(answer.status.as_u16()).is_err() {
+        eprintln!("the status {} cannot be sent", answer.status);
     }
+    let answer_body = ManuallyDrop::new(answer.body);
     let Ok(body) = response.body() else { return };
     ResponseOutparam::set(response_out, Ok(response));
     if let Ok(stream) = body.write() {
-        if answer.body().len() <= WRITTEN_AT_ONCE {
-            if stream.blocking_write_and_flush(answer.body()).is_err() {
+        if answer_body.len() <= WRITTEN_AT_ONCE {
+            if stream.blocking_write_and_flush(&answer_body).is_err() {
                 return;
             }
-        } else if !write_in_parts(&stream, answer.body()) {
+        } else if !write_in_parts(&stream, &answer_body) {
             return;
         }
     }

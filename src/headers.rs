@@ -22,6 +22,10 @@ pub const X_USER_ID: HeaderName = HeaderName::from_static("x-user-id");
 /// Keystone. The shell passes on no others.
 #[must_use]
 pub fn read(name: &str) -> Option<HeaderName> {
+    // Spin adds nine headers to each request, all of which end here.
+    if !matches!(name.as_bytes().first(), Some(b'a' | b'c' | b'h' | b'o' | b'x' | b'A'..=b'Z')) {
+        return None;
+    }
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return read(&name.to_ascii_lowercase());
     }
@@ -52,7 +56,7 @@ mod tests {
     fn a_header_is_found_in_any_case_of_letters() {
         assert_eq!(read("X-Auth-Token"), Some(X_AUTH_TOKEN));
         assert_eq!(read("host"), Some(HOST));
-        assert_eq!(read("cookie"), None);
+        assert_eq!((read("cookie"), read("spin-path-info"), read("")), (None, None, None));
         for known in [ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, OPENSTACK_API_VERSION, X_FORWARDED_HOST, X_IDENTITY_STATUS]
             .into_iter()
             .chain([X_OPS_TOKEN, X_PROJECT_ID, X_ROLES, X_SERVICE_TOKEN, X_SUBJECT_TOKEN, X_USER_ID])

@@ -6,6 +6,8 @@
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::domain::identifiers::spelled;
+
 /// A JSON object that is being written. Names of fields are ours and need no escapes.
 #[derive(Debug)]
 pub struct ObjectWriter<'a> {
@@ -60,7 +62,7 @@ impl<'a> ObjectWriter<'a> {
     /// An id, or null.
     pub fn uuid(&mut self, name: &str, value: Option<Uuid>) {
         match value {
-            Some(id) => self.plain(name, id.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes()),
+            Some(id) => self.plain(name, &spelled(id)),
             None => self.field(name).extend_from_slice(b"null"),
         }
     }

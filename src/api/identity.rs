@@ -42,7 +42,7 @@ pub fn identify(
 ) -> Result<Caller, Reply> {
     let headers = request.headers();
     let caller = match settings.auth_mode {
-        AuthMode::NoAuth => anybody(headers, routes::project_id(path)),
+        AuthMode::NoAuth => anybody(headers, || routes::project_id(path)),
         AuthMode::Headers => confirmed(headers),
         AuthMode::Keystone if DISCOVERY.contains(&path) => {
             Some(Caller { user_id: None, project_id: None, roles: Roles::default() })
@@ -81,14 +81,14 @@ fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 }
 
 /// An administrator of the project that the token names, or else the path: everybody is believed.
-fn anybody(headers: &HeaderMap, path_project: Option<&str>) -> Option<Caller> {
+fn anybody<'a>(headers: &'a HeaderMap, path_project: impl FnOnce() -> Option<&'a str>) -> Option<Caller> {
     let (user, project) = match header(headers, X_AUTH_TOKEN).filter(|token| *token != NO_TOKEN) {
         // As in Cinder's own noauth, a token without a colon names the user and the project at once.
         Some(token) => match token.split_once(':') {
             Some((user, project)) if !project.is_empty() => (user, project),
             _ => (token.trim_end_matches(':'), token.trim_end_matches(':')),
         },
-        None => (ANYBODY, path_project.unwrap_or(ANYBODY)),
+        None => (ANYBODY, path_project().unwrap_or(ANYBODY)),
     };
     Some(Caller { user_id: Some(user.parse().ok()?), project_id: Some(project.parse().ok()?), roles: Roles::ADMIN })
 }
@@ -165,7 +165,7 @@ mod tests {
 
     fn seen(mode: AuthMode, pairs: &[(&'static str, &str)], path: Option<&str>) -> Option<(String, String, Roles)> {
         let headers = headers(pairs);
-        let caller = if mode == AuthMode::NoAuth { anybody(&headers, path) } else { confirmed(&headers) }?;
+        let caller = if mode == AuthMode::NoAuth { anybody(&headers, || path) } else { confirmed(&headers) }?;
         let text = |id: Option<String>| id.unwrap_or_default();
         Some((
             text(caller.user_id.map(|id| id.to_string())),

@@ -29,12 +29,12 @@ pub mod volumes;
 use std::borrow::Cow;
 
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, LOCATION};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
-use uuid::fmt::Hyphenated;
 
 use crate::domain::Timestamp;
+use crate::domain::identifiers::prefixed;
 use crate::headers::{OPENSTACK_API_VERSION, X_FORWARDED_HOST};
 use crate::keystone::Outbound;
 use crate::service::Service;
@@ -51,9 +51,6 @@ use routes::{Operation, Route};
 /// The largest body of an API request, in bytes: oslo's `max_request_body_size`.
 pub const LARGEST_BODY: usize = 114_688;
 
-/// What the ids of requests begin with.
-const REQUEST_ID: &str = "req-";
-
 /// What a body that cannot be read is answered with.
 pub const MALFORMED_BODY: &str = "Malformed request body";
 
@@ -64,6 +61,15 @@ pub enum Body {
     Complete(Vec<u8>),
     /// More than [`largest_body`] allows; the rest was not read.
     TooLarge,
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: StatusCode,
+    /// Values are what may stand in a header. A list and no `HeaderMap`: nobody looks for one among these few.
+    pub headers: Vec<(HeaderName, String)>,
+    pub body: Vec<u8>,
 }
 
 /// Everything that a request works with; nothing else comes in from outside.
@@ -89,12 +95,8 @@ pub fn largest_body(path: &str, headers: &HeaderMap, variables: &dyn Variables) 
 
 /// Answers a request.
 #[must_use]
-pub fn handle(request: &Request<Body>, environment: &Environment<'_>) -> Response<Vec<u8>> {
-    let mut request_id = [0; REQUEST_ID.len() + Hyphenated::LENGTH];
-    let (word, id) = request_id.split_at_mut(REQUEST_ID.len());
-    word.copy_from_slice(REQUEST_ID.as_bytes());
-    environment.identifiers.uuid().as_hyphenated().encode_lower(id);
-    let request_id = std::str::from_utf8(&request_id).unwrap_or_default();
+pub fn handle(request: &Request<Body>, environment: &Environment<'_>) -> Answer {
+    let request_id = prefixed("req-", environment.identifiers.uuid());
     let mut named_version = None;
     let reply = answer(request, environment, &mut named_version);
     if let Some(cause) = &reply.cause {
@@ -102,7 +104,7 @@ pub fn handle(request: &Request<Body>, environment: &Environment<'_>) -> Respons
         (environment.log)(&format!("{request_id} {method} {path} answered {status}: {cause}"));
     }
     let vendor_type = prefers_vendor_type(request);
-    reply.into_response(request_id, named_version.as_deref(), vendor_type)
+    reply.into_answer(&request_id, named_version.as_deref(), vendor_type)
 }
 
 fn answer(

@@ -2,10 +2,11 @@
 //! (`spec/versions-and-faults.md` sections 2, 6 and 7).
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderName, StatusCode};
 
 use crate::headers::{OPENSTACK_API_VERSION, X_COMPUTE_REQUEST_ID, X_OPENSTACK_REQUEST_ID};
 
+use super::Answer;
 use super::faults::Fault;
 
 /// What an answer carries.
@@ -65,7 +66,7 @@ impl Reply {
     /// Makes it HTTP. `version` is the version to name, `vendor_type` whether the client prefers Cinder's own media
     /// type.
     #[must_use]
-    pub fn into_response(self, request_id: &str, version: Option<&str>, vendor_type: bool) -> Response<Vec<u8>> {
+    pub fn into_answer(self, request_id: &str, version: Option<&str>, vendor_type: bool) -> Answer {
         let in_resource_layer = !matches!(self.content, Content::Outside { .. });
         let by_resource_layer = in_resource_layer && self.content != Content::ReadyMade;
         let (media_type, body) = match self.content {
@@ -76,34 +77,26 @@ impl Reply {
             Content::ReadyMade => ("text/html; charset=UTF-8", Vec::new()),
             Content::Outside { media_type, body } => (media_type, body.into_bytes()),
         };
-        let mut headers = HeaderMap::with_capacity(8);
+        let mut headers = Vec::with_capacity(8);
         if self.status != StatusCode::NO_CONTENT {
             if !media_type.is_empty() {
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+                headers.push((CONTENT_TYPE, media_type.to_owned()));
             }
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+            headers.push((CONTENT_LENGTH, body.len().to_string()));
         }
-        let add = |headers: &mut HeaderMap, name: HeaderName, value: String| {
-            // A value that cannot stand in a header is left out rather than failing the whole answer.
-            if let Ok(value) = HeaderValue::try_from(value) {
-                headers.insert(name, value);
-            }
-        };
-        add(&mut headers, X_OPENSTACK_REQUEST_ID, request_id.to_owned());
+        headers.push((X_OPENSTACK_REQUEST_ID, request_id.to_owned()));
         if by_resource_layer {
-            add(&mut headers, X_COMPUTE_REQUEST_ID, request_id.to_owned());
+            headers.push((X_COMPUTE_REQUEST_ID, request_id.to_owned()));
         }
         if let Some(version) = version.filter(|_| in_resource_layer) {
-            add(&mut headers, OPENSTACK_API_VERSION, ["volume ", version].concat());
-            headers.insert(VARY, HeaderValue::from_static("OpenStack-API-Version"));
+            headers.push((OPENSTACK_API_VERSION, ["volume ", version].concat()));
+            headers.push((VARY, "OpenStack-API-Version".to_owned()));
         }
-        for (name, value) in self.headers {
-            add(&mut headers, name, value);
-        }
-        let mut response = Response::new(body);
-        *response.status_mut() = self.status;
-        *response.headers_mut() = headers;
-        response
+        // A value that cannot stand in a header is left out rather than failing the whole answer. Those above are ours, but
+        // for the version, which came in a header.
+        let fits = |(_, value): &(HeaderName, String)| value.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
+        headers.extend(self.headers.into_iter().filter(fits));
+        Answer { status: self.status, headers, body }
     }
 }
 

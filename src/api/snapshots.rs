@@ -227,7 +227,5 @@ pub fn stripped(value: Option<&Value>) -> Option<String> {
 /// The metadata of a body.
 pub fn metadata(value: Option<&Value>) -> Metadata {
     let items = value.and_then(Value::as_object).into_iter().flatten();
-    let mut metadata = Metadata::new();
-    metadata.extend(items.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))));
-    metadata
+    items.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }

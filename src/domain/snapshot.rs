@@ -1,14 +1,12 @@
 //! A snapshot and its status machine: which event is allowed in which state, and what it does
 //! (`spec/lifecycle.md` sections 1, 2 and 4).
 
-use std::collections::BTreeMap;
-
 use super::lifecycle::{Completion, Ending, Occasion, Pending};
 use super::text::words;
-use super::{GroupSnapshotId, ProjectId, SnapshotId, Timestamp, UserId, VolumeId};
+use super::{ByName, GroupSnapshotId, ProjectId, SnapshotId, Timestamp, UserId, VolumeId};
 
 /// Free key-value pairs of a resource.
-pub type Metadata = BTreeMap<String, String>;
+pub type Metadata = ByName<String>;
 
 /// The state of a snapshot (`cinder/objects/fields.py:SnapshotStatus`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

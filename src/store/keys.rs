@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use crate::domain::identifiers::prefixed;
 use crate::domain::{ProjectId, SnapshotId, VolumeId};
 
 use super::agenda::Kind;
@@ -25,12 +26,12 @@ pub const PAGES: &str = "vs:page:";
 
 /// The row of a snapshot.
 pub fn snapshot(id: SnapshotId) -> String {
-    format!("{}{id}", of_rows(Kind::Snapshot))
+    prefixed(of_rows(Kind::Snapshot), id.as_uuid())
 }
 
 /// The row of a volume.
 pub fn volume(id: VolumeId) -> String {
-    format!("{}{id}", of_rows(Kind::Volume))
+    prefixed(of_rows(Kind::Volume), id.as_uuid())
 }
 
 /// The record of a project.

@@ -139,9 +139,7 @@ pub(super) fn pairs(metadata: &Metadata) -> Vec<(&str, &str)> {
 
 /// Metadata that a row has.
 pub(super) fn metadata(pairs: &[(&str, &str)]) -> Metadata {
-    let mut metadata = Metadata::new();
-    metadata.extend(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-    metadata
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 /// A text that a row has or has not.
@@ -197,7 +195,7 @@ mod tests {
         let full = Snapshot {
             user_id: Some("u".parse().expect("a user id")),
             name: Some("é".to_owned()),
-            metadata: [("k".to_owned(), "v".to_owned())].into(),
+            metadata: [("k".to_owned(), "v".to_owned())].into_iter().collect(),
             updated_at: Some(Timestamp::from_microseconds(258)),
             pending: Some(Pending {
                 completion: Completion::Release,

@@ -148,7 +148,7 @@ mod tests {
             user_id: None,
             name: text("n"),
             description: text(""),
-            metadata: [("k".to_owned(), "v".to_owned())].into(),
+            metadata: [("k".to_owned(), "v".to_owned())].into_iter().collect(),
             size: 258,
             status: VolumeStatus::IN_USE,
             host: text("h@b#p"),

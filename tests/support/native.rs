@@ -135,7 +135,13 @@ impl NativeService {
         };
         let limit = api::largest_body(request.uri().path(), request.headers(), &self.variables);
         let request = request.map(|body| if body.len() > limit { Body::TooLarge } else { Body::Complete(body) });
-        api::handle(&request, &environment)
+        let answer = api::handle(&request, &environment);
+        let mut response = Response::new(answer.body);
+        *response.status_mut() = answer.status;
+        for (name, value) in answer.headers {
+            response.headers_mut().append(name, value.parse().expect("the core sends what may stand in a header"));
+        }
+        response
     }
 }
 
