@@ -5,7 +5,7 @@
 mod component {
     use spin_sdk::http::{IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
 
-    use bindings::wasi::keyvalue::{atomics, store};
+    use bindings::wasi::keyvalue::{atomics, batch, store};
 
     mod bindings {
         #![expect(unsafe_code, clippy::pedantic, reason = "generated")]
@@ -17,15 +17,17 @@ mod component {
         export!(Component);
     }
 
-    /// What is read; the benchmark writes it first, as long as a snapshot's row.
-    const ROW: &str = "bare:row";
+    /// A row; the benchmark writes as many as there are snapshots, and as long as theirs.
+    fn row(id: &str) -> String {
+        format!("bare:stored:{id}")
+    }
 
     impl bindings::Guest for bindings::Component {
         /// Three reads, as an idle run of our schedule may make them.
         fn handle_cron_event(_metadata: bindings::Metadata) -> Result<(), bindings::Error> {
             let failed = |error: store::Error| bindings::Error::Other(format!("{error:?}"));
             let bucket = store::open("default").map_err(failed)?;
-            for key in [ROW, "bare:two", "bare:three"] {
+            for key in ["bare:one", "bare:two", "bare:three"] {
                 bucket.get(key).map_err(failed)?;
             }
             Ok(())
@@ -65,9 +67,12 @@ mod component {
         // The last part names what is written, so that rows are as many as ours.
         let (work, name) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
         match work {
-            "get" => Ok(open()?.get(ROW)?.unwrap_or_default()),
-            "row" => {
-                open()?.set(ROW, &body(request))?;
+            "get" => Ok(open()?.get(&row(name))?.unwrap_or_default()),
+            "rows" => {
+                let (bucket, body) = (open()?, body(request));
+                let rows = (0..name.parse().unwrap_or(0))
+                    .map(|number: u32| (row(&format!("bbbbbbbb-0000-4000-8000-{number:012}")), body.clone()));
+                batch::set_many(&bucket, &rows.collect::<Vec<_>>())?;
                 Ok(Vec::new())
             }
             "swap" => {
