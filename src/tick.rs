@@ -93,6 +93,9 @@ pub fn run(store: &Store<'_>, moment: Moment, rows: usize) -> Result<Report, Sto
     let mut unscheduled =
         if moment.occasion == Occasion::OperatorTick { under_way(store, budget)? } else { Vec::new() };
     for (place, agenda) in agendas.iter().enumerate() {
+        if agenda.0.is_empty() && unscheduled.is_empty() {
+            continue;
+        }
         let is_here = |item: &mut AgendaItem| agenda::place_of(&item.project) == place;
         let found =
             unscheduled.extract_if(.., is_here).filter(|item| !agenda.0.iter().any(|known| known.is_about(item)));

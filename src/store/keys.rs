@@ -51,12 +51,21 @@ pub fn page(id: PageId) -> String {
 
 /// One of the values of which the agenda consists.
 pub fn agenda(place: usize) -> String {
-    format!("{PREFIX}agenda:{place:02}")
+    numbered("vs:agenda:", place)
 }
 
 /// One of the values of which the directory of projects consists.
 pub fn directory(place: usize) -> String {
-    format!("{PREFIX}projects:{place:02}")
+    numbered("vs:projects:", place)
+}
+
+/// A key that ends with the two digits of a place. An idle run of the scheduled step makes seventeen of them.
+fn numbered(kind: &str, place: usize) -> String {
+    let digits = [place / 10 % 10, place % 10].map(|digit| char::from(b"0123456789"[digit]));
+    let mut key = String::with_capacity(kind.len() + digits.len());
+    key.push_str(kind);
+    key.extend(digits);
+    key
 }
 
 /// The counter that settles who makes the agenda and the directory.
@@ -97,6 +106,11 @@ fn portable(id: &ProjectId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_has_two_digits() {
+        assert_eq!([agenda(3), agenda(15), directory(0)], ["vs:agenda:03", "vs:agenda:15", "vs:projects:00"]);
+    }
 
     #[test]
     fn keys_are_portable_and_short_and_never_collide() {
