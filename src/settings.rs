@@ -1,10 +1,9 @@
 //! The Spin variables of this service, read and checked (`design/contract.md`, "Configuration").
 //!
 //! `spin.toml` hands the variables that are not secret to the component as two texts, a `name=value` a line, because
-//! each variable costs a call of the host and a fresh instance serves every request: one that every request reads, and one
-//! about Keystone. Secrets come singly and only where they are needed.
+//! each variable costs a call of the host and a fresh instance serves every request: one that every request reads and
+//! checks, and one that only those read who need Keystone. Secrets come singly and only where they are needed.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::domain::Progression;
@@ -13,7 +12,7 @@ use crate::domain::quota::DefaultLimits;
 
 /// The variable that holds what every request needs.
 pub const SETTINGS: &str = "settings";
-/// The variable that holds what is to be known about Keystone.
+/// The variable that says where Keystone is, and as whom it is asked.
 pub const KEYSTONE_SETTINGS: &str = "keystone_settings";
 /// The secret password of the service user that validates tokens.
 pub const KEYSTONE_PASSWORD: &str = "keystone_password";
@@ -43,26 +42,25 @@ pub struct SettingsError {
 }
 
 /// Who says who a caller is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum AuthMode {
     /// Everybody is an administrator of the project they name.
     NoAuth,
     /// A trusted front has authenticated and passes the identity in headers.
     Headers,
     /// Keystone says whose a token is.
-    Keystone,
+    Keystone(KeystoneSettings),
 }
 
 /// Where Keystone is and as whom tokens are validated there.
 #[derive(Debug, Clone, PartialEq)]
-pub struct KeystoneSettings<'a> {
-    /// The base URL, with its version and without a slash at its end; as the variable says unless `auth_mode` is
-    /// `keystone`. It is named to clients that lack a token.
-    pub url: Cow<'a, str>,
-    pub user: &'a str,
-    pub project: &'a str,
-    pub user_domain: &'a str,
-    pub project_domain: &'a str,
+pub struct KeystoneSettings {
+    /// The base URL, with its version and without a slash at its end.
+    pub url: String,
+    pub user: String,
+    pub project: String,
+    pub user_domain: String,
+    pub project_domain: String,
     /// How long what Keystone said about a token is believed, in seconds.
     pub cache_seconds: f64,
     /// How long one answer of Keystone may take.
@@ -70,7 +68,7 @@ pub struct KeystoneSettings<'a> {
 }
 
 /// The settings in force.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     pub auth_mode: AuthMode,
     pub delays: Delays,
@@ -81,33 +79,26 @@ pub struct Settings {
     pub rows_per_tick: usize,
 }
 
-/// The text of a variable.
-///
-/// # Errors
-///
-/// When there is no such variable.
-pub fn text(variables: &dyn Variables, name: &'static str) -> Result<String, SettingsError> {
-    variables.get(name).map_err(|reason| refused(name, reason))
-}
-
 impl Settings {
-    /// Reads and checks every setting but those of Keystone.
+    /// Reads and checks every setting.
     ///
     /// # Errors
     ///
     /// Names the first variable that is missing, unknown or wrong.
     pub fn read(variables: &dyn Variables) -> Result<Self, SettingsError> {
-        Self::parse(&text(variables, SETTINGS)?)
-    }
-
-    fn parse(text: &str) -> Result<Self, SettingsError> {
-        let mut lines = Lines::new(text);
+        let text = text(variables, SETTINGS)?;
+        let mut lines = Lines::new(&text);
         let mut take = |name| lines.take(name);
+        let (name, mode) = take("auth_mode")?;
+        let cache_seconds = seconds(take("keystone_cache_seconds")?)?;
+        let timeout = timeout(take("keystone_timeout_seconds")?)?;
         let settings = Self {
-            auth_mode: choice(
-                take("auth_mode")?,
-                &[("noauth", AuthMode::NoAuth), ("headers", AuthMode::Headers), ("keystone", AuthMode::Keystone)],
-            )?,
+            auth_mode: match mode {
+                "noauth" => AuthMode::NoAuth,
+                "headers" => AuthMode::Headers,
+                "keystone" => AuthMode::Keystone(KeystoneSettings::read(variables, cache_seconds, timeout)?),
+                other => return Err(refused(name, format!("'{other}' is none of noauth, headers, keystone"))),
+            },
             delays: Delays {
                 progression: choice(
                     take("progression")?,
@@ -134,40 +125,37 @@ impl Settings {
     }
 }
 
-impl<'a> KeystoneSettings<'a> {
-    /// Reads and checks every setting about Keystone in the text of [`KEYSTONE_SETTINGS`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Settings::read`]. The URL must be one where `auth_mode` is `keystone`.
-    pub fn parse(text: &'a str, auth_mode: AuthMode) -> Result<Self, SettingsError> {
-        let mut lines = Lines::new(text);
-        let mut take = |name| lines.take(name);
+impl KeystoneSettings {
+    fn read(variables: &dyn Variables, cache_seconds: f64, timeout: Duration) -> Result<Self, SettingsError> {
+        let text = text(variables, KEYSTONE_SETTINGS)?;
+        let mut lines = Lines::new(&text);
+        let mut take = |name| lines.take(name).map(|(_, value)| value.to_owned());
         let settings = Self {
-            url: match (auth_mode, take("keystone_url")?) {
-                (AuthMode::Keystone, url) => Cow::Owned(base_url(url)?),
-                (_, (_, url)) => Cow::Borrowed(url),
-            },
-            user: take("keystone_user")?.1,
-            project: take("keystone_project")?.1,
-            user_domain: take("keystone_user_domain")?.1,
-            project_domain: take("keystone_project_domain")?.1,
-            cache_seconds: seconds(take("keystone_cache_seconds")?)?,
-            timeout: timeout(take("keystone_timeout_seconds")?)?,
+            url: base_url(("keystone_url", &take("keystone_url")?))?,
+            user: take("keystone_user")?,
+            project: take("keystone_project")?,
+            user_domain: take("keystone_user_domain")?,
+            project_domain: take("keystone_project_domain")?,
+            cache_seconds,
+            timeout,
         };
         lines.end()?;
         Ok(settings)
     }
 }
 
-/// Whether every setting can be used, whoever needs it.
+/// The URL that clients without a token are sent to where it is not Keystone that tells: as the variable says.
 ///
 /// # Errors
 ///
-/// As [`Settings::read`].
-pub fn check(variables: &dyn Variables) -> Result<(), SettingsError> {
-    let settings = Settings::read(variables)?;
-    KeystoneSettings::parse(&text(variables, KEYSTONE_SETTINGS)?, settings.auth_mode).map(drop)
+/// When there is no such variable.
+pub fn keystone_url(variables: &dyn Variables) -> Result<String, SettingsError> {
+    let text = text(variables, KEYSTONE_SETTINGS)?;
+    Lines::new(&text).take("keystone_url").map(|(_, url)| url.to_owned())
+}
+
+fn text(variables: &dyn Variables, name: &'static str) -> Result<String, SettingsError> {
+    variables.get(name).map_err(|reason| refused(name, reason))
 }
 
 /// Names and values of a variable that are not used yet.
@@ -287,14 +275,14 @@ fn above_zero((name, value): (&str, &str)) -> Result<usize, SettingsError> {
 mod tests {
     use super::*;
 
-    const DEFAULTS: &str = "auth_mode=noauth\nprogression=time\ncreate_seconds=2\ndelete_seconds=1\n\
+    const DEFAULTS: &str = "auth_mode=noauth\nkeystone_cache_seconds=60\nkeystone_timeout_seconds=10\n\
+                            progression=time\ncreate_seconds=2\ndelete_seconds=1\n\
                             give_up_seconds=3600\ngive_up=error\nquota_snapshots=10\nquota_gigabytes=1000\n\
                             max_limit=1000\nrows_per_tick=1000\n";
     const KEYSTONE_DEFAULTS: &str = "keystone_url=\nkeystone_user=cinder\nkeystone_project=service\n\
-                                     keystone_user_domain=Default\nkeystone_project_domain=Default\n\
-                                     keystone_cache_seconds=60\nkeystone_timeout_seconds=10\n";
+                                     keystone_user_domain=Default\nkeystone_project_domain=Default\n";
 
-    /// The variables with one line of one of them replaced.
+    /// The two texts, with one line of one of them replaced.
     struct Replaced(&'static str, &'static str);
 
     impl Variables for Replaced {
@@ -309,23 +297,48 @@ mod tests {
 
     #[test]
     fn the_defaults_are_read() {
-        let settings = Settings::parse(DEFAULTS).expect("settings");
+        let settings = Settings::read(&Replaced("", "")).expect("settings");
         assert_eq!(settings.auth_mode, AuthMode::NoAuth);
         assert_eq!(settings.delays.progression, Progression::Time);
         assert_eq!(settings.max_limit, 1000);
-        assert_eq!(check(&Replaced("", "")), Ok(()));
-        let others = "max_limit=7\n keystone_cache_seconds = 1.5 \nkeystone_timeout_seconds=0.25";
-        assert!(Settings::parse(others).is_err(), "the rest is missing");
-        let any_order = "keystone_timeout_seconds=0.25\n keystone_cache_seconds = 1.5 \nkeystone_user=u\nkeystone_url=k\n\
-                         keystone_project=p\n\nkeystone_project_domain=d\nkeystone_user_domain=e";
-        let keystone = KeystoneSettings::parse(any_order, AuthMode::Headers).expect("settings");
-        assert_eq!((keystone.url.as_ref(), keystone.cache_seconds, keystone.project_domain), ("k", 1.5, "d"));
-        assert_eq!(keystone.timeout, Duration::from_millis(250));
+        assert_eq!(keystone_url(&Replaced("url=", "url=http://k/")).as_deref(), Ok("http://k/"));
+    }
+
+    #[test]
+    fn lines_may_stand_in_any_order_with_space_around() {
+        /// Keystone, with lines as nobody else writes them.
+        struct AnyOrder;
+
+        impl Variables for AnyOrder {
+            fn get(&self, name: &str) -> Result<String, String> {
+                let settings =
+                    DEFAULTS.replace("noauth", "keystone").replace("timeout_seconds=10", "timeout_seconds=0.25");
+                Ok(match name {
+                    SETTINGS => settings.lines().rev().collect::<Vec<_>>().join("\n"),
+                    _ => "keystone_user=u\n keystone_url = http://k \n\nkeystone_project_domain=d\n\
+                          keystone_user_domain=e\nkeystone_project=p"
+                        .to_owned(),
+                })
+            }
+        }
+
+        let settings = Settings::read(&AnyOrder).expect("settings");
+        let text = str::to_owned;
+        let expected = KeystoneSettings {
+            url: text("http://k/v3"),
+            user: text("u"),
+            project: text("p"),
+            user_domain: text("e"),
+            project_domain: text("d"),
+            cache_seconds: 60.0,
+            timeout: Duration::from_millis(250),
+        };
+        assert_eq!(settings.auth_mode, AuthMode::Keystone(expected));
     }
 
     #[test]
     fn a_bad_variable_is_named() {
-        let cases = [
+        let cases: [(&'static str, &'static str, &str); 11] = [
             ("auth_mode=noauth", "auth_mode=open", "variable auth_mode: 'open' is none of noauth, headers, keystone"),
             ("progression=time", "progression=", "variable progression: '' is none of time, immediate, manual"),
             (
@@ -363,7 +376,7 @@ mod tests {
             ("max_limit=1000", "max_limit=1\nfoo=1", "variable foo: is not a setting of this release"),
         ];
         for (line, replacement, expected) in cases {
-            let error = check(&Replaced(line, replacement)).expect_err(replacement);
+            let error = Settings::read(&Replaced(line, replacement)).expect_err(replacement);
             assert_eq!(error.to_string(), expected);
         }
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::headers::{X_AUTH_TOKEN, X_IDENTITY_STATUS, X_PROJECT_ID, X_ROLES, X_SERVICE_TOKEN, X_USER_ID};
 use crate::keystone::{Keystone, KeystoneError, Token};
 use crate::service::policy::{Caller, Roles};
-use crate::settings::{self, AuthMode, KEYSTONE_SETTINGS, KeystoneSettings, Settings};
+use crate::settings::{self, AuthMode, Settings};
 use crate::store::Store;
 
 use super::faults::Fault;
@@ -41,16 +41,15 @@ pub fn identify(
     environment: &Environment<'_>,
 ) -> Result<Caller, Reply> {
     let headers = request.headers();
-    let caller = match settings.auth_mode {
+    let caller = match &settings.auth_mode {
         AuthMode::NoAuth => anybody(headers, || routes::project_id(path)),
         AuthMode::Headers => confirmed(headers),
-        AuthMode::Keystone if DISCOVERY.contains(&path) => {
+        AuthMode::Keystone(_) if DISCOVERY.contains(&path) => {
             Some(Caller { user_id: None, project_id: None, roles: Roles::default() })
         }
-        AuthMode::Keystone => {
-            let text = keystone_text(environment)?;
+        AuthMode::Keystone(settings) => {
             let keystone = Keystone {
-                settings: &keystone_settings(&text, settings)?,
+                settings,
                 variables: environment.variables,
                 store: Store::new(environment.key_value, environment.identifiers),
                 identifiers: environment.identifiers,
@@ -63,17 +62,13 @@ pub fn identify(
     if let Some(caller) = caller {
         return Ok(caller);
     }
-    let text = keystone_text(environment)?;
-    Err(unauthorized(&keystone_settings(&text, settings)?.url))
-}
-
-/// The text of the settings of Keystone, which only those need who ask it or who send somebody there.
-fn keystone_text(environment: &Environment<'_>) -> Result<String, Reply> {
-    settings::text(environment.variables, KEYSTONE_SETTINGS).map_err(|error| misconfigured(&error).into())
-}
-
-fn keystone_settings<'a>(text: &'a str, settings: &Settings) -> Result<KeystoneSettings<'a>, Reply> {
-    KeystoneSettings::parse(text, settings.auth_mode).map_err(|error| misconfigured(&error).into())
+    Err(match &settings.auth_mode {
+        AuthMode::Keystone(keystone) => unauthorized(&keystone.url),
+        AuthMode::NoAuth | AuthMode::Headers => match settings::keystone_url(environment.variables) {
+            Ok(url) => unauthorized(&url),
+            Err(error) => misconfigured(&error).into(),
+        },
+    })
 }
 
 fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
@@ -163,9 +158,9 @@ mod tests {
         pairs.iter().map(|(name, value)| ((*name).parse().expect("a name"), value.parse().expect("a value"))).collect()
     }
 
-    fn seen(mode: AuthMode, pairs: &[(&'static str, &str)], path: Option<&str>) -> Option<(String, String, Roles)> {
+    fn seen(mode: &AuthMode, pairs: &[(&'static str, &str)], path: Option<&str>) -> Option<(String, String, Roles)> {
         let headers = headers(pairs);
-        let caller = if mode == AuthMode::NoAuth { anybody(&headers, || path) } else { confirmed(&headers) }?;
+        let caller = if *mode == AuthMode::NoAuth { anybody(&headers, || path) } else { confirmed(&headers) }?;
         let text = |id: Option<String>| id.unwrap_or_default();
         Some((
             text(caller.user_id.map(|id| id.to_string())),
@@ -177,7 +172,7 @@ mod tests {
     #[test]
     fn without_authentication_the_token_or_the_path_names_the_project() {
         let admin = |user: &str, project: &str| Some((user.to_owned(), project.to_owned(), Roles::ADMIN));
-        let noauth = AuthMode::NoAuth;
+        let noauth = &AuthMode::NoAuth;
         assert_eq!(seen(noauth, &[("x-auth-token", "demo:a1")], None), admin("demo", "a1"));
         assert_eq!(seen(noauth, &[("x-auth-token", "a1")], None), admin("a1", "a1"));
         assert_eq!(seen(noauth, &[("x-auth-token", "a1:")], None), admin("a1", "a1"));
@@ -190,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_trusted_front_is_believed_only_when_it_confirms() {
-        let mode = AuthMode::Headers;
+        let mode = &AuthMode::Headers;
         let confirmed = [("x-identity-status", "Confirmed"), ("x-user-id", "u"), ("x-project-id", "a1")];
         let nobody = Some(("u".to_owned(), "a1".to_owned(), Roles::default()));
         assert_eq!(seen(mode, &confirmed, None), nobody);

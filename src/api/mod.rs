@@ -39,7 +39,7 @@ use crate::headers::{OPENSTACK_API_VERSION, X_FORWARDED_HOST};
 use crate::keystone::Outbound;
 use crate::service::Service;
 use crate::service::policy::Caller;
-use crate::settings::{self, Settings, SettingsError, Variables};
+use crate::settings::{Settings, SettingsError, Variables};
 use crate::store::{Identifiers, KeyValue, Store};
 
 use faults::{BAD_REQUEST, Fault};
@@ -498,7 +498,7 @@ fn misconfigured(error: &SettingsError) -> Fault {
 
 /// `GET /healthcheck`: whether the variables can be used and the store can be read.
 fn healthcheck(environment: &Environment<'_>) -> Reply {
-    if let Err(error) = settings::check(environment.variables) {
+    if let Err(error) = Settings::read(environment.variables) {
         return misconfigured(&error).into();
     }
     match Store::new(environment.key_value, environment.identifiers).deployment() {

@@ -157,6 +157,29 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for ByName<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        /// Few names, so that the same come again.
+        #[test]
+        fn it_is_what_a_map_would_be(
+            first in proptest::collection::vec(("[a-c]{0,2}", any::<u8>()), 0..12),
+            second in proptest::collection::vec(("[a-c]{0,2}", any::<u8>()), 0..12),
+            removed in "[a-c]{0,2}",
+        ) {
+            let mut map: BTreeMap<String, u8> = first.iter().cloned().collect();
+            let mut values: ByName<u8> = first.into_iter().collect();
+            let others: ByName<u8> = second.iter().cloned().collect();
+            map.extend(second);
+            values.take_over(&others);
+            prop_assert_eq!(values.iter().collect::<Vec<_>>(), map.iter().collect::<Vec<_>>());
+            prop_assert_eq!(values.remove(&removed), map.remove(&removed));
+            prop_assert_eq!(values.iter().collect::<Vec<_>>(), map.iter().collect::<Vec<_>>());
+            prop_assert!(map.iter().all(|(name, value)| values.get(name) == Some(value)));
+            prop_assert!(!values.contains(&removed));
+        }
+    }
 
     #[test]
     fn names_are_kept_in_order_and_once() {

@@ -28,7 +28,7 @@ pub fn validation(url: &str, own_token: &str, token: &str, may_be_expired: bool)
 }
 
 /// The request with which the service user logs in.
-pub fn login(settings: &KeystoneSettings<'_>, password: &str) -> Request<Vec<u8>> {
+pub fn login(settings: &KeystoneSettings, password: &str) -> Request<Vec<u8>> {
     let body = json!({ "auth": {
         "identity": { "methods": ["password"], "password": { "user": {
             "name": settings.user,

@@ -65,7 +65,7 @@ pub struct Token {
 /// Keystone, as a request sees it.
 #[derive(Clone, Copy)]
 pub struct Keystone<'a> {
-    pub settings: &'a KeystoneSettings<'a>,
+    pub settings: &'a KeystoneSettings,
     /// Where the password is; it is asked for only when it is needed.
     pub variables: &'a dyn Variables,
     pub store: Store<'a>,

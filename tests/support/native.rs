@@ -33,13 +33,13 @@ impl Default for TestVariables {
     fn default() -> Self {
         let defaults = [
             ("auth_mode", "noauth"),
+            ("keystone_cache_seconds", "60"),
+            ("keystone_timeout_seconds", "10"),
             ("keystone_url", ""),
             ("keystone_user", "cinder"),
             ("keystone_project", "service"),
             ("keystone_user_domain", "Default"),
             ("keystone_project_domain", "Default"),
-            ("keystone_cache_seconds", "60"),
-            ("keystone_timeout_seconds", "10"),
             ("progression", "time"),
             ("create_seconds", "2"),
             ("delete_seconds", "1"),
@@ -67,7 +67,8 @@ impl Variables for TestVariables {
     fn get(&self, name: &str) -> Result<String, String> {
         match name {
             SETTINGS | KEYSTONE_SETTINGS => {
-                let own = self.0.iter().filter(|(own, _)| own.starts_with("keystone_") == (name == KEYSTONE_SETTINGS));
+                let is_for_keystone = |own: &str| own.starts_with("keystone_") && !own.ends_with("_seconds");
+                let own = self.0.iter().filter(|(own, _)| is_for_keystone(own) == (name == KEYSTONE_SETTINGS));
                 let lines: Vec<String> = own.map(|(name, value)| format!("{name}={value}")).collect();
                 Ok(lines.join("\n"))
             }
