@@ -109,3 +109,19 @@ impl From<Fault> for Reply {
         reply
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::header::{LOCATION, WWW_AUTHENTICATE};
+
+    #[test]
+    fn a_value_that_cannot_stand_in_a_header_is_left_out_and_takes_no_other_with_it() {
+        let reply = Reply::new(StatusCode::FOUND, Content::Outside { media_type: "text/plain", body: String::new() })
+            .with_header(LOCATION, "http://a\r\nset-cookie: b".to_owned())
+            .with_header(WWW_AUTHENTICATE, "Keystone uri=\"http://k/v3\"".to_owned());
+        let answer = reply.into_answer("req-1", None, false);
+        let names: Vec<&str> = answer.headers.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["content-type", "content-length", "x-openstack-request-id", "www-authenticate"]);
+    }
+}
