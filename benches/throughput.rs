@@ -432,8 +432,8 @@ fn measured(manifests: &Manifests, directory: &Path) -> Result<String> {
         "# Benchmarks\n\n\
          `make bench` wrote this page on {date}, on {host}. Machine: {machine}. {rustc}; {wrk}.\n\n\
          Requests in a second at {CONNECTIONS} connections, medians of {ROUNDS} rounds of {SECONDS} seconds; data in a SQLite \
-         file. The bare component (`benches/bare`) makes the same calls of the host and nothing else, in turn with ours. \
-         Processor time is that of the server, kernel included. Cinder's rates (29, SQLite, two workers, one connection) are \
+         file. The bare component (`benches/bare`) does as much with the store for the same requests and nothing else, in turn \
+         with ours. Processor time is that of the server, kernel included. Cinder's rates (29, SQLite, two workers, one connection) are \
          of another day.\n\n\
          | Work | ours | bare component | ratio | processor, µs an item | × Cinder | goal |\n\
          | --- | ---: | --- | ---: | ---: | ---: | --- |\n\
