@@ -99,7 +99,7 @@ fn read(request: &IncomingRequest) -> Option<Request<Body>> {
     let method = method(request.method())?;
     let uri = http::Uri::try_from(uri(request)).ok()?;
     let mut kept = HeaderMap::new();
-    // Most are not looked at, and to give each of them back takes longer than to look at it.
+    // Most are not looked at, and none is given back.
     for (name, value) in ManuallyDrop::new(request.headers().entries()).iter() {
         if let Some(name) = headers::read(name)
             && let Ok(value) = HeaderValue::from_bytes(value)

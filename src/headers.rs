@@ -22,7 +22,7 @@ pub const X_USER_ID: HeaderName = HeaderName::from_static("x-user-id");
 /// Keystone. The shell passes on no others.
 #[must_use]
 pub fn read(name: &str) -> Option<HeaderName> {
-    // Spin adds nine headers to each request, all of which end here.
+    // Those that Spin adds to each request end here.
     if !matches!(name.as_bytes().first(), Some(b'a' | b'c' | b'h' | b'o' | b'x' | b'A'..=b'Z')) {
         return None;
     }

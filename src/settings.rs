@@ -226,7 +226,7 @@ fn choice<T: Copy>((name, value): (&str, &str), choices: &[(&str, T)]) -> Result
 
 #[inline(never)]
 fn seconds((name, value): (&str, &str)) -> Result<f64, SettingsError> {
-    // Most are whole, and those are read in a tenth of the time.
+    // Most are whole, and need no parser of floats.
     let parsed = value.parse::<u32>().map(f64::from).or_else(|_| value.parse::<f64>());
     match parsed {
         Ok(seconds) if seconds >= 0.0 && seconds.is_finite() => Ok(seconds),

@@ -1,6 +1,6 @@
 //! How values are laid out in bytes, one field behind the other: numbers have a fixed width and their most significant
 //! byte first, texts have their length before them, and a field that may be absent has a byte that says whether it is
-//! there. Reading a row takes no parser then, which was two fifths of what it took to show one
+//! there. Reading a row takes no parser then, which was a fifth of what it took to show one
 //! (`docs/adr/0007-rows-in-bytes.md`).
 //!
 //! It must not know which fields a value has.

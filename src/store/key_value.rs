@@ -71,7 +71,7 @@ pub fn sort_by_key(values: &mut [(String, Vec<u8>)]) {
 /// drop repeated ones and keep no order (`design/spin-facts.md`, "Key-value truth table").
 ///
 /// Keys begin alike and differ at their ends, so they are put in order by their last eight bytes, as a number: to compare
-/// whole keys was a sixth of a list.
+/// whole keys was a fifth of a list.
 #[must_use]
 pub fn in_order(keys: &[String], found: Vec<(String, Option<Vec<u8>>)>) -> Vec<Option<Vec<u8>>> {
     let mut places: Vec<(u64, usize)> = keys.iter().enumerate().map(|(place, key)| (end_of(key), place)).collect();
