@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use spin_sdk::variables;
 use uuid::Uuid;
 use wasi::http::types::{Fields, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam, Scheme};
-use wasi::io::streams::OutputStream;
+use wasi::io::streams::{OutputStream, StreamError};
 
 use crate::api::{self, Answer, Body, Environment};
 use crate::domain::Timestamp;
@@ -43,9 +43,6 @@ const STORE: &str = "default";
 
 /// How often a call is tried again that another process has locked out.
 const LOCKED_ATTEMPTS: u32 = 8;
-
-/// How many bytes of a body one call of the host writes and sees on their way, as WASI has it.
-const WRITTEN_AT_ONCE: usize = 4096;
 
 /// How many bytes of a body are asked for at once.
 const CHUNK: u64 = 64 * 1024;
@@ -161,6 +158,10 @@ fn read_body(request: &IncomingRequest, largest: usize) -> Body {
 }
 
 /// Writes an answer. A client that has gone away is nobody's fault, so failures end the writing and nothing else.
+///
+/// What the host takes of the body without waiting it has before the head is sent, so that a small answer leaves in one
+/// piece. In two, the second waits some 40 ms for the client's acknowledgement of the first wherever the server has not
+/// set `TCP_NODELAY`, and Spin has not (`docs/adr/0008-body-before-head.md`).
 fn write(answer: Answer, response_out: ResponseOutparam) {
     let entry = |(name, value): (HeaderName, String)| (name.as_str().to_owned(), value.into_bytes());
     let entries: ManuallyDrop<Vec<(String, Vec<u8>)>> =
@@ -170,36 +171,50 @@ fn write(answer: Answer, response_out: ResponseOutparam) {
     if answer.status != StatusCode::OK && response.set_status_code(answer.status.as_u16()).is_err() {
         eprintln!("the status {} cannot be sent", answer.status);
     }
-    let answer_body = ManuallyDrop::new(answer.body);
-    let Ok(body) = response.body() else { return };
-    ResponseOutparam::set(response_out, Ok(response));
-    if let Ok(stream) = body.write() {
-        if answer_body.len() <= WRITTEN_AT_ONCE {
-            if stream.blocking_write_and_flush(&answer_body).is_err() {
-                return;
-            }
-        } else if !write_in_parts(&stream, &answer_body) {
-            return;
-        }
+    let bytes = ManuallyDrop::new(answer.body);
+    if bytes.is_empty() {
+        ResponseOutparam::set(response_out, Ok(response));
+        return;
     }
-    if OutgoingBody::finish(body, None).is_err() {
-        eprintln!("the answer did not arrive whole");
+    let Ok(body) = response.body() else { return };
+    let Ok(stream) = body.write() else { return };
+    let Ok(rest) = write_some(&stream, &bytes) else { return };
+    if rest.is_empty() {
+        finish(stream, body);
+        ResponseOutparam::set(response_out, Ok(response));
+    } else {
+        ResponseOutparam::set(response_out, Ok(response));
+        if write_all(&stream, rest).is_ok() {
+            finish(stream, body);
+        }
     }
 }
 
-/// Writes a body as fast as the client takes it; false where it has gone away.
-fn write_in_parts(stream: &OutputStream, mut rest: &[u8]) -> bool {
-    while !rest.is_empty() {
-        let Ok(room) = stream.check_write() else { return false };
-        let (chunk, later) = rest.split_at(rest.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
-        if chunk.is_empty() {
-            stream.subscribe().block();
-        } else if stream.write(chunk).is_err() {
-            return false;
-        }
-        rest = later;
+/// Writes what the host takes of some bytes without waiting, and returns the others.
+fn write_some<'a>(stream: &OutputStream, bytes: &'a [u8]) -> Result<&'a [u8], StreamError> {
+    let room = usize::try_from(stream.check_write()?).unwrap_or(usize::MAX);
+    let (taken, rest) = bytes.split_at(bytes.len().min(room));
+    if !taken.is_empty() {
+        stream.write(taken)?;
     }
-    stream.blocking_flush().is_ok()
+    Ok(rest)
+}
+
+/// Writes bytes as fast as the client takes them.
+fn write_all(stream: &OutputStream, mut bytes: &[u8]) -> Result<(), StreamError> {
+    while !bytes.is_empty() {
+        stream.subscribe().block();
+        bytes = write_some(stream, bytes)?;
+    }
+    Ok(())
+}
+
+/// Ends a body; what was written of it is on its way.
+fn finish(stream: OutputStream, body: OutgoingBody) {
+    drop(stream);
+    if OutgoingBody::finish(body, None).is_err() {
+        eprintln!("the answer did not arrive whole");
+    }
 }
 
 /// What the clock says; a clock before 1970 counts as 1970.

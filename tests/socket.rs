@@ -194,6 +194,27 @@ fn the_schedule_of_the_manifest_fires_by_itself() {
     server.stop();
 }
 
+/// A head that is sent alone and a body after it are two small segments, and where a server has not set `TCP_NODELAY`, as
+/// Spin has not, the second waits for the client's acknowledgement of the first: some 40 ms for each request.
+#[test]
+fn an_answer_leaves_in_one_piece() {
+    let directory = Directory::new("piece");
+    let server = Server::start(&directory.file(), &[], false);
+    let mut stream = TcpStream::connect(server.address).expect("a connection");
+    stream.set_read_timeout(Some(BOUND)).expect("a timeout");
+    let request = format!("GET /v3/a1/snapshots HTTP/1.1\r\nHost: {}\r\nX-Auth-Token: demo:a1\r\n\r\n", server.address);
+    for _ in 0..50 {
+        stream.write_all(request.as_bytes()).expect("written");
+        // What was sent in one call is there in one read on this machine, and what comes later is not.
+        let mut first = [0; 4096];
+        let length = stream.read(&mut first).expect("an answer");
+        let first = String::from_utf8_lossy(&first[..length]);
+        assert!(first.starts_with("HTTP/1.1 200 OK\r\n") && first.ends_with(r#"{"snapshots":[]}"#), "{first}");
+    }
+    drop(stream);
+    server.stop();
+}
+
 /// Spin runs the HTTP trigger and the cron trigger in two processes on one file. Two apps that share nothing but the
 /// file stand for them; both write, and both run ticks.
 #[test]

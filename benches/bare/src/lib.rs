@@ -55,11 +55,14 @@ mod component {
         };
         let response = OutgoingResponse::new(spin_sdk::http::Headers::new());
         let (Ok(()), Ok(outgoing)) = (response.set_status_code(status), response.body()) else { return };
-        response_out.set(response);
-        if let Ok(stream) = outgoing.write() {
-            let _ = stream.blocking_write_and_flush(&body[..body.len().min(4096)]);
+        // Before the head, as ours does, so that both leave in one piece.
+        if let Ok(stream) = outgoing.write()
+            && stream.check_write().is_ok_and(|room| room >= body.len() as u64)
+        {
+            let _ = stream.write(&body);
         }
         let _ = OutgoingBody::finish(outgoing, None);
+        response_out.set(response);
     }
 
     fn answer(path: &str, request: &IncomingRequest) -> Result<Vec<u8>, store::Error> {
