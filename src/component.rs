@@ -17,7 +17,7 @@ use wasi::io::streams::{OutputStream, StreamError};
 use crate::api::{self, Answer, Body, Environment};
 use crate::domain::Timestamp;
 use crate::headers;
-use crate::settings::{Settings, SettingsError, Variables};
+use crate::settings::{LazySettings, SettingsError, Variables};
 use crate::store::key_value::{ReadToSwap, Swap, in_order};
 use crate::store::{Identifiers, KeyValue, Store, StoreError};
 use crate::tick::{self, Moment};
@@ -53,9 +53,10 @@ impl bindings::Guest for Component {
     fn handle_cron_event(_metadata: bindings::Metadata) -> Result<(), bindings::Error> {
         let key_value = SpinKeyValue::default();
         let wrong = |error: SettingsError| bindings::Error::Other(error.to_string());
-        let settings = Settings::read(&SpinVariables).map_err(wrong)?;
+        let settings = LazySettings::new(&SpinVariables);
+        let rows = settings.checked().map_err(wrong)?.rows_per_tick;
         let store = Store::new(&key_value, &RandomIdentifiers);
-        let report = tick::run(&store, Moment::scheduled(now()), settings.rows_per_tick);
+        let report = tick::run(&store, Moment::scheduled(now()), rows);
         report.map(drop).map_err(|error| bindings::Error::Other(error.to_string()))
     }
 }
@@ -161,7 +162,7 @@ fn read_body(request: &IncomingRequest, largest: usize) -> Body {
 ///
 /// What the host takes of the body without waiting it has before the head is sent, so that a small answer leaves in one
 /// piece. In two, the second waits some 40 ms for the client's acknowledgement of the first wherever the server has not
-/// set `TCP_NODELAY`, and Spin has not (`docs/adr/0008-body-before-head.md`).
+/// set `TCP_NODELAY`, and Spin has not (`docs/adr/0008-what-a-request-costs-on-spin.md`).
 fn write(answer: Answer, response_out: ResponseOutparam) {
     let entry = |(name, value): (HeaderName, String)| (name.as_str().to_owned(), value.into_bytes());
     let entries: ManuallyDrop<Vec<(String, Vec<u8>)>> =

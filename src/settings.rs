@@ -1,16 +1,20 @@
 //! The Spin variables of this service, read and checked (`design/contract.md`, "Configuration").
 //!
-//! `spin.toml` hands the variables that are not secret to the component as two texts, a `name=value` a line, because
-//! each variable costs a call of the host and a fresh instance serves every request: one that every request reads and
-//! checks, and one that only those read who need Keystone. Secrets come singly and only where they are needed.
+//! A fresh instance serves every request, and reading a variable costs a call of the host and on Spin some 5 µs for each
+//! application variable in its template. So `spin.toml` hands over `auth_mode`, which every request needs, by itself, and
+//! most others in two texts, a `name=value` a line: one that all requests read and check but those for a single row, and
+//! one that only those read who need Keystone. Secrets come singly and only where they are needed.
 
+use std::cell::OnceCell;
 use std::time::Duration;
 
 use crate::domain::Progression;
 use crate::domain::lifecycle::Delays;
 use crate::domain::quota::DefaultLimits;
 
-/// The variable that holds what every request needs.
+/// The variable that says who says who a caller is.
+pub const AUTH_MODE: &str = "auth_mode";
+/// The variable that holds what most requests need.
 pub const SETTINGS: &str = "settings";
 /// The variable that says where Keystone is, and as whom it is asked.
 pub const KEYSTONE_SETTINGS: &str = "keystone_settings";
@@ -67,10 +71,13 @@ pub struct KeystoneSettings {
     pub timeout: Duration,
 }
 
-/// The settings in force.
+/// The settings in force, but for `auth_mode` and where Keystone is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    pub auth_mode: AuthMode,
+    /// How long what Keystone said about a token is believed, in seconds.
+    pub keystone_cache_seconds: f64,
+    /// How long one answer of Keystone may take.
+    pub keystone_timeout: Duration,
     pub delays: Delays,
     pub limits: DefaultLimits,
     /// The largest page.
@@ -79,26 +86,62 @@ pub struct Settings {
     pub rows_per_tick: usize,
 }
 
-impl Settings {
-    /// Reads and checks every setting.
+/// The settings, read when they are first asked for.
+pub struct LazySettings<'a> {
+    variables: &'a dyn Variables,
+    settings: OnceCell<Result<Settings, SettingsError>>,
+}
+
+impl<'a> LazySettings<'a> {
+    /// Settings of which nothing is read yet.
+    pub const fn new(variables: &'a dyn Variables) -> Self {
+        Self { variables, settings: OnceCell::new() }
+    }
+
+    /// The settings.
     ///
     /// # Errors
     ///
     /// Names the first variable that is missing, unknown or wrong.
-    pub fn read(variables: &dyn Variables) -> Result<Self, SettingsError> {
+    pub fn get(&self) -> Result<&Settings, SettingsError> {
+        self.settings.get_or_init(|| Settings::read(self.variables)).as_ref().map_err(Clone::clone)
+    }
+
+    /// Every setting; Keystone's are checked too where it is Keystone that says who asks.
+    ///
+    /// # Errors
+    ///
+    /// Names the first variable that is missing, unknown or wrong.
+    pub fn checked(&self) -> Result<&Settings, SettingsError> {
+        AuthMode::read(self)?;
+        self.get()
+    }
+}
+
+impl AuthMode {
+    /// Reads who says who a caller is, and where that is Keystone all that is needed to ask it.
+    ///
+    /// # Errors
+    ///
+    /// Names the first variable that is missing, unknown or wrong.
+    pub fn read(settings: &LazySettings<'_>) -> Result<Self, SettingsError> {
+        match text(settings.variables, AUTH_MODE)?.trim_ascii() {
+            "noauth" => Ok(Self::NoAuth),
+            "headers" => Ok(Self::Headers),
+            "keystone" => Ok(Self::Keystone(KeystoneSettings::read(settings.variables, settings.get()?)?)),
+            other => Err(refused(AUTH_MODE, format!("'{other}' is none of noauth, headers, keystone"))),
+        }
+    }
+}
+
+impl Settings {
+    fn read(variables: &dyn Variables) -> Result<Self, SettingsError> {
         let text = text(variables, SETTINGS)?;
         let mut lines = Lines::new(&text);
         let mut take = |name| lines.take(name);
-        let (name, mode) = take("auth_mode")?;
-        let cache_seconds = seconds(take("keystone_cache_seconds")?)?;
-        let timeout = timeout(take("keystone_timeout_seconds")?)?;
         let settings = Self {
-            auth_mode: match mode {
-                "noauth" => AuthMode::NoAuth,
-                "headers" => AuthMode::Headers,
-                "keystone" => AuthMode::Keystone(KeystoneSettings::read(variables, cache_seconds, timeout)?),
-                other => return Err(refused(name, format!("'{other}' is none of noauth, headers, keystone"))),
-            },
+            keystone_cache_seconds: seconds(take("keystone_cache_seconds")?)?,
+            keystone_timeout: timeout(take("keystone_timeout_seconds")?)?,
             delays: Delays {
                 progression: choice(
                     take("progression")?,
@@ -126,7 +169,7 @@ impl Settings {
 }
 
 impl KeystoneSettings {
-    fn read(variables: &dyn Variables, cache_seconds: f64, timeout: Duration) -> Result<Self, SettingsError> {
+    fn read(variables: &dyn Variables, settings: &Settings) -> Result<Self, SettingsError> {
         let text = text(variables, KEYSTONE_SETTINGS)?;
         let mut lines = Lines::new(&text);
         let mut take = |name| lines.take(name).map(|(_, value)| value.to_owned());
@@ -136,8 +179,8 @@ impl KeystoneSettings {
             project: take("keystone_project")?,
             user_domain: take("keystone_user_domain")?,
             project_domain: take("keystone_project_domain")?,
-            cache_seconds,
-            timeout,
+            cache_seconds: settings.keystone_cache_seconds,
+            timeout: settings.keystone_timeout,
         };
         lines.end()?;
         Ok(settings)
@@ -275,7 +318,7 @@ fn above_zero((name, value): (&str, &str)) -> Result<usize, SettingsError> {
 mod tests {
     use super::*;
 
-    const DEFAULTS: &str = "auth_mode=noauth\nkeystone_cache_seconds=60\nkeystone_timeout_seconds=10\n\
+    const DEFAULTS: &str = "keystone_cache_seconds=60\nkeystone_timeout_seconds=10\n\
                             progression=time\ncreate_seconds=2\ndelete_seconds=1\n\
                             give_up_seconds=3600\ngive_up=error\nquota_snapshots=10\nquota_gigabytes=1000\n\
                             max_limit=1000\nrows_per_tick=1000\n";
@@ -288,6 +331,7 @@ mod tests {
     impl Variables for Replaced {
         fn get(&self, name: &str) -> Result<String, String> {
             match name {
+                AUTH_MODE => Ok("auth_mode=noauth".replace(self.0, self.1).replace("auth_mode=", "")),
                 SETTINGS => Ok(DEFAULTS.replace(self.0, self.1)),
                 KEYSTONE_SETTINGS => Ok(KEYSTONE_DEFAULTS.replace(self.0, self.1)),
                 _ => Err("no such variable".to_owned()),
@@ -297,8 +341,10 @@ mod tests {
 
     #[test]
     fn the_defaults_are_read() {
-        let settings = Settings::read(&Replaced("", "")).expect("settings");
-        assert_eq!(settings.auth_mode, AuthMode::NoAuth);
+        let variables = Replaced("", "");
+        let lazy = LazySettings::new(&variables);
+        assert_eq!(AuthMode::read(&lazy), Ok(AuthMode::NoAuth));
+        let settings = lazy.get().expect("settings");
         assert_eq!(settings.delays.progression, Progression::Time);
         assert_eq!(settings.max_limit, 1000);
         assert_eq!(keystone_url(&Replaced("url=", "url=http://k/")).as_deref(), Ok("http://k/"));
@@ -311,9 +357,9 @@ mod tests {
 
         impl Variables for AnyOrder {
             fn get(&self, name: &str) -> Result<String, String> {
-                let settings =
-                    DEFAULTS.replace("noauth", "keystone").replace("timeout_seconds=10", "timeout_seconds=0.25");
+                let settings = DEFAULTS.replace("timeout_seconds=10", "timeout_seconds=0.25");
                 Ok(match name {
+                    AUTH_MODE => " keystone\n".to_owned(),
                     SETTINGS => settings.lines().rev().collect::<Vec<_>>().join("\n"),
                     _ => "keystone_user=u\n keystone_url = http://k \n\nkeystone_project_domain=d\n\
                           keystone_user_domain=e\nkeystone_project=p"
@@ -322,7 +368,7 @@ mod tests {
             }
         }
 
-        let settings = Settings::read(&AnyOrder).expect("settings");
+        let mode = AuthMode::read(&LazySettings::new(&AnyOrder)).expect("settings");
         let text = str::to_owned;
         let expected = KeystoneSettings {
             url: text("http://k/v3"),
@@ -333,7 +379,7 @@ mod tests {
             cache_seconds: 60.0,
             timeout: Duration::from_millis(250),
         };
-        assert_eq!(settings.auth_mode, AuthMode::Keystone(expected));
+        assert_eq!(mode, AuthMode::Keystone(expected));
     }
 
     #[test]
@@ -376,7 +422,7 @@ mod tests {
             ("max_limit=1000", "max_limit=1\nfoo=1", "variable foo: is not a setting of this release"),
         ];
         for (line, replacement, expected) in cases {
-            let error = Settings::read(&Replaced(line, replacement)).expect_err(replacement);
+            let error = LazySettings::new(&Replaced(line, replacement)).checked().cloned().expect_err(replacement);
             assert_eq!(error.to_string(), expected);
         }
     }

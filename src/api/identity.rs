@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::headers::{X_AUTH_TOKEN, X_IDENTITY_STATUS, X_PROJECT_ID, X_ROLES, X_SERVICE_TOKEN, X_USER_ID};
 use crate::keystone::{Keystone, KeystoneError, Token};
 use crate::service::policy::{Caller, Roles};
-use crate::settings::{self, AuthMode, Settings};
+use crate::settings::{self, AuthMode};
 use crate::store::Store;
 
 use super::faults::Fault;
@@ -37,11 +37,11 @@ const DISCOVERY: [&str; 2] = ["/v3", "/v3/"];
 pub fn identify(
     request: &Request<Body>,
     path: &str,
-    settings: &Settings,
+    auth_mode: &AuthMode,
     environment: &Environment<'_>,
 ) -> Result<Caller, Reply> {
     let headers = request.headers();
-    let caller = match &settings.auth_mode {
+    let caller = match auth_mode {
         AuthMode::NoAuth => anybody(headers, || routes::project_id(path)),
         AuthMode::Headers => confirmed(headers),
         AuthMode::Keystone(_) if DISCOVERY.contains(&path) => {
@@ -62,7 +62,7 @@ pub fn identify(
     if let Some(caller) = caller {
         return Ok(caller);
     }
-    Err(match &settings.auth_mode {
+    Err(match auth_mode {
         AuthMode::Keystone(keystone) => unauthorized(&keystone.url),
         AuthMode::NoAuth | AuthMode::Headers => match settings::keystone_url(environment.variables) {
             Ok(url) => unauthorized(&url),

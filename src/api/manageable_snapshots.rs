@@ -66,7 +66,7 @@ pub fn list(call: &Call<'_>, path: ManagePath) -> Result<Reply, Fault> {
     exists(call, path)?;
     call.service.may_list_manageable_snapshots()?;
     let backend = host_or_cluster(call, &call.parameters)?;
-    query::manageable(&call.parameters, call.max_limit)?;
+    query::manageable(&call.parameters, call.max_limit()?)?;
     call.service.manageable_snapshots(&backend)?;
     Reply::json(StatusCode::OK, &json!({ "manageable-snapshots": [] }))
 }

@@ -39,7 +39,7 @@ use crate::headers::{OPENSTACK_API_VERSION, X_FORWARDED_HOST};
 use crate::keystone::Outbound;
 use crate::service::Service;
 use crate::service::policy::Caller;
-use crate::settings::{Settings, SettingsError, Variables};
+use crate::settings::{AuthMode, LazySettings, SettingsError, Variables};
 use crate::store::{Identifiers, KeyValue, Store};
 
 use faults::{BAD_REQUEST, Fault};
@@ -132,16 +132,10 @@ fn answer(
             &HeaderMap::new(),
         );
     };
-    let settings = match Settings::read(environment.variables) {
-        Ok(settings) => settings,
-        Err(error) => return misconfigured(&error).into(),
-    };
-    resource_layer(request, &path, body, &settings, environment, named_version).unwrap_or_else(
-        |refusal| match refusal {
-            Refusal::Fault(fault) => fault.into(),
-            Refusal::Reply(reply) => reply,
-        },
-    )
+    resource_layer(request, &path, body, environment, named_version).unwrap_or_else(|refusal| match refusal {
+        Refusal::Fault(fault) => fault.into(),
+        Refusal::Reply(reply) => reply,
+    })
 }
 
 /// Why the resource layer gave no answer of its own.
@@ -161,11 +155,17 @@ fn resource_layer(
     request: &Request<Body>,
     path: &str,
     body: &[u8],
-    settings: &Settings,
     environment: &Environment<'_>,
     named_version: &mut Option<Cow<'static, str>>,
 ) -> Result<Reply, Refusal> {
     let headers = request.headers();
+    let route = routes::route(request.method(), path);
+    let settings = LazySettings::new(environment.variables);
+    let auth_mode = AuthMode::read(&settings).map_err(|error| misconfigured(&error))?;
+    if !route.as_ref().is_some_and(|route| route.operation.is_for_one_row()) {
+        // A variable that cannot be used is told at the first request, whether that needs it or not.
+        settings.get().map_err(|error| misconfigured(&error))?;
+    }
     if path == "/" {
         let negotiated = microversion::negotiate(version_header(headers).as_deref());
         *named_version = negotiated.named;
@@ -176,12 +176,12 @@ fn resource_layer(
         // Where no API is, nobody is asked for a token.
         return Err(Refusal::Reply(outside(&Fault::not_found(), headers)));
     }
-    let caller = identity::identify(request, path, settings, environment).map_err(Refusal::Reply)?;
+    let caller = identity::identify(request, path, &auth_mode, environment).map_err(Refusal::Reply)?;
     if path == "/v3" {
         let content = Content::Outside { media_type: "text/plain; charset=utf8", body: String::new() };
         return Ok(Reply::new(StatusCode::FOUND, content).with_header(LOCATION, format!("{}/v3/", origin(request))));
     }
-    let Some(route) = routes::route(request.method(), path) else {
+    let Some(route) = route else {
         return Err(Refusal::Reply(outside(&Fault::not_found(), headers)));
     };
 
@@ -207,7 +207,7 @@ fn resource_layer(
         // To Cinder's methods a body is an argument that they do not have.
         return Err(Fault::bad_request(BAD_REQUEST).into());
     }
-    let mut call = Call::new(request, &route, &caller, version, settings, environment);
+    let mut call = Call::new(request, &route, &caller, version, &settings, environment);
     call.parameters = Parameters::parse(request.uri().query().unwrap_or_default())?;
     call.body = body;
     Ok(call.dispatch(&route.operation, action)?)
@@ -228,8 +228,6 @@ pub struct Call<'a> {
     pub body: Option<Value>,
     request: &'a Request<Body>,
     project_in_path: Option<String>,
-    /// The largest page of the variables.
-    pub max_limit: usize,
 }
 
 /// The link to the next page.
@@ -248,7 +246,7 @@ impl<'a> Call<'a> {
         route: &Route,
         caller: &'a Caller,
         version: Microversion,
-        settings: &Settings,
+        settings: &'a LazySettings<'a>,
         environment: &'a Environment<'a>,
     ) -> Self {
         Self {
@@ -257,15 +255,13 @@ impl<'a> Call<'a> {
                 identifiers: environment.identifiers,
                 caller,
                 now: environment.now,
-                delays: settings.delays,
-                limits: settings.limits,
+                settings,
             },
             version,
             parameters: Parameters::default(),
             body: None,
             request,
             project_in_path: route.project_id.clone(),
-            max_limit: settings.max_limit,
         }
     }
 
@@ -318,6 +314,11 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// The largest page of the variables.
+    fn max_limit(&self) -> Result<usize, Fault> {
+        self.service.settings.get().map(|settings| settings.max_limit).map_err(|error| misconfigured(&error))
+    }
+
     /// Scheme and host as links name them: a proxy's word counts.
     fn link_origin(&self) -> String {
         let forwarded = self.request.headers().get(X_FORWARDED_HOST).and_then(|host| host.to_str().ok());
@@ -357,6 +358,24 @@ impl<'a> Call<'a> {
 }
 
 impl Operation {
+    /// Whether the operation reads or changes one row that is there, which begins no work and counts against no quota: it
+    /// depends on no setting but on who says who asks.
+    const fn is_for_one_row(&self) -> bool {
+        matches!(
+            self,
+            Self::ShowSnapshot(_)
+                | Self::UpdateSnapshot(_)
+                | Self::ShowVolume(_)
+                | Self::UpdateVolume(_)
+                | Self::ShowMetadata(..)
+                | Self::MergeMetadata(..)
+                | Self::ReplaceMetadata(..)
+                | Self::ShowMetadataItem(..)
+                | Self::PutMetadataItem(..)
+                | Self::DeleteMetadataItem(..)
+        )
+    }
+
     /// Whether the operation reads a body.
     const fn takes_body(&self) -> bool {
         matches!(
@@ -498,7 +517,7 @@ fn misconfigured(error: &SettingsError) -> Fault {
 
 /// `GET /healthcheck`: whether the variables can be used and the store can be read.
 fn healthcheck(environment: &Environment<'_>) -> Reply {
-    if let Err(error) = Settings::read(environment.variables) {
+    if let Err(error) = LazySettings::new(environment.variables).checked() {
         return misconfigured(&error).into();
     }
     match Store::new(environment.key_value, environment.identifiers).deployment() {

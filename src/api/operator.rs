@@ -21,7 +21,7 @@ use crate::domain::{
 use crate::headers::X_OPS_TOKEN;
 use crate::json::Object;
 use crate::service::operator::{self, Explanation, ProjectSettings, State};
-use crate::settings::{OPS_TOKEN, Settings, Variables};
+use crate::settings::{LazySettings, OPS_TOKEN, Settings, Variables};
 use crate::store::Store;
 use crate::store::deployment::{Deployment, GroupSnapshot, Service};
 use crate::tick::{self, Moment};
@@ -112,7 +112,7 @@ pub fn answer(request: &Request<Body>, path: &str, environment: &Environment<'_>
 }
 
 fn settings(environment: &Environment<'_>) -> Result<Settings, Fault> {
-    Settings::read(environment.variables).map_err(|error| misconfigured(&error))
+    LazySettings::new(environment.variables).checked().cloned().map_err(|error| misconfigured(&error))
 }
 
 /// A JSON object.

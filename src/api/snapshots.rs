@@ -137,7 +137,7 @@ impl<'a> SnapshotView<'a> {
 /// `GET .../snapshots[/detail]`
 pub fn list(call: &Call<'_>, detail: bool) -> Result<Reply, Fault> {
     let prepared = call.service.prepare_listing(call.parameters.get("all_tenants").is_some())?;
-    let largest = query::page_limit(&prepared.deployment, call.max_limit);
+    let largest = query::page_limit(&prepared.deployment, call.max_limit()?);
     let query = query::snapshots(&call.parameters, call.service.caller, call.version, &prepared.deployment, largest)?;
     let page: Page<Snapshot> = call.service.list(&query, prepared)?;
     let collection = if detail { "snapshots/detail" } else { "snapshots" };

@@ -14,11 +14,12 @@ pub mod volume_actions;
 pub mod volumes;
 
 use crate::domain::Timestamp;
-use crate::domain::lifecycle::{Delays, Occasion};
-use crate::domain::quota::{DefaultLimits, QuotaRefusal};
+use crate::domain::lifecycle::{Completion, Occasion, Pending};
+use crate::domain::quota::QuotaRefusal;
 use crate::domain::snapshot::Refusal;
 use crate::domain::volume::NotSnapshottable;
 use crate::domain::{Snapshot, SnapshotId, Volume, VolumeId};
+use crate::settings::{LazySettings, SettingsError};
 use crate::store::{Identifiers, Store, StoreError};
 
 use policy::{Caller, Rule};
@@ -54,6 +55,8 @@ pub enum Error {
     OverQuota(#[from] QuotaRefusal),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Misconfigured(#[from] SettingsError),
 }
 
 /// The text of a request on a frozen backend.
@@ -65,11 +68,15 @@ pub struct Service<'a> {
     pub identifiers: &'a dyn Identifiers,
     pub caller: &'a Caller,
     pub now: Timestamp,
-    pub delays: Delays,
-    pub limits: DefaultLimits,
+    pub settings: &'a LazySettings<'a>,
 }
 
 impl Service<'_> {
+    /// Work that begins now.
+    fn begin(&self, completion: Completion) -> Result<Pending, Error> {
+        Ok(self.settings.get()?.delays.begin(completion, self.now))
+    }
+
     /// A snapshot that the caller may know of, as it is now. Whoever may not gets the answer for one that is not
     /// there (`spec/snapshots-api.md` section 8).
     fn visible_snapshot(&self, id: &str) -> Result<Snapshot, Error> {

@@ -34,7 +34,7 @@ impl Service<'_> {
     /// Not allowed.
     pub fn show_quota_set(&self, project_id: &ProjectId) -> Result<Vec<Quota>, Error> {
         self.caller.allow(Rule::ShowQuotas, project_id)?;
-        Ok(self.quotas_of(Some(project_id), true)?)
+        self.quotas_of(Some(project_id), true)
     }
 
     /// The limits that a project has as long as it has none of its own.
@@ -44,7 +44,7 @@ impl Service<'_> {
     /// Not allowed.
     pub fn default_quota_set(&self, project_id: &ProjectId) -> Result<Vec<Quota>, Error> {
         self.caller.allow(Rule::ShowQuotas, project_id)?;
-        Ok(self.quotas_of(Some(project_id), false)?)
+        self.quotas_of(Some(project_id), false)
     }
 
     /// Which of these names are those of no quota.
@@ -86,7 +86,7 @@ impl Service<'_> {
             record.quotas.take_over(limits);
             Ok(())
         })?;
-        Ok(self.quotas_of(Some(project_id), true)?)
+        self.quotas_of(Some(project_id), true)
     }
 
     /// Takes a project's own limits away.
@@ -123,7 +123,8 @@ impl Service<'_> {
         Ok((self.quotas_of(project_id.as_ref(), true)?, shows_usage))
     }
 
-    fn quotas_of(&self, project_id: Option<&ProjectId>, own_limits: bool) -> Result<Vec<Quota>, StoreError> {
+    fn quotas_of(&self, project_id: Option<&ProjectId>, own_limits: bool) -> Result<Vec<Quota>, Error> {
+        let limits = self.settings.get()?.limits;
         let deployment = self.store.deployment()?;
         let record = match project_id {
             Some(project_id) => self.settled(project_id, &deployment)?,
@@ -143,7 +144,7 @@ impl Service<'_> {
         };
         let in_use = |resource: &str| record.as_ref().and_then(|record| record.usage.get(resource).copied());
         let quota = |resource: String| Quota {
-            limit: own_limit(&resource).unwrap_or_else(|| deployment.default_limit(&resource, self.limits)),
+            limit: own_limit(&resource).unwrap_or_else(|| deployment.default_limit(&resource, limits)),
             in_use: in_use(&resource).unwrap_or(0),
             resource,
         };

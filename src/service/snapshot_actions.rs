@@ -50,7 +50,7 @@ impl Service<'_> {
         })?;
         let snapshot = self.visible_snapshot(id)?;
         self.caller.allow(Rule::ResetStatus, &snapshot.project_id)?;
-        let pending = status.completion().map(|_| self.delays.begin(Completion::None, self.now));
+        let pending = status.completion().map(|_| self.begin(Completion::None)).transpose()?;
         self.change_snapshot(&snapshot, |mut snapshot| {
             snapshot.enter(status, pending, self.now, Cause::Reset);
             Ok(Change::Write(snapshot, ()))

@@ -118,7 +118,7 @@ impl Service<'_> {
             updated_at: None,
             group_snapshot_id: None,
             consumes_quota: true,
-            pending: Some(self.delays.begin(completion, self.now)),
+            pending: Some(self.begin(completion)?),
             history: Vec::new(),
         })
     }
@@ -150,8 +150,9 @@ impl Service<'_> {
         requested: &quota::Amounts,
         deployment: &Deployment,
     ) -> Result<(), Error> {
+        let limits = self.settings.get()?.limits;
         let limit_of = |resource: &str| {
-            record.quotas.get(resource).copied().unwrap_or_else(|| deployment.default_limit(resource, self.limits))
+            record.quotas.get(resource).copied().unwrap_or_else(|| deployment.default_limit(resource, limits))
         };
         let refusal = match quota::admit(counted, requested, limit_of, |resource| record.in_use(resource)) {
             Ok(()) => return Ok(()),
@@ -259,7 +260,7 @@ impl Service<'_> {
         allowed: impl Fn(&Snapshot) -> Result<(), Error>,
     ) -> Result<(), Error> {
         allowed(snapshot)?;
-        let pending = self.delays.begin(Completion::Remove, self.now);
+        let pending = self.begin(Completion::Remove)?;
         let item = AgendaItem::of_snapshot(snapshot, pending.due);
         if self.store.schedule(&[item])? {
             // Nobody has attended to the agenda for long, so whoever deletes does a part of the scheduled step. What of it

@@ -67,7 +67,7 @@ impl Service<'_> {
             return Err(Error::BadRequest(text));
         }
         self.caller.allow(Rule::Revert, &volume.project_id)?;
-        let pending = self.delays.begin(Completion::Release, self.now);
+        let pending = self.begin(Completion::Release)?;
         self.change_volume(&volume, |mut volume| {
             if volume.status != VolumeStatus::AVAILABLE {
                 let text = format!("Invalid volume: {cannot} Volume's status must be 'available'.");
@@ -118,7 +118,7 @@ impl Service<'_> {
                     return Err(Error::BadRequest(text.to_owned()));
                 }
                 let status = VolumeStatus::new(status.clone());
-                let pending = status.completion().map(|_| self.delays.begin(Completion::None, self.now));
+                let pending = status.completion().map(|_| self.begin(Completion::None)).transpose()?;
                 volume.enter(status, pending, self.now);
             }
             volume.updated_at = Some(self.now);

@@ -87,7 +87,7 @@ impl Service<'_> {
             created_at: self.now,
             updated_at: None,
             consumes_quota: true,
-            pending: Some(self.delays.begin(Completion::Create, self.now)),
+            pending: Some(self.begin(Completion::Create)?),
         };
         let deployment = self.store.deployment()?;
         let amounts = quota::amounts_of(Counted::Volumes, size, volume.volume_type.as_deref(), true);
@@ -104,8 +104,9 @@ impl Service<'_> {
     /// Whether a volume of this size may be made at all.
     fn admit_one_volume(&self, record: &ProjectRecord, size: u32, deployment: &Deployment) -> Result<(), Error> {
         const RESOURCE: &str = "per_volume_gigabytes";
+        let limits = self.settings.get()?.limits;
         let own = record.quotas.get(RESOURCE).copied();
-        let limit = own.unwrap_or_else(|| deployment.default_limit(RESOURCE, self.limits));
+        let limit = own.unwrap_or_else(|| deployment.default_limit(RESOURCE, limits));
         if (0..i64::from(size)).contains(&limit) {
             return Err(QuotaRefusal::GigabytesOfOneVolume { requested: i64::from(size), limit }.into());
         }
@@ -178,7 +179,7 @@ impl Service<'_> {
         }
         // Everything that will go stands on the agenda before anything goes. Should we stop on the way, the scheduled
         // step finds the snapshots and takes them with their volume.
-        let pending = self.delays.begin(Completion::Remove, self.now);
+        let pending = self.begin(Completion::Remove)?;
         self.announce(&snapshots, Some(&volume), pending)?;
         let before = self.change_volume(&volume, |mut volume| {
             if !may_be_deleted(&volume) {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use volume_snapshots::api::{self, Body, Environment};
 use volume_snapshots::domain::Timestamp;
 use volume_snapshots::keystone::Outbound;
-use volume_snapshots::settings::{KEYSTONE_PASSWORD, KEYSTONE_SETTINGS, OPS_TOKEN, SETTINGS, Variables};
+use volume_snapshots::settings::{AUTH_MODE, KEYSTONE_PASSWORD, KEYSTONE_SETTINGS, OPS_TOKEN, SETTINGS, Variables};
 use volume_snapshots::store::{Identifiers, KeyValue, MemoryKeyValue};
 
 use super::Service;
@@ -66,9 +66,11 @@ impl TestVariables {
 impl Variables for TestVariables {
     fn get(&self, name: &str) -> Result<String, String> {
         match name {
+            AUTH_MODE => Ok(self.0.iter().find(|(own, _)| *own == AUTH_MODE).expect("set").1.clone()),
             SETTINGS | KEYSTONE_SETTINGS => {
                 let is_for_keystone = |own: &str| own.starts_with("keystone_") && !own.ends_with("_seconds");
-                let own = self.0.iter().filter(|(own, _)| is_for_keystone(own) == (name == KEYSTONE_SETTINGS));
+                let others = self.0.iter().filter(|(own, _)| *own != AUTH_MODE);
+                let own = others.filter(|(own, _)| is_for_keystone(own) == (name == KEYSTONE_SETTINGS));
                 let lines: Vec<String> = own.map(|(name, value)| format!("{name}={value}")).collect();
                 Ok(lines.join("\n"))
             }
