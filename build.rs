@@ -1,11 +1,15 @@
-//! Writes the two tables of Unicode that `src/api/unicode.rs` looks into. The whole table of categories would be
-//! 40 KB of the component, of which two questions need little.
+//! Says how large the component's stack is, and writes the two tables of Unicode that `src/api/unicode.rs` looks into: the
+//! whole table of categories would be 40 KB of the component, of which two questions need little.
 
 use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs};
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+
+/// The stack of the component, in bytes. Spin clears all of an instance's memory after each request, and the usual stack is
+/// a mebibyte, most of that memory. All tests pass with a quarter of this one (`docs/adr/0008-what-a-request-costs-on-spin.md`).
+const STACK: usize = 128 * 1024;
 
 /// A text with the ranges of those characters up to the last that something is true of.
 fn ranges(name: &str, last: char, is_one: impl Fn(GeneralCategory) -> bool) -> String {
@@ -28,6 +32,9 @@ fn ranges(name: &str, last: char, is_one: impl Fn(GeneralCategory) -> bool) -> S
 }
 
 fn main() {
+    if env::var("CARGO_CFG_TARGET_FAMILY").is_ok_and(|family| family == "wasm") {
+        println!("cargo::rustc-link-arg-cdylib=-zstack-size={STACK}");
+    }
     let digits = ranges("DECIMAL_DIGITS", char::MAX, |category| category == GeneralCategory::DecimalNumber);
     let unprintable = ranges("UNPRINTABLE", '\u{fffe}', |category| {
         matches!(

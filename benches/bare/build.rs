@@ -1,0 +1,8 @@
+//! The least has no larger stack than ours; see `build.rs` there.
+
+fn main() {
+    if std::env::var("CARGO_CFG_TARGET_FAMILY").is_ok_and(|family| family == "wasm") {
+        println!("cargo::rustc-link-arg-cdylib=-zstack-size=131072");
+    }
+    println!("cargo::rerun-if-changed=build.rs");
+}
