@@ -541,3 +541,39 @@ fn a_header_that_is_not_utf8_never_reaches_the_component() {
     assert_eq!((answer.status().as_u16(), answer.body().len()), (500, 0));
     assert_eq!((service.app.traps(), service.faults.calls().len()), (0, 0));
 }
+
+/// The component's stack is small (`build.rs`), and values are read, shown and dropped by functions that call themselves.
+#[test]
+fn the_deepest_values_that_are_read_fit_the_stack() {
+    let service = ComponentService::new(&[]);
+    service.put_state(&scene());
+    let snapshot = format!("/v3/a1/snapshots/{SNAPSHOT}");
+    let places = [
+        ("POST", "/v3/a1/snapshots".to_owned(), r#"{"snapshot": {"volume_id": "V", "name": DEEP}}"#),
+        ("POST", "/v3/a1/snapshots".to_owned(), r#"{"snapshot": {"volume_id": "V", "metadata": {"key": DEEP}}}"#),
+        ("POST", "/v3/a1/snapshots".to_owned(), r#"{"snapshot": DEEP}"#),
+        ("PUT", snapshot.clone(), r#"{"snapshot": {"description": DEEP}}"#),
+        ("PUT", format!("{snapshot}/metadata"), r#"{"metadata": {"key": DEEP}}"#),
+        ("POST", format!("{snapshot}/action"), r#"{"os-reset_status": {"status": DEEP}}"#),
+        ("POST", format!("{snapshot}/action"), r#"{"os-update_snapshot_status": {"status": DEEP}}"#),
+        ("POST", "/v3/a1/volumes".to_owned(), r#"{"volume": {"size": DEEP}}"#),
+        ("PUT", "/v3/a1/os-quota-sets/a1".to_owned(), r#"{"quota_set": {"snapshots": DEEP}}"#),
+    ];
+    for (method, path, body) in places {
+        let answers = [("[", "]"), ("{\"a\": ", "}")].map(|(open, close)| {
+            // From a depth that is read to one that is not: the parser takes 127 levels.
+            [100, 120, 124, 126, 128].map(|depth| {
+                let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+                let body = body.replace("DEEP", &deep).replace('V', VOLUME);
+                let request = json_body(method, &path, body.as_bytes());
+                let answer: Answer = service.send(request).into();
+                assert_eq!((answer.status, malformed(&answer)), (400, None), "{method} {path} {depth}: {answer:?}");
+                answer.body.to_string()
+            })
+        });
+        for of_one_kind in answers {
+            assert_ne!(of_one_kind[0], of_one_kind[4], "{method} {path}: one is read, and the other is not");
+        }
+    }
+    assert_eq!(service.app.traps(), 0);
+}
