@@ -55,6 +55,7 @@ pub enum Error {
     OverQuota(#[from] QuotaRefusal),
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A variable that the operation needs cannot be used.
     #[error(transparent)]
     Misconfigured(#[from] SettingsError),
 }
