@@ -8,7 +8,8 @@ use std::{env, fs};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 /// The stack of the component, in bytes. Spin clears all of an instance's memory after each request, and the usual stack is
-/// a mebibyte, most of that memory. All tests pass with a quarter of this one (`docs/adr/0008-what-a-request-costs-on-spin.md`).
+/// a mebibyte, most of that memory. The deepest values of `tests/bad_input` fit a quarter of this one
+/// (`docs/adr/0008-what-a-request-costs-on-spin.md`).
 const STACK: usize = 128 * 1024;
 
 /// A text with the ranges of those characters up to the last that something is true of.

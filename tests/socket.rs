@@ -215,6 +215,24 @@ fn an_answer_leaves_in_one_piece() {
     server.stop();
 }
 
+/// The host takes a mebibyte of an answer at once; the rest follows while the client reads.
+#[test]
+fn an_answer_that_is_longer_than_the_host_takes_at_once_arrives_whole() {
+    const SNAPSHOTS: usize = 10_000;
+    let directory = Directory::new("long");
+    let server = Server::start(&directory.file(), &[], false);
+    let volume = "aaaaaaaa-0000-4000-8000-000000000001";
+    let snapshots: Vec<Value> = (0..SNAPSHOTS)
+        .map(|number| json!({ "id": format!("bbbbbbbb-0000-4000-8000-{number:012}"), "project_id": "a1", "volume_id": volume }))
+        .collect();
+    let state = json!({ "volumes": [{ "id": volume, "project_id": "a1" }], "snapshots": snapshots });
+    assert_eq!(server.call("PUT", "/_ops/state", &state).0 / 100, 2);
+    let (status, answer) = server.call("GET", "/_ops/state", &Value::Null);
+    assert_eq!((status, answer["snapshots"].as_array().map(Vec::len)), (200, Some(SNAPSHOTS)));
+    assert!(answer.to_string().len() > 2 << 20, "or it is taken at once");
+    server.stop();
+}
+
 /// Spin runs the HTTP trigger and the cron trigger in two processes on one file. Two apps that share nothing but the
 /// file stand for them; both write, and both run ticks.
 #[test]

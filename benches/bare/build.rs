@@ -1,4 +1,4 @@
-//! The least has no larger stack than ours; see `build.rs` there.
+//! The least has no larger stack than ours; see its `build.rs`.
 
 fn main() {
     if std::env::var("CARGO_CFG_TARGET_FAMILY").is_ok_and(|family| family == "wasm") {
