@@ -35,6 +35,11 @@ fn ranges(name: &str, last: char, is_one: impl Fn(GeneralCategory) -> bool) -> S
 fn main() {
     if env::var("CARGO_CFG_TARGET_FAMILY").is_ok_and(|family| family == "wasm") {
         println!("cargo::rustc-link-arg-cdylib=-zstack-size={STACK}");
+        // Numbers that the linker fills in have five bytes, most of which are padding: a tenth of the component. It cannot
+        // take them out where there is debugging information.
+        if env::var("DEBUG").is_ok_and(|debug| debug == "false") {
+            println!("cargo::rustc-link-arg-cdylib=--compress-relocations");
+        }
     }
     let digits = ranges("DECIMAL_DIGITS", char::MAX, |category| category == GeneralCategory::DecimalNumber);
     let unprintable = ranges("UNPRINTABLE", '\u{fffe}', |category| {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::domain::lifecycle::Occasion;
+use crate::domain::order::{places, sorted};
 use crate::domain::{Metadata, ProjectId, Snapshot, Timestamp, Volume};
 use crate::store::agenda::Kind;
 use crate::store::deployment::Deployment;
@@ -429,9 +430,7 @@ impl Order {
 
     /// The places of rows in this order.
     fn sorted(&self, values: &[Vec<Column>]) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..values.len()).collect();
-        order.sort_unstable_by(|one, two| self.compare(&values[*one], &values[*two]));
-        order
+        places(values.len(), &|one, two| self.compare(&values[one], &values[two]))
     }
 }
 
@@ -653,8 +652,7 @@ impl Service<'_> {
 
     /// The volumes of entries, by id.
     fn volumes_of(&self, entries: &[Entry]) -> Result<Vec<(Uuid, Volume)>, Error> {
-        let mut ids: Vec<Uuid> = entries.iter().map(|entry| entry.volume_id).collect();
-        ids.sort_unstable();
+        let mut ids = sorted(entries.iter().map(|entry| entry.volume_id).collect(), Ord::cmp);
         ids.dedup();
         let volumes = self.store.volumes(&ids)?;
         Ok(ids.into_iter().zip(volumes).filter_map(|(id, volume)| Some((id, volume?))).collect())

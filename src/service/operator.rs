@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use crate::domain::lifecycle::Occasion;
+use crate::domain::order::sorted;
 use crate::domain::quota::Amounts;
 use crate::domain::{Pending, ProjectId, Snapshot, SnapshotId, Timestamp, Volume};
 use crate::store::agenda::{AgendaItem, Kind};
@@ -102,7 +103,7 @@ pub fn replace(store: Store<'_>, state: State) -> Result<(), StoreError> {
         owners[number].count(AgendaItem::of_volume(volume, due), volume.pending, gigabytes, &mut agenda);
     }
     for owner in &mut owners {
-        owner.volumes.sort_unstable();
+        owner.volumes = sorted(std::mem::take(&mut owner.volumes), Ord::cmp);
     }
     for snapshot in &state.snapshots {
         let number = number_of(&mut owners, &snapshot.project_id);

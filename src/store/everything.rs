@@ -1,12 +1,13 @@
 //! The whole store at once: replaced by another state, or emptied, as an operator may wish.
 
+use crate::domain::order::sorted;
 use crate::domain::{ProjectId, Snapshot, Volume};
 
 use super::agenda::{self, Agenda, AgendaItem, Kind};
 use super::deployment::Deployment;
 use super::envelope::encode_fresh;
 use super::index::{Entry, Index};
-use super::key_value::{StoreError, sort_by_key};
+use super::key_value::StoreError;
 use super::projects::{Directory, DirectoryEntry, ProjectRecord, entry_of_snapshot, entry_of_volume};
 use super::{Store, keys};
 
@@ -91,7 +92,7 @@ impl Store<'_> {
         }
 
         let stored = self.key_value.keys()?;
-        sort_by_key(&mut entries);
+        let mut entries = sorted(entries, |(one, _), (two, _)| one.cmp(two));
         let is_written = |key: &String| entries.binary_search_by(|(own, _)| own.cmp(key)).is_ok();
         let obsolete: Vec<String> = stored.into_iter().filter(|key| is_obsolete(key) && !is_written(key)).collect();
         entries.extend(obsolete.iter().map(|key| (key.clone(), Vec::new())));

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::Timestamp;
+use crate::domain::order::sorted;
 
 use super::bytes::Bytes;
 use super::envelope::Stored;
@@ -239,8 +240,8 @@ impl Index {
     pub const EMPTY: Self = Self { head: Vec::new(), pages: Vec::new() };
 
     /// An index of entries in any order.
-    pub fn build(mut entries: Vec<Entry>, source: &dyn PageSource) -> (Self, PageChanges) {
-        entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.position));
+    pub fn build(entries: Vec<Entry>, source: &dyn PageSource) -> (Self, PageChanges) {
+        let mut entries = sorted(entries, |one, two| two.position.cmp(&one.position));
         let older = entries.split_off(entries.len().min(HEAD_KEPT));
         let mut index = Self { head: entries, pages: Vec::new() };
         let mut changes = PageChanges::default();

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::domain::order::places;
+
 /// Why the store did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -62,11 +64,6 @@ pub trait KeyValue {
     fn pause(&self, attempt: u32);
 }
 
-/// Sorts values by their keys, so that one is found by a binary search.
-pub fn sort_by_key(values: &mut [(String, Vec<u8>)]) {
-    values.sort_unstable_by(|(one, _), (two, _)| one.cmp(two));
-}
-
 /// The values that a backend has found, in the order in which their keys were asked for. Backends leave out absent keys,
 /// drop repeated ones and keep no order (`design/spin-facts.md`, "Key-value truth table").
 ///
@@ -74,14 +71,14 @@ pub fn sort_by_key(values: &mut [(String, Vec<u8>)]) {
 /// whole keys was a fifth of a list.
 #[must_use]
 pub fn in_order(keys: &[String], found: Vec<(String, Option<Vec<u8>>)>) -> Vec<Option<Vec<u8>>> {
-    let mut places: Vec<(u64, usize)> = keys.iter().enumerate().map(|(place, key)| (end_of(key), place)).collect();
-    places.sort_unstable();
+    let ends: Vec<u64> = keys.iter().map(|key| end_of(key)).collect();
+    let places = places(keys.len(), &|one, two| ends[one].cmp(&ends[two]));
     let mut values = vec![None; keys.len()];
     for (key, value) in found {
         let end = end_of(&key);
-        let first = places.partition_point(|(other, _)| *other < end);
-        let mut alike = places[first..].iter().take_while(|(other, _)| *other == end);
-        if let Some((_, place)) = alike.find(|(_, place)| keys[*place] == key) {
+        let first = places.partition_point(|place| ends[*place] < end);
+        let mut alike = places[first..].iter().take_while(|place| ends[**place] == end);
+        if let Some(place) = alike.find(|place| keys[**place] == key) {
             values[*place] = value;
         }
     }
