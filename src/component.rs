@@ -7,16 +7,16 @@ use std::cell::{Cell, OnceCell};
 use std::mem::ManuallyDrop;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
+use http::{HeaderName, StatusCode};
 use spin_sdk::variables;
 use uuid::Uuid;
 use wasi::http::types::{Fields, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam, Scheme};
 use wasi::io::streams::{OutputStream, StreamError};
 
-use crate::api::{self, Answer, Body, Environment};
+use crate::api::request::{Body, Headers, Origin, Request};
+use crate::api::{self, Answer, Environment};
 use crate::domain::Timestamp;
-use crate::headers;
+use crate::headers::Header;
 use crate::settings::{LazySettings, SettingsError, Variables};
 use crate::store::key_value::{ReadToSwap, Swap, in_order};
 use crate::store::{Identifiers, KeyValue, Store, StoreError};
@@ -73,12 +73,21 @@ wasi::http::proxy::export!(Component);
 
 /// Answers a request of the HTTP trigger.
 fn serve(incoming: IncomingRequest, response_out: ResponseOutparam) {
-    let Some(request) = read(&incoming) else {
+    let Some(method) = method(incoming.method()) else {
         // Spin has parsed this request already, so what cannot be read here is no HTTP that a client meant.
         write(Answer { status: StatusCode::BAD_REQUEST, headers: Vec::new(), body: Vec::new() }, response_out);
         return;
     };
     // The instance ends with its request, so nothing has to be given back piece by piece.
+    let path_with_query = ManuallyDrop::new(incoming.path_with_query().unwrap_or_else(|| "/".to_owned()));
+    let (path, query) = path_with_query.split_once('?').unwrap_or((&path_with_query, ""));
+    let fields = ManuallyDrop::new(incoming.headers());
+    let entries = ManuallyDrop::new(fields.entries());
+    let headers = Headers::read(entries.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
+    let body = read_body(&incoming, &method, path, &headers);
+    let origin =
+        || Origin { is_https: matches!(incoming.scheme(), Some(Scheme::Https)), authority: incoming.authority() };
+    let request = ManuallyDrop::new(Request { method, path, query, headers, body, origin: &origin });
     let key_value = ManuallyDrop::new(SpinKeyValue::default());
     let environment = Environment {
         key_value: &*key_value,
@@ -89,44 +98,7 @@ fn serve(incoming: IncomingRequest, response_out: ResponseOutparam) {
         log: &|line| eprintln!("{line}"),
     };
     write(api::handle(&request, &environment), response_out);
-    std::mem::forget((incoming, request));
-}
-
-/// Reads a request, of its body no more than the core wants.
-fn read(request: &IncomingRequest) -> Option<Request<Body>> {
-    let method = method(request.method())?;
-    let uri = http::Uri::try_from(uri(request)).ok()?;
-    let mut kept = HeaderMap::new();
-    // Most are not looked at, and none is given back.
-    for (name, value) in ManuallyDrop::new(request.headers().entries()).iter() {
-        if let Some(name) = headers::read(name)
-            && let Ok(value) = HeaderValue::from_bytes(value)
-        {
-            kept.append(name, value);
-        }
-    }
-    // Whoever sends a body with one of these says how long it is; else the host is spared the calls that end in nothing.
-    let is_bare = matches!(method, http::Method::GET | http::Method::DELETE) && !kept.contains_key(CONTENT_LENGTH);
-    let body = if is_bare {
-        Body::Complete(Vec::new())
-    } else {
-        read_body(request, api::largest_body(uri.path(), &kept, &SpinVariables))
-    };
-    let mut core_request = Request::new(body);
-    *core_request.method_mut() = method;
-    *core_request.uri_mut() = uri;
-    *core_request.headers_mut() = kept;
-    Some(core_request)
-}
-
-fn uri(request: &IncomingRequest) -> String {
-    let path = request.path_with_query().unwrap_or_default();
-    let scheme = match request.scheme() {
-        Some(Scheme::Https) => "https://",
-        Some(Scheme::Http) => "http://",
-        _ => return path,
-    };
-    request.authority().map_or_else(|| path.clone(), |authority| [scheme, &authority, &path].concat())
+    std::mem::forget(incoming);
 }
 
 fn method(method: Method) -> Option<http::Method> {
@@ -144,8 +116,14 @@ fn method(method: Method) -> Option<http::Method> {
     })
 }
 
-fn read_body(request: &IncomingRequest, largest: usize) -> Body {
+/// Reads the body of a request, no more of it than the core wants.
+fn read_body(request: &IncomingRequest, method: &http::Method, path: &str, headers: &Headers<'_>) -> Body {
     let mut bytes = Vec::new();
+    // Whoever sends a body with one of these says how long it is; else the host is spared the calls that end in nothing.
+    if matches!(*method, http::Method::GET | http::Method::DELETE) && !headers.has(Header::ContentLength) {
+        return Body::Complete(bytes);
+    }
+    let largest = api::largest_body(path, headers, &SpinVariables);
     let Ok(body) = request.consume() else { return Body::Complete(bytes) };
     let Ok(stream) = body.stream() else { return Body::Complete(bytes) };
     // A failure ends the body as its end does: what is cut short is no JSON any more, and is refused as such.

@@ -2,11 +2,11 @@
 //!
 //! This module reads headers; what Keystone says of a token is the business of [`crate::keystone`].
 
+use http::StatusCode;
 use http::header::WWW_AUTHENTICATE;
-use http::{HeaderMap, HeaderName, Request, StatusCode};
 use serde_json::json;
 
-use crate::headers::{X_AUTH_TOKEN, X_IDENTITY_STATUS, X_PROJECT_ID, X_ROLES, X_SERVICE_TOKEN, X_USER_ID};
+use crate::headers::Header;
 use crate::keystone::{Keystone, KeystoneError, Token};
 use crate::service::policy::{Caller, Roles};
 use crate::settings::{self, AuthMode};
@@ -14,7 +14,8 @@ use crate::store::Store;
 
 use super::faults::Fault;
 use super::reply::{Content, Reply};
-use super::{Body, Environment, misconfigured, routes};
+use super::request::{Headers, Request};
+use super::{Environment, misconfigured, routes};
 
 /// The project and user of a request that names neither, where everybody is an administrator.
 const ANYBODY: &str = "admin";
@@ -35,12 +36,12 @@ const DISCOVERY: [&str; 2] = ["/v3", "/v3/"];
 ///
 /// The answer for a caller who is not known.
 pub fn identify(
-    request: &Request<Body>,
+    request: &Request<'_>,
     path: &str,
     auth_mode: &AuthMode,
     environment: &Environment<'_>,
 ) -> Result<Caller, Reply> {
-    let headers = request.headers();
+    let headers = &request.headers;
     let caller = match auth_mode {
         AuthMode::NoAuth => anybody(headers, || routes::project_id(path)),
         AuthMode::Headers => confirmed(headers),
@@ -56,7 +57,7 @@ pub fn identify(
                 outbound: environment.outbound,
                 now: environment.now,
             };
-            validated(headers, request.method().as_str(), path, keystone)?
+            validated(headers, request.method.as_str(), path, keystone)?
         }
     };
     if let Some(caller) = caller {
@@ -71,13 +72,13 @@ pub fn identify(
     })
 }
 
-fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim).filter(|value| !value.is_empty())
+fn said<'a>(headers: &Headers<'a>, header: Header) -> Option<&'a str> {
+    headers.text(header).map(str::trim).filter(|value| !value.is_empty())
 }
 
 /// An administrator of the project that the token names, or else the path: everybody is believed.
-fn anybody<'a>(headers: &'a HeaderMap, path_project: impl FnOnce() -> Option<&'a str>) -> Option<Caller> {
-    let (user, project) = match header(headers, X_AUTH_TOKEN).filter(|token| *token != NO_TOKEN) {
+fn anybody<'a>(headers: &Headers<'a>, path_project: impl FnOnce() -> Option<&'a str>) -> Option<Caller> {
+    let (user, project) = match said(headers, Header::XAuthToken).filter(|token| *token != NO_TOKEN) {
         // As in Cinder's own noauth, a token without a colon names the user and the project at once.
         Some(token) => match token.split_once(':') {
             Some((user, project)) if !project.is_empty() => (user, project),
@@ -89,16 +90,16 @@ fn anybody<'a>(headers: &'a HeaderMap, path_project: impl FnOnce() -> Option<&'a
 }
 
 /// Whom a trusted front has authenticated.
-fn confirmed(headers: &HeaderMap) -> Option<Caller> {
-    if header(headers, X_IDENTITY_STATUS) != Some("Confirmed") {
+fn confirmed(headers: &Headers<'_>) -> Option<Caller> {
+    if said(headers, Header::XIdentityStatus) != Some("Confirmed") {
         return None;
     }
-    let user_id = header(headers, X_USER_ID)?.parse().ok()?;
-    let project_id = match header(headers, X_PROJECT_ID) {
+    let user_id = said(headers, Header::XUserId)?.parse().ok()?;
+    let project_id = match said(headers, Header::XProjectId) {
         Some(id) => Some(id.parse().ok()?),
         None => None,
     };
-    let roles = header(headers, X_ROLES).unwrap_or_default();
+    let roles = said(headers, Header::XRoles).unwrap_or_default();
     let has = |role: &str| roles.split(',').any(|name| name.trim().eq_ignore_ascii_case(role));
     let roles = Roles { admin: has("admin"), member: has("member"), reader: has("reader") };
     Some(Caller { user_id: Some(user_id), project_id, roles })
@@ -110,20 +111,20 @@ fn confirmed(headers: &HeaderMap) -> Option<Caller> {
 /// # Errors
 ///
 /// 503 where Keystone cannot be asked.
-fn validated(headers: &HeaderMap, method: &str, path: &str, keystone: Keystone<'_>) -> Result<Option<Caller>, Reply> {
-    let known = |name: HeaderName, may_be_expired: bool| -> Result<Option<Token>, Reply> {
-        let Some(token) = header(headers, name) else { return Ok(None) };
+fn validated(headers: &Headers<'_>, method: &str, path: &str, keystone: Keystone<'_>) -> Result<Option<Caller>, Reply> {
+    let known = |header: Header, may_be_expired: bool| -> Result<Option<Token>, Reply> {
+        let Some(token) = said(headers, header) else { return Ok(None) };
         match keystone.token(token, may_be_expired) {
             Ok(token) => Ok(Some(token)),
             Err(KeystoneError::InvalidToken) => Ok(None),
             Err(error @ KeystoneError::Unavailable(_)) => Err(unavailable(&error)),
         }
     };
-    let has_service_token = headers.get(X_SERVICE_TOKEN).is_some_and(|token| !token.as_bytes().trim_ascii().is_empty());
-    if has_service_token && !known(X_SERVICE_TOKEN, false)?.is_some_and(|token| token.is_service) {
+    let has_service_token = headers.get(Header::XServiceToken).is_some_and(|token| !token.trim_ascii().is_empty());
+    if has_service_token && !known(Header::XServiceToken, false)?.is_some_and(|token| token.is_service) {
         return Ok(None);
     }
-    let Some(token) = known(X_AUTH_TOKEN, has_service_token)? else { return Ok(None) };
+    let Some(token) = known(Header::XAuthToken, has_service_token)? else { return Ok(None) };
     let is_allowed = match &token.access_rules {
         // Behind a service stands no user who could be held to rules for requests of users.
         Some(rules) => has_service_token || rules.iter().any(|rule| rule.allows(method, path)),
@@ -154,12 +155,8 @@ fn unauthorized(keystone_url: &str) -> Reply {
 mod tests {
     use super::*;
 
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| ((*name).parse().expect("a name"), value.parse().expect("a value"))).collect()
-    }
-
     fn seen(mode: &AuthMode, pairs: &[(&'static str, &str)], path: Option<&str>) -> Option<(String, String, Roles)> {
-        let headers = headers(pairs);
+        let headers = Headers::read(pairs.iter().map(|(name, value)| (*name, value.as_bytes())));
         let caller = if *mode == AuthMode::NoAuth { anybody(&headers, || path) } else { confirmed(&headers) }?;
         let text = |id: Option<String>| id.unwrap_or_default();
         Some((

@@ -17,6 +17,7 @@ pub mod python_text;
 pub mod query;
 pub mod quota_sets;
 pub mod reply;
+pub mod request;
 pub mod resource_filters;
 pub mod routes;
 pub mod schema;
@@ -28,14 +29,14 @@ pub mod volumes;
 
 use std::borrow::Cow;
 
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, LOCATION};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use http::header::LOCATION;
+use http::{HeaderName, Method, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::domain::Timestamp;
 use crate::domain::identifiers::prefixed;
-use crate::headers::{OPENSTACK_API_VERSION, X_FORWARDED_HOST};
+use crate::headers::Header;
 use crate::keystone::Outbound;
 use crate::service::Service;
 use crate::service::policy::Caller;
@@ -46,6 +47,7 @@ use faults::{BAD_REQUEST, Fault};
 use microversion::Microversion;
 use query::Parameters;
 use reply::{Content, Reply};
+use request::{Body, Headers, Origin, Request};
 use routes::{Operation, Route};
 
 /// The largest body of an API request, in bytes: oslo's `max_request_body_size`.
@@ -53,15 +55,6 @@ pub const LARGEST_BODY: usize = 114_688;
 
 /// What a body that cannot be read is answered with.
 pub const MALFORMED_BODY: &str = "Malformed request body";
-
-/// The body of a request, as far as the shell has read it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Body {
-    /// All of it.
-    Complete(Vec<u8>),
-    /// More than [`largest_body`] allows; the rest was not read.
-    TooLarge,
-}
 
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +80,7 @@ pub struct Environment<'a> {
 
 /// How many bytes of body a request may have: many only for an operator who has shown the secret.
 #[must_use]
-pub fn largest_body(path: &str, headers: &HeaderMap, variables: &dyn Variables) -> usize {
+pub fn largest_body(path: &str, headers: &Headers<'_>, variables: &dyn Variables) -> usize {
     let is_operator =
         routes::decoded(path).starts_with(operator::PREFIX) && operator::admit(headers, variables).is_ok();
     if is_operator { operator::LARGEST_BODY } else { LARGEST_BODY }
@@ -95,12 +88,12 @@ pub fn largest_body(path: &str, headers: &HeaderMap, variables: &dyn Variables) 
 
 /// Answers a request.
 #[must_use]
-pub fn handle(request: &Request<Body>, environment: &Environment<'_>) -> Answer {
+pub fn handle(request: &Request<'_>, environment: &Environment<'_>) -> Answer {
     let request_id = prefixed("req-", environment.identifiers.uuid());
     let mut named_version = None;
     let reply = answer(request, environment, &mut named_version);
     if let Some(cause) = &reply.cause {
-        let (method, path, status) = (request.method(), request.uri().path(), reply.status.as_u16());
+        let (method, path, status) = (&request.method, request.path, reply.status.as_u16());
         (environment.log)(&format!("{request_id} {method} {path} answered {status}: {cause}"));
     }
     let vendor_type = prefers_vendor_type(request);
@@ -108,28 +101,28 @@ pub fn handle(request: &Request<Body>, environment: &Environment<'_>) -> Answer 
 }
 
 fn answer(
-    request: &Request<Body>,
+    request: &Request<'_>,
     environment: &Environment<'_>,
     named_version: &mut Option<Cow<'static, str>>,
 ) -> Reply {
-    let path = routes::decoded(request.uri().path());
+    let path = routes::decoded(request.path);
     if path.starts_with(operator::PREFIX) {
         return operator::answer(request, &path, environment).unwrap_or_else(Reply::from);
     }
     if path == "/healthcheck" {
         return healthcheck(environment);
     }
-    if request.method() == Method::OPTIONS {
+    if request.method == Method::OPTIONS {
         // Cinder's CORS layer answers these before all others.
         return Reply::new(StatusCode::OK, Content::Outside { media_type: "", body: String::new() });
     }
-    let Body::Complete(body) = request.body() else {
+    let Body::Complete(body) = &request.body else {
         return outside(
             &Fault::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 format!("Request is too large. Larger than max_request_body_size ({LARGEST_BODY})."),
             ),
-            &HeaderMap::new(),
+            &Headers::default(),
         );
     };
     resource_layer(request, &path, body, environment, named_version).unwrap_or_else(|refusal| match refusal {
@@ -152,14 +145,14 @@ impl From<Fault> for Refusal {
 }
 
 fn resource_layer(
-    request: &Request<Body>,
+    request: &Request<'_>,
     path: &str,
     body: &[u8],
     environment: &Environment<'_>,
     named_version: &mut Option<Cow<'static, str>>,
 ) -> Result<Reply, Refusal> {
-    let headers = request.headers();
-    let route = routes::route(request.method(), path);
+    let headers = &request.headers;
+    let route = routes::route(&request.method, path);
     let settings = LazySettings::new(environment.variables);
     let auth_mode = AuthMode::read(&settings).map_err(|error| misconfigured(&error))?;
     if !route.as_ref().is_some_and(|route| route.operation.is_for_one_row()) {
@@ -208,7 +201,7 @@ fn resource_layer(
         return Err(Fault::bad_request(BAD_REQUEST).into());
     }
     let mut call = Call::new(request, &route, &caller, version, &settings, environment);
-    call.parameters = Parameters::parse(request.uri().query().unwrap_or_default())?;
+    call.parameters = Parameters::parse(request.query)?;
     call.body = body;
     Ok(call.dispatch(&route.operation, action)?)
 }
@@ -226,7 +219,7 @@ pub struct Call<'a> {
     pub version: Microversion,
     pub parameters: Parameters,
     pub body: Option<Value>,
-    request: &'a Request<Body>,
+    request: &'a Request<'a>,
     project_in_path: Option<String>,
 }
 
@@ -242,7 +235,7 @@ pub struct Link {
 
 impl<'a> Call<'a> {
     fn new(
-        request: &'a Request<Body>,
+        request: &'a Request<'a>,
         route: &Route,
         caller: &'a Caller,
         version: Microversion,
@@ -321,9 +314,9 @@ impl<'a> Call<'a> {
 
     /// Scheme and host as links name them: a proxy's word counts.
     fn link_origin(&self) -> String {
-        let forwarded = self.request.headers().get(X_FORWARDED_HOST).and_then(|host| host.to_str().ok());
+        let forwarded = self.request.headers.text(Header::XForwardedHost);
         match forwarded.and_then(|hosts| hosts.split(',').next_back()).map(str::trim) {
-            Some(host) if !host.is_empty() => format!("{}://{host}", scheme(self.request)),
+            Some(host) if !host.is_empty() => format!("{}://{host}", (self.request.origin)().scheme()),
             _ => origin(self.request),
         }
     }
@@ -396,12 +389,15 @@ impl Operation {
 }
 
 /// Whether there is a body to read: one without a type is ignored, as in Cinder.
-fn has_json_body(headers: &HeaderMap, body: &[u8]) -> Result<bool, Fault> {
+fn has_json_body(headers: &Headers<'_>, body: &[u8]) -> Result<bool, Fault> {
     if body.is_empty() {
         return Ok(false);
     }
-    let Some(content_type) = headers.get(CONTENT_TYPE) else { return Ok(false) };
-    let media_type = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    if !headers.has(Header::ContentType) {
+        return Ok(false);
+    }
+    let content_type = headers.text(Header::ContentType).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default();
     // Cinder compares the text as it is, letter case and all.
     match media_type {
         "application/json" | "application/vnd.openstack.volume+json" => Ok(true),
@@ -431,26 +427,25 @@ fn parsed(body: &[u8]) -> Option<Value> {
 }
 
 /// The version header; several count as one, as HTTP has it.
-fn version_header(headers: &HeaderMap) -> Option<String> {
-    let values: Vec<&str> =
-        headers.get_all(OPENSTACK_API_VERSION).iter().filter_map(|value| value.to_str().ok()).collect();
-    if headers.contains_key(OPENSTACK_API_VERSION) { Some(values.join(",")) } else { None }
-}
-
-fn scheme(request: &Request<Body>) -> &str {
-    request.uri().scheme_str().unwrap_or("http")
+fn version_header<'a>(headers: &Headers<'a>) -> Option<Cow<'a, str>> {
+    if !headers.has(Header::OpenstackApiVersion) {
+        return None;
+    }
+    let mut values = headers.texts(Header::OpenstackApiVersion);
+    let first = values.next().unwrap_or_default();
+    Some(values.fold(Cow::Borrowed(first), |all, value| Cow::Owned([&all, ",", value].concat())))
 }
 
 /// Scheme and host of the request, as its client wrote them.
-fn origin(request: &Request<Body>) -> String {
-    let header = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    let host = header.or_else(|| request.uri().authority().map(http::uri::Authority::as_str)).unwrap_or("localhost");
-    format!("{}://{host}", scheme(request))
+fn origin(request: &Request<'_>) -> String {
+    let origin @ Origin { authority, .. } = &(request.origin)();
+    let host = request.headers.text(Header::Host).or(authority.as_deref()).unwrap_or("localhost");
+    format!("{}://{host}", origin.scheme())
 }
 
 /// How well a client likes a media type: the quality of the closest range of its `Accept` that has no parameters.
-fn quality(headers: &HeaderMap, wanted: &str) -> f64 {
-    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+fn quality(headers: &Headers<'_>, wanted: &str) -> f64 {
+    let accept = headers.text(Header::Accept).unwrap_or_default();
     let mut best = (0, 0.0);
     for range in accept.split(',') {
         let mut parts = range.split(';').map(str::trim);
@@ -476,21 +471,20 @@ fn quality(headers: &HeaderMap, wanted: &str) -> f64 {
 }
 
 /// Whether the client would rather have Cinder's own media type than plain JSON; a path may insist on JSON.
-fn prefers_vendor_type(request: &Request<Body>) -> bool {
+fn prefers_vendor_type(request: &Request<'_>) -> bool {
     // Most clients that name anything name one of these, which says all.
-    let accept = request.headers().get(ACCEPT).map_or(b"*/*".as_slice(), HeaderValue::as_bytes);
-    if matches!(accept, b"*/*" | b"application/json") {
+    if matches!(request.headers.get(Header::Accept), None | Some(b"*/*" | b"application/json")) {
         return false;
     }
-    let quality = |wanted| quality(request.headers(), wanted);
+    let quality = |wanted| quality(&request.headers, wanted);
     quality("application/vnd.openstack.volume+json") > quality("application/json")
-        && request.uri().path().strip_suffix(".json").is_none()
+        && request.path.strip_suffix(".json").is_none()
 }
 
 /// A fault from outside the resource layer, as `WebOb` writes it: HTML or plain text. Whoever asks for JSON gets the
 /// fault's usual shape from us, and a body that is too large is told as JSON in any case
 /// (`spec/versions-and-faults.md` section 5, "Recommended").
-fn outside(fault: &Fault, headers: &HeaderMap) -> Reply {
+fn outside(fault: &Fault, headers: &Headers<'_>) -> Reply {
     let (html, json) = (quality(headers, "text/html"), quality(headers, "application/json"));
     let title = "404 Not Found";
     let content = if fault.status != StatusCode::NOT_FOUND || json > html {

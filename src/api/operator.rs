@@ -6,7 +6,7 @@
 use std::fmt;
 use std::num::NonZeroU8;
 
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -19,7 +19,7 @@ use crate::domain::{
     ByName, GroupSnapshotId, Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume,
     VolumeId, VolumeStatus,
 };
-use crate::headers::X_OPS_TOKEN;
+use crate::headers::Header;
 use crate::json::Object;
 use crate::service::operator::{self, Explanation, ProjectSettings, State};
 use crate::settings::{LazySettings, OPS_TOKEN, Settings, Variables};
@@ -29,7 +29,8 @@ use crate::tick::{self, Moment};
 
 use super::faults::Fault;
 use super::reply::{Content, Reply};
-use super::{Body, Environment, misconfigured};
+use super::request::{Body, Headers, Request};
+use super::{Environment, misconfigured};
 
 /// What every operator's path begins with.
 pub const PREFIX: &str = "/_ops/";
@@ -41,14 +42,14 @@ const EXPLAIN: &str = "explain/";
 pub const LARGEST_BODY: usize = 128 * 1024 * 1024;
 
 /// Answers an operator's request.
-pub fn answer(request: &Request<Body>, path: &str, environment: &Environment<'_>) -> Result<Reply, Fault> {
-    admit(request.headers(), environment.variables)?;
-    let Body::Complete(body) = request.body() else {
+pub fn answer(request: &Request<'_>, path: &str, environment: &Environment<'_>) -> Result<Reply, Fault> {
+    admit(&request.headers, environment.variables)?;
+    let Body::Complete(body) = &request.body else {
         let text = format!("The document is larger than {LARGEST_BODY} bytes.");
         return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, text));
     };
     let store = Store::new(environment.key_value, environment.identifiers);
-    let method = request.method();
+    let method = &request.method;
     match &path[PREFIX.len()..] {
         "state" if method == Method::GET => {
             let state = operator::read(store, environment.now)?;
@@ -186,12 +187,12 @@ fn explained(explanation: &Explanation) -> Value {
 /// # Errors
 ///
 /// 404 where no secret is set, 403 for who does not know it.
-pub fn admit(headers: &HeaderMap, variables: &dyn Variables) -> Result<(), Fault> {
+pub fn admit(headers: &Headers<'_>, variables: &dyn Variables) -> Result<(), Fault> {
     let secret = variables.get(OPS_TOKEN).unwrap_or_default();
     if secret.is_empty() {
         return Err(Fault::not_found());
     }
-    let token = headers.get(X_OPS_TOKEN).map(http::HeaderValue::as_bytes).unwrap_or_default();
+    let token = headers.get(Header::XOpsToken).unwrap_or_default();
     if equal_in_constant_time(token, secret.as_bytes()) {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use wasi::http::types::{Fields, IncomingResponse, Method, OutgoingBody, Outgoing
 use wasi::io::poll::{Pollable, poll};
 use wasi::io::streams::StreamError;
 
-use crate::headers;
+use crate::headers::X_SUBJECT_TOKEN;
 use crate::keystone::Outbound;
 
 /// The largest answer, in bytes. A token with very many roles is a thousandth of it.
@@ -99,8 +99,11 @@ fn received(deadline: &Deadline, incoming: &IncomingResponse) -> Result<Response
     *answer.status_mut() =
         http::StatusCode::from_u16(incoming.status()).map_err(|_| "its answer has no status".to_owned())?;
     for (name, value) in incoming.headers().entries() {
-        if let (Some(name), Ok(value)) = (headers::read(&name), HeaderValue::from_bytes(&value)) {
-            answer.headers_mut().append(name, value);
+        // The only one that anybody looks at.
+        if name.eq_ignore_ascii_case(X_SUBJECT_TOKEN.as_str())
+            && let Ok(value) = HeaderValue::from_bytes(&value)
+        {
+            answer.headers_mut().append(X_SUBJECT_TOKEN, value);
         }
     }
     let unreadable = || "its answer cannot be read".to_owned();

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use uuid::Uuid;
-use volume_snapshots::api::{self, Body, Environment};
+use volume_snapshots::api::request::{Body, Headers, Origin, Request as CoreRequest};
+use volume_snapshots::api::{self, Environment};
 use volume_snapshots::domain::Timestamp;
 use volume_snapshots::keystone::Outbound;
 use volume_snapshots::settings::{AUTH_MODE, KEYSTONE_PASSWORD, KEYSTONE_SETTINGS, OPS_TOKEN, SETTINGS, Variables};
@@ -136,8 +137,21 @@ impl NativeService {
             now: self.now(),
             log: &|line| self.log.borrow_mut().push(line.to_owned()),
         };
-        let limit = api::largest_body(request.uri().path(), request.headers(), &self.variables);
-        let request = request.map(|body| if body.len() > limit { Body::TooLarge } else { Body::Complete(body) });
+        let (parts, body) = request.into_parts();
+        let entries = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let headers = Headers::read(entries);
+        let limit = api::largest_body(parts.uri.path(), &headers, &self.variables);
+        let request = CoreRequest {
+            method: parts.method,
+            path: parts.uri.path(),
+            query: parts.uri.query().unwrap_or_default(),
+            headers,
+            body: if body.len() > limit { Body::TooLarge } else { Body::Complete(body) },
+            origin: &|| Origin {
+                is_https: parts.uri.scheme_str() == Some("https"),
+                authority: parts.uri.authority().map(ToString::to_string),
+            },
+        };
         let answer = api::handle(&request, &environment);
         let mut response = Response::new(answer.body);
         *response.status_mut() = answer.status;
