@@ -214,7 +214,7 @@ impl<'a> Lines<'a> {
         Self { rest: text, others: None }
     }
 
-    /// A name and its value. Not inlined: it is called for each setting, and the component is small first.
+    /// A name and its value. Not inlined: it is called for each setting, and room is short.
     #[inline(never)]
     fn take(&mut self, name: &'static str) -> Result<(&'static str, &'a str), SettingsError> {
         let bytes = self.rest.as_bytes();

@@ -1,5 +1,5 @@
 //! Writes JSON field by field, for the views of which a page has up to a thousand: what serde derived for one took three
-//! times as many instructions, since code is compiled to be small (`docs/adr/0007-rows-in-bytes.md`).
+//! times as many instructions when code was compiled to be small (`docs/adr/0007-rows-in-bytes.md`).
 //!
 //! What a text looks like in JSON is left to `serde_json`, except for a text that looks the same there.
 

@@ -1,6 +1,6 @@
 //! A request as the shell hands it over: the parts that something here looks at, each as it came.
 //!
-//! It is no `http::Request`: a URI to take apart and a map of headers to fill were a seventh of what the component did for
+//! It is no `http::Request`: a URI to take apart and a map of headers to fill were an eighth of what the component did for
 //! a show (`docs/adr/0009-fast-and-small.md`), where few headers are looked at and the server has read the URI already.
 
 use std::fmt;
