@@ -79,8 +79,10 @@ fn serve(incoming: IncomingRequest, response_out: ResponseOutparam) {
         return;
     };
     // The instance ends with its request, so nothing has to be given back piece by piece.
-    let path_with_query = ManuallyDrop::new(incoming.path_with_query().unwrap_or_else(|| "/".to_owned()));
+    let path_with_query = ManuallyDrop::new(incoming.path_with_query().unwrap_or_default());
     let (path, query) = path_with_query.split_once('?').unwrap_or((&path_with_query, ""));
+    // A target such as `http://host?a=1` has none.
+    let path = if path.is_empty() { "/" } else { path };
     let fields = ManuallyDrop::new(incoming.headers());
     let entries = ManuallyDrop::new(fields.entries());
     let headers = Headers::read(entries.iter().map(|(name, value)| (name.as_str(), value.as_slice())));

@@ -182,6 +182,18 @@ fn over_a_socket_a_snapshot_lives_and_goes_by_itself_and_a_restart_loses_nothing
 
 /// Where only a tick ends work, a status that changes has seen the cron trigger of `spin.toml` fire.
 #[test]
+fn a_target_without_a_path_is_the_root() {
+    let directory = Directory::new("root");
+    let server = Server::start(&directory.file(), &[], false);
+    let address = server.address;
+    for target in ["/".to_owned(), "/?a=1".to_owned(), format!("http://{address}"), format!("http://{address}?a=1")] {
+        let (status, body) = server.call("GET", &target, &Value::Null);
+        assert_eq!(status, 300, "{target}: {body}");
+    }
+    server.stop();
+}
+
+#[test]
 fn the_schedule_of_the_manifest_fires_by_itself() {
     let directory = Directory::new("schedule");
     let server = Server::start(&directory.file(), &[("progression", "immediate")], true);
