@@ -16,7 +16,7 @@ LARGEST_COMPONENT := 1048576
 LOCKED := $(if $(CI),--locked)
 
 .DEFAULT_GOAL := help
-.PHONY: help build up test openapi clients demo bench bench-scale check tools clean toolchain component embedded-host
+.PHONY: help build up test openapi clients demo bench bench-compare bench-scale check tools clean toolchain component embedded-host
 
 help: ## List the targets
 	@echo 'make <target>:'
@@ -59,6 +59,10 @@ bench: component embedded-host ## Measure requests in a second beside a bare com
 		{ echo 'make: install wrk, such as with `apt-get install wrk` or `brew install wrk`' >&2; exit 1; }
 	@cargo build $(LOCKED) --target wasm32-wasip2 --release --package volume-snapshots-bare
 	@HOST_PROGRAM='$(CURDIR)/$(HOST_PROGRAM)' HOST='$(HOST)' cargo bench $(LOCKED) --profile host --bench throughput
+
+bench-compare: component ## Measure one show in process beside the bare component; OTHERS= names manifests of other builds
+	@cargo build $(LOCKED) --target wasm32-wasip2 --release --package volume-snapshots-bare
+	@cargo bench $(LOCKED) --profile host --bench compare -- $(OTHERS)
 
 bench-scale: component ## Measure pages of lists as a project grows to 100,000 snapshots, and after mass deletion
 	@cargo bench $(LOCKED) --profile host --bench scale

@@ -5,6 +5,9 @@
 //! `HOST=spin` both run on Spin, else on the embedded host. The table goes to standard output and to
 //! `docs/benchmarks.md`.
 
+#[path = "support/mod.rs"]
+mod support;
+
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -16,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use serde_json::{Value, json};
+use support::{PROJECTS, SNAPSHOTS, TOKEN, snapshot_id, state};
 use volume_snapshots_host::{Application, MemoryStore, Options, Output, SqliteStore};
 
 /// How often each pair is measured.
@@ -24,10 +27,6 @@ const ROUNDS: usize = 5;
 /// How long each of the two is, in seconds.
 const SECONDS: usize = 3;
 const CONNECTIONS: usize = 16;
-const SNAPSHOTS: usize = 10_000;
-/// So that those who create do not all contend for the record of one project.
-const PROJECTS: usize = 64;
-const TOKEN: &str = "bench";
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_mins(1);
 const TICKS: usize = 300;
@@ -54,14 +53,6 @@ struct Case {
     /// How many rows an answer has.
     rows: usize,
     goal: &'static str,
-}
-
-fn volume_id(project: usize) -> String {
-    format!("aaaaaaaa-0000-4000-8000-{project:012}")
-}
-
-fn snapshot_id(number: usize) -> String {
-    format!("bbbbbbbb-0000-4000-8000-{number:012}")
 }
 
 fn cases() -> Vec<Case> {
@@ -264,25 +255,6 @@ fn measure(server: &Server, script: &str, directory: &Path) -> Result<Measured> 
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-/// What a list of 10,000 is made of, and a volume in every project.
-fn state() -> Value {
-    let project = |number: usize| format!("a{number:x}");
-    let volumes: Vec<Value> =
-        (1..=PROJECTS).map(|number| json!({ "id": volume_id(number), "project_id": project(number) })).collect();
-    let snapshots: Vec<Value> = (0..SNAPSHOTS)
-        .map(|number| {
-            json!({
-                "id": snapshot_id(number), "project_id": "a1", "volume_id": volume_id(1),
-                "name": format!("snapshot-{number}"), "description": "nightly",
-                "metadata": { "tier": "gold", "number": number.to_string() },
-                "created_at": format!("2026-01-{:02}T{:02}:{:02}:{:02}",
-                    1 + number / 3_600 / 24, number / 3_600 % 24, number / 60 % 60, number % 60),
-            })
-        })
-        .collect();
-    json!({ "volumes": volumes, "snapshots": snapshots })
 }
 
 struct Manifests {

@@ -2,16 +2,22 @@
 //! hands the core Spin's key-value store, clock, randomness and variables.
 //!
 //! It must not know the API: what a path, a body or a status means is none of its business.
+//!
+//! An instance ends with its request, and what the host keeps for it ends too. So nothing is given back here, except for
+//! a stream, which has to go before its body ends, and what there may be many of. That is for the sake of speed: to give
+//! something back is a function of the host, and the host makes each function that a component imports ready for each
+//! request, needed or not (`docs/adr/0010-fewer-functions-of-the-host.md`). For the same reason one function does where
+//! two would do the same.
 
 use std::cell::{Cell, OnceCell};
-use std::mem::ManuallyDrop;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::mem::{ManuallyDrop, forget};
 
 use http::{HeaderName, StatusCode};
 use spin_sdk::variables;
 use uuid::Uuid;
+use wasi::clocks::{monotonic_clock, wall_clock};
 use wasi::http::types::{Fields, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam, Scheme};
-use wasi::io::streams::{OutputStream, StreamError};
+use wasi::io::streams::OutputStream;
 
 use crate::api::request::{Body, Headers, Origin, Request};
 use crate::api::{self, Answer, Environment};
@@ -73,12 +79,12 @@ wasi::http::proxy::export!(Component);
 
 /// Answers a request of the HTTP trigger.
 fn serve(incoming: IncomingRequest, response_out: ResponseOutparam) {
+    let incoming = ManuallyDrop::new(incoming);
     let Some(method) = method(incoming.method()) else {
         // Spin has parsed this request already, so what cannot be read here is no HTTP that a client meant.
         write(Answer { status: StatusCode::BAD_REQUEST, headers: Vec::new(), body: Vec::new() }, response_out);
         return;
     };
-    // The instance ends with its request, so nothing has to be given back piece by piece.
     let path_with_query = ManuallyDrop::new(incoming.path_with_query().unwrap_or_default());
     let (path, query) = path_with_query.split_once('?').unwrap_or((&path_with_query, ""));
     // A target such as `http://host?a=1` has none.
@@ -100,7 +106,6 @@ fn serve(incoming: IncomingRequest, response_out: ResponseOutparam) {
         log: &|line| eprintln!("{line}"),
     };
     write(api::handle(&request, &environment), response_out);
-    std::mem::forget(incoming);
 }
 
 fn method(method: Method) -> Option<http::Method> {
@@ -126,10 +131,10 @@ fn read_body(request: &IncomingRequest, method: &http::Method, path: &str, heade
         return Body::Complete(bytes);
     }
     let largest = api::largest_body(path, headers, &SpinVariables);
-    let Ok(body) = request.consume() else { return Body::Complete(bytes) };
-    let Ok(stream) = body.stream() else { return Body::Complete(bytes) };
+    let Ok(body) = request.consume().map(ManuallyDrop::new) else { return Body::Complete(bytes) };
+    let Ok(stream) = body.stream().map(ManuallyDrop::new) else { return Body::Complete(bytes) };
     // A failure ends the body as its end does: what is cut short is no JSON any more, and is refused as such.
-    while let Ok(chunk) = stream.blocking_read(CHUNK) {
+    while let Ok(chunk) = stream.blocking_read(CHUNK).map_err(forget) {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > largest {
             return Body::TooLarge;
@@ -147,8 +152,12 @@ fn write(answer: Answer, response_out: ResponseOutparam) {
     let entry = |(name, value): (HeaderName, String)| (name.as_str().to_owned(), value.into_bytes());
     let entries: ManuallyDrop<Vec<(String, Vec<u8>)>> =
         ManuallyDrop::new(answer.headers.into_iter().map(entry).collect());
-    // The core lets nothing through that cannot stand in a header, so none is refused.
-    let response = OutgoingResponse::new(Fields::from_list(&entries).unwrap_or_else(|_| Fields::new()));
+    // The core lets nothing through that cannot stand in a header, so none is refused; the host would answer with a 500.
+    let Ok(fields) = Fields::from_list(&entries) else {
+        eprintln!("the headers {:?} cannot be sent", *entries);
+        return;
+    };
+    let response = OutgoingResponse::new(fields);
     if answer.status != StatusCode::OK && response.set_status_code(answer.status.as_u16()).is_err() {
         eprintln!("the status {} cannot be sent", answer.status);
     }
@@ -172,17 +181,17 @@ fn write(answer: Answer, response_out: ResponseOutparam) {
 }
 
 /// Writes what the host takes of some bytes without waiting, and returns the others.
-fn write_some<'a>(stream: &OutputStream, bytes: &'a [u8]) -> Result<&'a [u8], StreamError> {
-    let room = usize::try_from(stream.check_write()?).unwrap_or(usize::MAX);
+fn write_some<'a>(stream: &OutputStream, bytes: &'a [u8]) -> Result<&'a [u8], ()> {
+    let room = usize::try_from(stream.check_write().map_err(forget)?).unwrap_or(usize::MAX);
     let (taken, rest) = bytes.split_at(bytes.len().min(room));
     if !taken.is_empty() {
-        stream.write(taken)?;
+        stream.write(taken).map_err(forget)?;
     }
     Ok(rest)
 }
 
 /// Writes bytes as fast as the client takes them.
-fn write_all(stream: &OutputStream, mut bytes: &[u8]) -> Result<(), StreamError> {
+fn write_all(stream: &OutputStream, mut bytes: &[u8]) -> Result<(), ()> {
     while !bytes.is_empty() {
         stream.subscribe().block();
         bytes = write_some(stream, bytes)?;
@@ -198,10 +207,11 @@ fn finish(stream: OutputStream, body: OutgoingBody) {
     }
 }
 
-/// What the clock says; a clock before 1970 counts as 1970.
+/// What the clock says.
 fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_microseconds(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    let now = wall_clock::now();
+    let microseconds = i64::try_from(now.seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+    Timestamp::from_microseconds(microseconds.saturating_add(i64::from(now.nanoseconds / 1_000)))
 }
 
 struct RandomIdentifiers;
@@ -223,7 +233,7 @@ impl Variables for SpinVariables {
 /// Spin's key-value store, opened when it is first needed.
 #[derive(Default)]
 struct SpinKeyValue {
-    bucket: OnceCell<store::Bucket>,
+    bucket: OnceCell<ManuallyDrop<store::Bucket>>,
     /// Whether reading many values has failed; a backend that has no such call is asked for it once in an invocation.
     reads_one_by_one: Cell<bool>,
 }
@@ -233,7 +243,7 @@ impl SpinKeyValue {
         if let Some(bucket) = self.bucket.get() {
             return Ok(bucket);
         }
-        let bucket = store::open(STORE).map_err(failed)?;
+        let bucket = ManuallyDrop::new(store::open(STORE).map_err(failed)?);
         Ok(self.bucket.get_or_init(|| bucket))
     }
 
@@ -283,18 +293,13 @@ impl KeyValue for SpinKeyValue {
         keys.iter().map(|key| self.get(key)).collect()
     }
 
+    /// One entry too: `SQLite` commits once either way.
     fn set_many(&self, entries: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
-        match entries {
-            [(key, value)] => self.retry(|bucket| bucket.set(key, value)),
-            entries => self.retry(|bucket| batch::set_many(bucket, entries)),
-        }
+        self.retry(|bucket| batch::set_many(bucket, entries))
     }
 
     fn delete_many(&self, keys: &[String]) -> Result<(), StoreError> {
-        match keys {
-            [key] => self.retry(|bucket| bucket.delete(key)),
-            keys => self.retry(|bucket| batch::delete_many(bucket, keys)),
-        }
+        self.retry(|bucket| batch::delete_many(bucket, keys))
     }
 
     fn keys(&self) -> Result<Vec<String>, StoreError> {
@@ -316,7 +321,7 @@ impl KeyValue for SpinKeyValue {
     fn pause(&self, attempt: u32) {
         let longest = 4_000_u64 << attempt.min(6);
         let microseconds = longest / 2 + RandomIdentifiers.number() % (longest / 2);
-        std::thread::sleep(Duration::from_micros(microseconds));
+        monotonic_clock::subscribe_duration(microseconds * 1_000).block();
     }
 }
 

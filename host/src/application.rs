@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store as WasmStore, StoreLimits,
@@ -59,6 +60,7 @@ struct Shared {
     /// Present where the component has the scheduled export.
     scheduled: Option<ScheduledPre<Invocation>>,
     slots: Arc<Semaphore>,
+    imported_functions: usize,
 }
 
 impl Application {
@@ -96,6 +98,7 @@ impl Application {
         let component = Component::from_file(&engine, &manifest.source)
             .map_err(anyhow::Error::from)
             .with_context(|| format!("cannot compile {source}"))?;
+        let imported_functions = imported_functions(&component);
         let component = linker(&engine)?
             .instantiate_pre(&component)
             .map_err(anyhow::Error::from)
@@ -109,12 +112,18 @@ impl Application {
         );
         keep_time(&engine);
         let slots = Arc::new(Semaphore::new(INVOCATIONS_AT_ONCE as usize));
-        Ok(Self { shared: Arc::new(Shared { manifest, engine, http, scheduled, slots }) })
+        Ok(Self { shared: Arc::new(Shared { manifest, engine, http, scheduled, slots, imported_functions }) })
     }
 
     /// What the application was compiled from.
     pub fn manifest(&self) -> &Manifest {
         &self.shared.manifest
+    }
+
+    /// How many functions of the host the component imports. Each is made ready for each request, whether that calls it or
+    /// not.
+    pub fn imported_functions(&self) -> usize {
+        self.shared.imported_functions
     }
 
     /// An app of its own with default options: an empty store in memory, every variable at its default.
@@ -216,6 +225,18 @@ fn engine(counts_instructions: bool) -> Result<Engine> {
     config.consume_fuel(counts_instructions);
     config.epoch_interruption(true).allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Ok(Engine::new(&config)?)
+}
+
+fn imported_functions(component: &Component) -> usize {
+    let engine = component.engine();
+    let functions = |item: ComponentItem| match item {
+        ComponentItem::ComponentFunc(_) => 1,
+        ComponentItem::ComponentInstance(interface) => {
+            interface.exports(engine).filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_))).count()
+        }
+        _ => 0,
+    };
+    component.component_type().imports(engine).map(|(_, item)| functions(item.ty)).sum()
 }
 
 fn linker(engine: &Engine) -> Result<Linker<Invocation>> {

@@ -3,7 +3,7 @@
 //! It must not know why something is asked, nor what is done about the answer.
 
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method};
 use serde_json::{Value, json};
 
 use crate::domain::Timestamp;
@@ -11,24 +11,25 @@ use crate::headers::{OPENSTACK_IDENTITY_ACCESS_RULES, X_AUTH_TOKEN, X_SUBJECT_TO
 use crate::service::policy::Roles;
 use crate::settings::KeystoneSettings;
 
-use super::{AccessRule, KeystoneError, Token};
+use super::{AccessRule, KeystoneError, OutboundAnswer, OutboundRequest, Token};
 
 const JSON: &str = "application/json";
 
 /// The request that validates `token`; none where either token could not stand in a header.
-pub fn validation(url: &str, own_token: &str, token: &str, may_be_expired: bool) -> Option<Request<Vec<u8>>> {
+pub fn validation(url: &str, own_token: &str, token: &str, may_be_expired: bool) -> Option<OutboundRequest> {
     let allow_expired = if may_be_expired { "&allow_expired=1" } else { "" };
-    let mut request = request(url, &format!("?nocatalog{allow_expired}"), Vec::new());
-    let headers = request.headers_mut();
-    headers.insert(X_AUTH_TOKEN, secret(own_token)?);
-    headers.insert(X_SUBJECT_TOKEN, secret(token)?);
-    // Without it Keystone does not know a token that is limited to some requests.
-    headers.insert(OPENSTACK_IDENTITY_ACCESS_RULES, HeaderValue::from_static("1"));
+    let mut request = request(url, &format!("?nocatalog{allow_expired}"));
+    request.headers.extend([
+        (X_AUTH_TOKEN, secret(own_token)?),
+        (X_SUBJECT_TOKEN, secret(token)?),
+        // Without it Keystone does not know a token that is limited to some requests.
+        (OPENSTACK_IDENTITY_ACCESS_RULES, HeaderValue::from_static("1")),
+    ]);
     Some(request)
 }
 
 /// The request with which the service user logs in.
-pub fn login(settings: &KeystoneSettings, password: &str) -> Request<Vec<u8>> {
+pub fn login(settings: &KeystoneSettings, password: &str) -> OutboundRequest {
     let body = json!({ "auth": {
         "identity": { "methods": ["password"], "password": { "user": {
             "name": settings.user,
@@ -37,29 +38,33 @@ pub fn login(settings: &KeystoneSettings, password: &str) -> Request<Vec<u8>> {
         } } },
         "scope": { "project": { "name": settings.project, "domain": { "name": settings.project_domain } } },
     } });
-    let mut request = request(&settings.url, "?nocatalog", body.to_string().into_bytes());
-    *request.method_mut() = Method::POST;
+    let mut request = request(&settings.url, "?nocatalog");
+    request.method = Method::POST;
+    request.body = body.to_string().into_bytes();
     // Servers of Python programs want to know the length beforehand.
-    let length = request.body().len().into();
-    request.headers_mut().insert(CONTENT_LENGTH, length);
-    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    request.headers.push((CONTENT_LENGTH, request.body.len().into()));
+    request.headers.push((CONTENT_TYPE, HeaderValue::from_static(JSON)));
     request
 }
 
-/// A request about tokens; a GET until somebody says otherwise.
-fn request(url: &str, query: &str, body: Vec<u8>) -> Request<Vec<u8>> {
-    let mut request = Request::new(body);
-    // The URL was checked with the settings, so it parses with this behind it too.
-    *request.uri_mut() = format!("{url}/auth/tokens{query}").parse().unwrap_or_default();
-    request.headers_mut().insert(ACCEPT, HeaderValue::from_static(JSON));
-    request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(env!("CARGO_PKG_NAME")));
-    request
+/// A request about tokens; a GET without a body until somebody says otherwise.
+fn request(url: &str, query: &str) -> OutboundRequest {
+    OutboundRequest {
+        method: Method::GET,
+        // The URL was checked with the settings, so it parses with this behind it too.
+        uri: format!("{url}/auth/tokens{query}").parse().unwrap_or_default(),
+        headers: vec![
+            (ACCEPT, HeaderValue::from_static(JSON)),
+            (USER_AGENT, HeaderValue::from_static(env!("CARGO_PKG_NAME"))),
+        ],
+        body: Vec::new(),
+    }
 }
 
 /// The token of the service user, and when it expires.
-pub fn own_token(answer: &Response<Vec<u8>>) -> Result<(String, Timestamp), KeystoneError> {
-    let token = answer.headers().get(X_SUBJECT_TOKEN).and_then(|token| token.to_str().ok());
-    let expires_at = document(answer.body())?.get("expires_at").and_then(timestamp);
+pub fn own_token(answer: &OutboundAnswer) -> Result<(String, Timestamp), KeystoneError> {
+    let token = answer.subject_token.as_ref().and_then(|token| token.to_str().ok());
+    let expires_at = document(&answer.body)?.get("expires_at").and_then(timestamp);
     token.map(str::to_owned).zip(expires_at).ok_or_else(nonsense)
 }
 

@@ -10,7 +10,7 @@ mod sealing;
 
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use sha2::{Digest, Sha256};
 
 use crate::domain::{ProjectId, Timestamp, UserId};
@@ -29,12 +29,32 @@ const SPARE_SECONDS: f64 = 30.0;
 
 /// The way to other services; the shell asks Spin.
 pub trait Outbound {
-    /// Sends a request to an absolute URI and waits for the whole answer, no longer than `timeout`.
+    /// Sends a request and waits for the whole answer, no longer than `timeout`.
     ///
     /// # Errors
     ///
     /// A text for the log: there was no answer, not in time, or a larger one than anybody would send.
-    fn send(&self, request: &Request<Vec<u8>>, timeout: Duration) -> Result<Response<Vec<u8>>, String>;
+    fn send(&self, request: &OutboundRequest, timeout: Duration) -> Result<OutboundAnswer, String>;
+}
+
+/// A request to another service. No `http::Request`, whose map of headers is more code than the requests are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboundRequest {
+    /// GET or POST.
+    pub method: Method,
+    /// It has a scheme and a host.
+    pub uri: Uri,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub body: Vec<u8>,
+}
+
+/// What of an answer somebody looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboundAnswer {
+    pub status: StatusCode,
+    /// The header `X-Subject-Token`, the first where there are several.
+    pub subject_token: Option<HeaderValue>,
+    pub body: Vec<u8>,
 }
 
 /// Why nobody is known by a token.
@@ -141,8 +161,8 @@ impl Keystone<'_> {
             };
             let request = messages::validation(&self.settings.url, &own, token, may_be_expired);
             let answer = self.send(&request.ok_or(KeystoneError::InvalidToken)?)?;
-            match answer.status() {
-                StatusCode::OK => return messages::token(answer.body()),
+            match answer.status {
+                StatusCode::OK => return messages::token(&answer.body),
                 StatusCode::NOT_FOUND => return Err(KeystoneError::InvalidToken),
                 StatusCode::UNAUTHORIZED => {}
                 status => return Err(unexpected("a token was to be validated", status)),
@@ -155,8 +175,8 @@ impl Keystone<'_> {
     /// Logs the service user in.
     fn log_in(&self) -> Result<String, KeystoneError> {
         let answer = self.send(&messages::login(self.settings, &self.password()))?;
-        if !answer.status().is_success() {
-            return Err(unexpected(&format!("the user {} was to log in", self.settings.user), answer.status()));
+        if !answer.status.is_success() {
+            return Err(unexpected(&format!("the user {} was to log in", self.settings.user), answer.status));
         }
         let (token, expires_at) = messages::own_token(&answer)?;
         if let Some(sealed) = self.sealing_key().and_then(|key| sealing::seal(&key, &token, self.identifiers)) {
@@ -195,7 +215,7 @@ impl Keystone<'_> {
         self.variables.get(KEYSTONE_PASSWORD).unwrap_or_default()
     }
 
-    fn send(&self, request: &Request<Vec<u8>>) -> Result<Response<Vec<u8>>, KeystoneError> {
+    fn send(&self, request: &OutboundRequest) -> Result<OutboundAnswer, KeystoneError> {
         self.outbound.send(request, self.settings.timeout).map_err(KeystoneError::Unavailable)
     }
 }

@@ -1,5 +1,5 @@
 //! What operations cost, in numbers that do not depend on the machine, held to those of the last commit: instructions of
-//! WebAssembly, calls of the store, commits, and bytes of pages. More than a twentieth above `baseline.json` fails.
+//! WebAssembly, calls of the store, commits, bytes of pages, and functions that the host makes ready for each request. More than a twentieth above `baseline.json` fails.
 //!
 //! `UPDATE_BASELINE=1 cargo test --test costs` writes the baseline anew; a change of it belongs into the commit that
 //! caused it, with the reason in its message.
@@ -87,6 +87,7 @@ fn measured() -> BTreeMap<String, u64> {
     };
     count("idle tick", before);
 
+    costs.insert("component, functions of the host".to_owned(), application.imported_functions() as u64);
     let rows = memory.rows("default");
     let largest = |prefix: &str| {
         let values = rows.iter().filter(|(key, _)| key.starts_with(prefix)).map(|(_, value)| value.len() as u64);

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use volume_snapshots::api::request::{Body, Headers, Origin, Request as CoreRequest};
 use volume_snapshots::api::{self, Environment};
 use volume_snapshots::domain::Timestamp;
-use volume_snapshots::keystone::Outbound;
+use volume_snapshots::keystone::{Outbound, OutboundAnswer, OutboundRequest};
 use volume_snapshots::settings::{AUTH_MODE, KEYSTONE_PASSWORD, KEYSTONE_SETTINGS, OPS_TOKEN, SETTINGS, Variables};
 use volume_snapshots::store::{Identifiers, KeyValue, MemoryKeyValue};
 
@@ -86,8 +86,8 @@ impl Variables for TestVariables {
 struct Nowhere;
 
 impl Outbound for Nowhere {
-    fn send(&self, request: &Request<Vec<u8>>, _timeout: Duration) -> Result<Response<Vec<u8>>, String> {
-        Err(format!("nothing was to be sent, least of all to {}", request.uri()))
+    fn send(&self, request: &OutboundRequest, _timeout: Duration) -> Result<OutboundAnswer, String> {
+        Err(format!("nothing was to be sent, least of all to {}", request.uri))
     }
 }
 

@@ -1,0 +1,98 @@
+//! `make bench-compare`: how long one show takes in process, of several builds of the component and of the bare one in turn,
+//! with nothing around that makes noise: no sockets, no threads, a store in memory. It tells builds apart that differ by
+//! half a microsecond, where `make bench` needs several; what a user sees is what `make bench` says.
+//!
+//! Each argument is a manifest. Those that are not given are this one's and that of the bare component.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use bytes::Bytes;
+use http::Request;
+use support::{SNAPSHOTS, TOKEN, snapshot_id, state};
+use volume_snapshots_host::{App, Application, MemoryStore, Options, Output};
+
+/// How often all are measured in turn.
+const ROUNDS: usize = 400;
+/// How many requests each is then given.
+const REQUESTS: usize = 100;
+
+/// A component that is measured.
+struct Candidate {
+    manifest: PathBuf,
+    app: App,
+    is_bare: bool,
+    /// Microseconds of a request, one for each round.
+    times: Vec<f64>,
+}
+
+impl Candidate {
+    /// One with ten thousand rows.
+    async fn load(manifest: PathBuf, is_bare: bool) -> Result<Self> {
+        let application = Application::load(&manifest)?;
+        let options = Options { store: Arc::new(MemoryStore::new()), output: Output::captured(), ..Options::default() };
+        let app = application.instance_with(if is_bare { options } else { options.variable("ops_token", TOKEN) })?;
+        let (path, body) = if is_bare {
+            (format!("/rows/{SNAPSHOTS}"), "x".repeat(300))
+        } else {
+            ("/_ops/state".to_owned(), state().to_string())
+        };
+        let request = Request::put(path).header("x-ops-token", TOKEN).body(Bytes::from(body))?;
+        ensure!(app.handle(request).await?.status().is_success(), "the rows were not taken");
+        Ok(Self { manifest, app, is_bare, times: Vec::with_capacity(ROUNDS) })
+    }
+
+    async fn measure(&mut self, round: usize) -> Result<()> {
+        let collection = if self.is_bare { "/get" } else { "/v3/a1/snapshots" };
+        let start = Instant::now();
+        for number in 0..REQUESTS {
+            let id = snapshot_id((round * REQUESTS + number) * 7919 % SNAPSHOTS);
+            let request = Request::get(format!("{collection}/{id}"))
+                .header("x-auth-token", "bench:a1")
+                .header("openstack-api-version", "volume 3.66")
+                .body(Bytes::new())?;
+            ensure!(self.app.handle(request).await?.status() == 200, "{collection}/{id}");
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a hundred")]
+        self.times.push(start.elapsed().as_secs_f64() * 1e6 / REQUESTS as f64);
+        Ok(())
+    }
+
+    /// The time that one round in twenty is below: whatever disturbs makes a round longer, never shorter.
+    fn typical(&self) -> f64 {
+        let mut times = self.times.clone();
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 20]
+    }
+}
+
+async fn run() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let bare = Candidate::load(root.join("benches/bare/spin.toml"), true).await?;
+    let mut candidates = vec![bare, Candidate::load(root.join("spin.toml"), false).await?];
+    // Cargo adds options of its own.
+    for manifest in std::env::args().skip(1).filter(|argument| !argument.starts_with("--")) {
+        candidates.push(Candidate::load(root.join(manifest), false).await?);
+    }
+    for round in 0..ROUNDS {
+        for candidate in &mut candidates {
+            candidate.measure(round).await?;
+        }
+    }
+    let bare = candidates[0].typical();
+    for candidate in &candidates {
+        let (name, time) = (candidate.manifest.display(), candidate.typical());
+        println!("{name}: {time:.2} µs, {:.2} µs more than the bare component", time - bare);
+    }
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    // One thread, so that nothing waits for another one to wake up.
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run())
+}
