@@ -54,7 +54,7 @@ impl Deadline {
 
     /// Waits until something is ready.
     fn wait(&self, other: &Pollable) -> Result<(), String> {
-        // An answer that comes drop by drop is always ready and never whole, so this one counts wherever it is ready too.
+        // An answer that comes drop by drop is always ready and never whole, so the deadline counts where both are ready.
         if poll(&[&self.0, other]).contains(&0) { Err("it took too long".to_owned()) } else { Ok(()) }
     }
 }
