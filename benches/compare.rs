@@ -14,7 +14,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use bytes::Bytes;
 use http::Request;
-use support::{SNAPSHOTS, TOKEN, snapshot_id, state};
+use support::{SNAPSHOTS, TOKEN, snapshot_id};
 use volume_snapshots_host::{App, Application, MemoryStore, Options, Output};
 
 /// How often all are measured in turn.
@@ -37,13 +37,12 @@ impl Candidate {
         let application = Application::load(&manifest)?;
         let options = Options { store: Arc::new(MemoryStore::new()), output: Output::captured(), ..Options::default() };
         let app = application.instance_with(if is_bare { options } else { options.variable("ops_token", TOKEN) })?;
-        let (path, body) = if is_bare {
-            (format!("/rows/{SNAPSHOTS}"), "x".repeat(300))
+        if is_bare {
+            let request = Request::put(format!("/rows/{SNAPSHOTS}")).body(Bytes::from("x".repeat(300)))?;
+            ensure!(app.handle(request).await?.status().is_success(), "the rows were not taken");
         } else {
-            ("/_ops/state".to_owned(), state().to_string())
-        };
-        let request = Request::put(path).header("x-ops-token", TOKEN).body(Bytes::from(body))?;
-        ensure!(app.handle(request).await?.status().is_success(), "the rows were not taken");
+            support::fill(&app).await?;
+        }
         Ok(Self { manifest, app, is_bare, times: Vec::with_capacity(ROUNDS) })
     }
 

@@ -269,9 +269,7 @@ async fn idle_tick(manifest: &Path, file: &Path, is_ours: bool) -> Result<f64> {
     let options = Options { store, output: Output::captured(), ..Options::default() };
     let app = application.instance_with(if is_ours { options.variable("ops_token", TOKEN) } else { options })?;
     if is_ours {
-        let body = Bytes::from(state().to_string());
-        let request = http::Request::put("/_ops/state").header("x-ops-token", TOKEN).body(body)?;
-        ensure!(app.handle(request).await?.status().is_success(), "the state was not taken");
+        support::fill(&app).await?;
     }
     let mut times = Vec::with_capacity(TICKS);
     for _ in 0..TICKS {
@@ -291,10 +289,7 @@ async fn fits_in_memory(manifest: &Path) -> Result<bool> {
             Options { store: memory.clone(), output: Output::captured(), memory_limit: limit, ..Options::default() };
         options.variable("ops_token", TOKEN)
     };
-    let seeding = application.instance_with(options(512 << 20))?;
-    let request =
-        http::Request::put("/_ops/state").header("x-ops-token", TOKEN).body(Bytes::from(state().to_string()))?;
-    ensure!(seeding.handle(request).await?.status().is_success(), "the state was not taken");
+    support::fill(&application.instance_with(options(512 << 20))?).await?;
     let app = application.instance_with(options(MEMORY))?;
     for number in 0..SNAPSHOTS {
         let path = match number % 10 {

@@ -1,6 +1,10 @@
 //! What the benchmarks measure with: ten thousand snapshots of one project, and the operator's secret that lets them in.
 
+use anyhow::{Result, ensure};
+use bytes::Bytes;
+use http::Request;
 use serde_json::{Value, json};
+use volume_snapshots_host::App;
 
 pub const SNAPSHOTS: usize = 10_000;
 /// So that those who create do not all contend for the record of one project.
@@ -32,4 +36,11 @@ pub fn state() -> Value {
         })
         .collect();
     json!({ "volumes": volumes, "snapshots": snapshots })
+}
+
+/// Has an app of ours take that state, in process.
+pub async fn fill(app: &App) -> Result<()> {
+    let request = Request::put("/_ops/state").header("x-ops-token", TOKEN).body(Bytes::from(state().to_string()))?;
+    ensure!(app.handle(request).await?.status().is_success(), "the state was not taken");
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! What operations cost, in numbers that do not depend on the machine, held to those of the last commit: instructions of
-//! WebAssembly, calls of the store, commits, bytes of pages, and functions that the host makes ready for each request. More than a twentieth above `baseline.json` fails.
+//! WebAssembly, calls of the store, commits, bytes of pages, and functions that the host makes ready for each request.
+//! Instructions and bytes may be up to a twentieth above `baseline.json`, all others not at all.
 //!
 //! `UPDATE_BASELINE=1 cargo test --test costs` writes the baseline anew; a change of it belongs into the commit that
 //! caused it, with the reason in its message.
@@ -18,7 +19,7 @@ use volume_snapshots_host::{Application, MemoryStore};
 
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/costs/baseline.json");
 const SNAPSHOTS: usize = 10_000;
-/// What may be more than the baseline, as one part of so many.
+/// How many more instructions or bytes than the baseline there may be, as one part of so many.
 const TOLERANCE: u64 = 20;
 const VOLUME: &str = "aaaaaaaa-0000-4000-8000-000000000001";
 
@@ -98,8 +99,14 @@ fn measured() -> BTreeMap<String, u64> {
     costs
 }
 
+/// The most that something may cost.
+fn allowed(name: &str, baseline: u64) -> u64 {
+    let is_counted_one_by_one = !name.ends_with("instructions") && !name.ends_with("bytes");
+    if is_counted_one_by_one { baseline } else { baseline + baseline / TOLERANCE }
+}
+
 #[test]
-fn nothing_costs_a_twentieth_more_than_before() {
+fn nothing_costs_more_than_before() {
     let measured = measured();
     if std::env::var_os("UPDATE_BASELINE").is_some() {
         let text = serde_json::to_string_pretty(&measured).expect("JSON");
@@ -112,7 +119,7 @@ fn nothing_costs_a_twentieth_more_than_before() {
     assert_eq!(names(&measured), names(&baseline), "UPDATE_BASELINE=1 writes it anew");
     let too_much: Vec<String> = measured
         .iter()
-        .filter(|(name, cost)| **cost > baseline[*name] + baseline[*name] / TOLERANCE)
+        .filter(|(name, cost)| **cost > allowed(name, baseline[*name]))
         .map(|(name, cost)| format!("{name}: {cost}, and {} in tests/costs/baseline.json", baseline[name]))
         .collect();
     assert!(too_much.is_empty(), "{}", too_much.join("\n"));
