@@ -22,10 +22,13 @@ use bytes::Bytes;
 use support::{PROJECTS, SNAPSHOTS, TOKEN, snapshot_id, state};
 use volume_snapshots_host::{Application, MemoryStore, Options, Output, SqliteStore};
 
-/// How often each pair is measured.
-const ROUNDS: usize = 5;
+/// How often each pair is measured, each time with servers that were just started: one and the same component can be a
+/// twentieth faster in one process than in the next, for as long as that runs (`docs/adr/0011-the-host-as-one.md`).
+const ROUNDS: usize = 7;
 /// How long each of the two is, in seconds.
 const SECONDS: usize = 3;
+/// How long a server that was just started is given the same requests before it is measured, in seconds.
+const WARM_UP: usize = 1;
 const CONNECTIONS: usize = 16;
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -128,16 +131,26 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// A running app.
-struct Server {
-    process: Child,
-    base: String,
-    /// From the moment it says that it accepts requests until the first answer.
-    first_answer: Duration,
+/// What servers are started of, one after the other on the same data.
+struct App<'a> {
+    manifest: &'a Path,
+    /// Where it keeps its data.
+    directory: PathBuf,
+    variables: &'a [(&'a str, &'a str)],
+    /// A path that it answers with success.
+    path: &'a str,
 }
 
-impl Server {
-    fn start(manifest: &Path, directory: &Path, variables: &[(&str, &str)], path: &str) -> Result<Self> {
+impl App<'_> {
+    /// Measures requests of a server of its own, which is warm by then.
+    fn measure(&self, script: &str) -> Result<Measured> {
+        let server = self.start()?;
+        measure(&server, script, WARM_UP, &self.directory)?;
+        measure(&server, script, SECONDS, &self.directory)
+    }
+
+    fn start(&self) -> Result<Server> {
+        let Self { manifest, directory, variables, path } = self;
         let on_spin = std::env::var("HOST").is_ok_and(|host| host == "spin");
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let listen = format!("127.0.0.1:{port}");
@@ -151,12 +164,12 @@ impl Server {
             command
         };
         command.args(["--listen", &listen, "--state-dir"]).arg(directory);
-        for (name, value) in variables {
+        for (name, value) in *variables {
             command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
         }
         let process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn();
         let process = process.with_context(|| format!("{command:?}"))?;
-        let mut server = Self { process, base: format!("http://{listen}"), first_answer: Duration::ZERO };
+        let mut server = Server { process, base: format!("http://{listen}"), first_answer: Duration::ZERO };
         let output = server.process.stdout.take().context("standard output")?;
         let mut lines = BufReader::new(output).lines();
         ensure!(
@@ -168,7 +181,17 @@ impl Server {
         server.first_answer = ready.elapsed();
         Ok(server)
     }
+}
 
+/// A running app.
+struct Server {
+    process: Child,
+    base: String,
+    /// From the moment it says that it accepts requests until the first answer.
+    first_answer: Duration,
+}
+
+impl Server {
     fn call(&self, method: &str, path: &str, body: &[u8]) -> Result<Vec<u8>> {
         let request = http::Request::builder()
             .method(method)
@@ -214,7 +237,7 @@ struct Measured {
 }
 
 /// Runs `wrk`; an answer that is no success is a failure, since it would be measured for nothing.
-fn measure(server: &Server, script: &str, directory: &Path) -> Result<Measured> {
+fn measure(server: &Server, script: &str, seconds: usize, directory: &Path) -> Result<Measured> {
     // Each thread counts in steps, and each run from where none has been, so that no two requests write the same: a store
     // that is given what it has does nothing.
     static RUNS: AtomicUsize = AtomicUsize::new(1);
@@ -233,7 +256,7 @@ fn measure(server: &Server, script: &str, directory: &Path) -> Result<Measured> 
     std::fs::write(&file, lua)?;
     let before = server.processor_time();
     let output = Command::new("wrk")
-        .args([format!("-t{threads}"), format!("-c{CONNECTIONS}"), format!("-d{SECONDS}s"), "--script".to_owned()])
+        .args([format!("-t{threads}"), format!("-c{CONNECTIONS}"), format!("-d{seconds}s"), "--script".to_owned()])
         .arg(&file)
         .arg(&server.base)
         .stderr(Stdio::inherit())
@@ -333,21 +356,26 @@ fn main() -> Result<()> {
 
 fn measured(manifests: &Manifests, directory: &Path) -> Result<String> {
     let variables = [("ops_token", TOKEN), ("quota_snapshots", "-1"), ("quota_gigabytes", "-1")];
-    let ours = Server::start(&manifests.ours, &directory.join("ours"), &variables, "/healthcheck")?;
-    let bare = Server::start(&manifests.bare, &directory.join("bare"), &[], "/hello")?;
-    ours.call("PUT", "/_ops/state", state().to_string().as_bytes())?;
-    bare.call("PUT", &format!("/rows/{SNAPSHOTS}"), "x".repeat(300).as_bytes())?;
+    let ours = App {
+        manifest: &manifests.ours,
+        directory: directory.join("ours"),
+        variables: &variables,
+        path: "/healthcheck",
+    };
+    let bare = App { manifest: &manifests.bare, directory: directory.join("bare"), variables: &[], path: "/hello" };
+    ours.start()?.call("PUT", "/_ops/state", state().to_string().as_bytes())?;
+    bare.start()?.call("PUT", &format!("/rows/{SNAPSHOTS}"), "x".repeat(300).as_bytes())?;
 
     let mut rows = String::new();
     for case in cases() {
         let (mut rates, mut processors, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         let (mut bare_rates, mut bare_processors) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            let own = measure(&ours, &case.ours, directory)?;
+            let own = ours.measure(&case.ours)?;
             rates.push(own.requests_in_a_second);
             processors.extend(own.processor);
             if let Some(script) = &case.bare {
-                let other = measure(&bare, script, directory)?;
+                let other = bare.measure(script)?;
                 bare_rates.push(other.requests_in_a_second);
                 bare_processors.extend(other.processor);
                 ratios.push(own.requests_in_a_second / other.requests_in_a_second);
@@ -361,7 +389,10 @@ fn measured(manifests: &Manifests, directory: &Path) -> Result<String> {
             let processor = if bare_processors.is_empty() { f64::NAN } else { median(bare_processors) };
             format!("{}: {:.0}; {processor:.0} µs", case.bare_does, median(bare_rates))
         };
-        let ratio = if ratios.is_empty() { String::new() } else { format!("{:.2}", median(ratios)) };
+        let ratio = match (ratios.iter().copied().reduce(f64::min), ratios.iter().copied().reduce(f64::max)) {
+            (Some(least), Some(most)) => format!("{:.2} ({least:.2} to {most:.2})", median(ratios)),
+            _ => String::new(),
+        };
         #[expect(clippy::cast_precision_loss, reason = "at most a thousand")]
         let processor =
             if processors.is_empty() { String::new() } else { format!("{:.1}", median(processors) / case.rows as f64) };
@@ -372,12 +403,11 @@ fn measured(manifests: &Manifests, directory: &Path) -> Result<String> {
     }
     let first_answers: Vec<f64> = (0..ROUNDS)
         .map(|round| {
-            let server =
-                Server::start(&manifests.ours, &directory.join(format!("first-{round}")), &[], "/healthcheck")?;
-            Ok(server.first_answer.as_secs_f64() * 1e3)
+            let directory = directory.join(format!("first-{round}"));
+            let fresh = App { manifest: &manifests.ours, directory, variables: &[], path: "/healthcheck" };
+            Ok(fresh.start()?.first_answer.as_secs_f64() * 1e3)
         })
         .collect::<Result<_>>()?;
-    drop((ours, bare));
 
     let runtime = tokio::runtime::Runtime::new()?;
     let tick = |round: usize| {
@@ -400,7 +430,7 @@ fn measured(manifests: &Manifests, directory: &Path) -> Result<String> {
          `make bench` wrote this page on {date}, on {host}. Machine: {machine}. {rustc}; {wrk}.\n\n\
          Requests in a second at {CONNECTIONS} connections, medians of {ROUNDS} rounds of {SECONDS} seconds; data in a SQLite \
          file. The bare component (`benches/bare`) does as much with the store for the same requests and nothing else, in turn \
-         with ours. Processor time is that of the server, kernel included. Cinder's rates (29, SQLite, two workers, one connection) are \
+         with ours, each time on a server that was just started and is warm. Processor time is that of the server, kernel included. Cinder's rates (29, SQLite, two workers, one connection) are \
          of another day.\n\n\
          | Work | ours | bare component | ratio | processor, µs an item | × Cinder | goal |\n\
          | --- | ---: | --- | ---: | ---: | ---: | --- |\n\
