@@ -8,7 +8,7 @@ mod support;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use support::component::{application, runtime};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use volume_snapshots_host::{App, Options, Output, SqliteStore, Store};
+use volume_snapshots_host::{App, CallKind, Fault, Faults, MemoryStore, Options, Output, SqliteStore, Store, When};
 
 /// How long a wait may take.
 const BOUND: Duration = Duration::from_secs(20);
@@ -32,10 +32,12 @@ struct Server {
 
 impl Server {
     fn start(file: &Path, variables: &[(&str, &str)], fires_schedule: bool) -> Self {
+        Self::start_on(Arc::new(SqliteStore::open(file).expect("a SQLite file")), variables, fires_schedule)
+    }
+
+    fn start_on(store: Arc<dyn Store>, variables: &[(&str, &str)], fires_schedule: bool) -> Self {
         runtime().block_on(async {
-            let store = SqliteStore::open(file).expect("a SQLite file");
-            let output = Output::captured();
-            let options = Options { store: Arc::new(store), output, fires_schedule, ..Options::default() };
+            let options = Options { store, output: Output::captured(), fires_schedule, ..Options::default() };
             let options = variables
                 .iter()
                 .fold(options.variable("ops_token", OPS_TOKEN), |options, (name, value)| options.variable(name, value));
@@ -180,7 +182,6 @@ fn over_a_socket_a_snapshot_lives_and_goes_by_itself_and_a_restart_loses_nothing
     server.stop();
 }
 
-/// Where only a tick ends work, a status that changes has seen the cron trigger of `spin.toml` fire.
 #[test]
 fn a_target_without_a_path_is_the_root() {
     let directory = Directory::new("root");
@@ -193,6 +194,7 @@ fn a_target_without_a_path_is_the_root() {
     server.stop();
 }
 
+/// Where only a tick ends work, a status that changes has seen the cron trigger of `spin.toml` fire.
 #[test]
 fn the_schedule_of_the_manifest_fires_by_itself() {
     let directory = Directory::new("schedule");
@@ -243,6 +245,37 @@ fn an_answer_that_is_longer_than_the_host_takes_at_once_arrives_whole() {
     assert_eq!((status, answer["snapshots"].as_array().map(Vec::len)), (200, Some(SNAPSHOTS)));
     assert!(answer.to_string().len() > 2 << 20, "or it is taken at once");
     server.stop();
+}
+
+/// Its guest goes on, and what that writes would be lost with the process.
+#[test]
+fn a_request_whose_client_has_left_ends_before_the_server_does() {
+    let store = Faults::new(Arc::new(MemoryStore::new()));
+    let server = Server::start_on(Arc::new(store.clone()), &[], false);
+    let (reached, is_reached) = mpsc::channel();
+    let slow = move || {
+        reached.send(()).expect("somebody waits");
+        std::thread::sleep(Duration::from_millis(500));
+    };
+    store.plan(When::Next(CallKind::SetMany), Fault::run(slow));
+    let mut stream = TcpStream::connect(server.address).expect("a connection");
+    let body = json!({ "volume": { "size": 1 } }).to_string();
+    let (address, length) = (server.address, body.len());
+    // The first answer is never read, so the kernel resets the connection when it is closed; its mere end would not tell
+    // the server that nobody waits for the second.
+    let requests = format!(
+        "GET /healthcheck HTTP/1.1\r\nHost: {address}\r\n\r\n\
+         POST /v3/a1/volumes HTTP/1.1\r\nHost: {address}\r\nX-Auth-Token: demo:a1\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(requests.as_bytes()).expect("written");
+    is_reached.recv_timeout(BOUND).expect("the volume is written");
+    drop(stream);
+    // So that the connection is gone when the server is told to stop.
+    std::thread::sleep(Duration::from_millis(100));
+    server.stop();
+    let rows = store.get_keys("default").expect("a store");
+    assert!(rows.iter().any(|key| key.starts_with("vs:volume:")), "{rows:?}");
 }
 
 /// Spin runs the HTTP trigger and the cron trigger in two processes on one file. Two apps that share nothing but the

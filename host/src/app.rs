@@ -205,7 +205,7 @@ impl App {
             parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
         let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let answer = self.respond(Request::from_parts(parts, Full::new(body)), client).await?;
+        let answer = self.respond(Request::from_parts(parts, Full::new(body)), client, ()).await?;
         let (parts, body) = answer.response.into_parts();
         let body = body.collect().await;
         if let Some(guest) = answer.guest {
@@ -248,19 +248,24 @@ impl App {
     }
 
     /// Gives a request to a fresh instance and waits for the head of the answer, which is an empty 500 where the guest
-    /// gives none.
+    /// gives none. What is `kept` goes when the guest has ended, which may be after this was given up, with its client gone.
     ///
     /// # Errors
     ///
     /// When there is no telling which host the request is for. However the guest ends, there is an answer.
-    pub(crate) async fn respond<B>(&self, mut request: Request<B>, client: SocketAddr) -> Result<Answer>
+    pub(crate) async fn respond<B>(
+        &self,
+        mut request: Request<B>,
+        client: SocketAddr,
+        kept: impl Send + 'static,
+    ) -> Result<Answer>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<HttpError>,
     {
         set_full_uri(&mut request)?;
         let what = format!("{} {}", request.method(), request.uri().path());
-        let (answer, guest) = match self.start(request, client, &what).await {
+        let (answer, guest) = match self.start(request, client, &what, kept).await {
             Ok(started) => started,
             Err(error) => {
                 eprintln!("{what}: {error:#}");
@@ -295,6 +300,7 @@ impl App {
         mut request: Request<B>,
         client: SocketAddr,
         what: &str,
+        kept: impl Send + 'static,
     ) -> Result<(oneshot::Receiver<GuestAnswer>, JoinHandle<Ended>)>
     where
         B: Body<Data = Bytes> + Send + 'static,
@@ -334,6 +340,7 @@ impl App {
             // The guest's memory goes back to the pool before the next one may take it.
             drop(store);
             drop(slot);
+            drop(kept);
             ended
         });
         Ok((answer, guest))

@@ -82,9 +82,10 @@ async fn serve_connection(
     // Head and body of an answer are two small segments; without this the second waits 40 ms for an acknowledgement.
     // It fails only on a connection that is gone already.
     let _ = stream.set_nodelay(true);
+    // A guest goes on when its client has left, and with it this connection.
     let service = service_fn(move |request| {
-        let app = app.clone();
-        async move { Ok::<_, Infallible>(answer(&app, request, client).await) }
+        let (app, running) = (app.clone(), running.clone());
+        async move { Ok::<_, Infallible>(answer(&app, request, client, running).await) }
     });
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
@@ -97,11 +98,15 @@ async fn serve_connection(
             let _ = connection.await;
         }
     }
-    drop(running);
 }
 
-async fn answer(app: &App, request: Request<Incoming>, client: SocketAddr) -> Response<HyperOutgoingBody> {
-    match app.respond(request, client).await {
+async fn answer(
+    app: &App,
+    request: Request<Incoming>,
+    client: SocketAddr,
+    running: mpsc::UnboundedSender<()>,
+) -> Response<HyperOutgoingBody> {
+    match app.respond(request, client, running).await {
         Ok(answer) => answer.response,
         Err(error) => {
             // Spin closes the connection without a word here.
