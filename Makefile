@@ -16,7 +16,7 @@ LARGEST_COMPONENT := 1048576
 LOCKED := $(if $(CI),--locked)
 
 .DEFAULT_GOAL := help
-.PHONY: help build up test openapi clients demo bench bench-compare bench-scale check tools clean toolchain component embedded-host
+.PHONY: help build up test openapi clients gophercloud demo bench bench-compare bench-scale check tools clean toolchain component embedded-host
 
 help: ## List the targets
 	@echo 'make <target>:'
@@ -49,6 +49,12 @@ openapi: component ## Check docs/openapi.yaml against the running component; nee
 clients: component ## Drive the running component with real clients and a real Keystone; needs python3 with venv, and PyPI
 	cargo build $(LOCKED) --package volume-snapshots-host
 	@python3 tests/clients/check.py $(TEST_HOST_PROGRAM)
+
+gophercloud: component ## Run gophercloud's own acceptance tests against it; CHECKOUT= is a checkout of gophercloud 2; needs go
+	@test -d '$(CHECKOUT)/internal/acceptance' || { echo 'make: CHECKOUT= must name a checkout of gophercloud 2' >&2; exit 1; }
+	@command -v go >/dev/null || { echo 'make: go is not on the PATH' >&2; exit 1; }
+	cargo build $(LOCKED) --package volume-snapshots-host
+	@python3 tests/clients/check.py $(TEST_HOST_PROGRAM) '$(CHECKOUT)'
 
 demo: component embedded-host ## Walk one snapshot through its life with plain HTTP calls
 	@docs/demo.sh $(HOST_PROGRAM)

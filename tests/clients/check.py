@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Drives the running component with real OpenStack clients: tests/clients/check.py <program of the embedded host>
+"""Drives the running component with real OpenStack clients: tests/clients/check.py <program of the embedded host> [<checkout>]
 
 `make clients` builds what it needs and runs it. It installs the pinned clients and a Keystone into target/clients, starts
 that Keystone on SQLite and the app twice, with auth_mode=noauth and with auth_mode=keystone, and compares what
 openstackclient, cinderclient and openstacksdk make of its answers. It fails where one differs, and at fewer than 90 checks.
 
 CLIENTS_ONLY=<part of a scenario's name> runs those scenarios alone, for work on them.
+
+With a checkout of gophercloud it runs that client's own acceptance tests instead, as `make gophercloud` does.
 """
 
 import hashlib
@@ -33,13 +35,14 @@ def install():
 
 
 def main():
-    if len(sys.argv) != 2:
-        sys.exit("clients: usage: tests/clients/check.py <program of the embedded host>")
-    program = pathlib.Path(sys.argv[1]).resolve()
+    if len(sys.argv) not in (2, 3):
+        sys.exit("clients: usage: tests/clients/check.py <program of the embedded host> [<checkout of gophercloud>]")
+    program, *checkout = (str(pathlib.Path(argument).resolve()) for argument in sys.argv[1:])
     install()
     # The rest imports what was just installed, so it runs in that environment.
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
-    command = [str(ENVIRONMENT / "bin/python"), str(HERE / "suite.py"), str(program)]
+    checks = HERE / ("gophercloud.py" if checkout else "suite.py")
+    command = [str(ENVIRONMENT / "bin/python"), str(checks), program, *checkout]
     os.execve(command[0], command, environment)
 
 

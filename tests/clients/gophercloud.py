@@ -1,0 +1,99 @@
+"""Runs gophercloud's own acceptance tests against the component: gophercloud.py <program of the embedded host> <checkout>
+
+They are what gophercloud's developers hold it to a real OpenStack with, unchanged: the ones that need no more of Cinder than
+this service has. `make gophercloud` runs this in the environment of the other clients, for its Keystone. What Go needs
+beside the checkout it loads by itself.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+from host import App
+from identity import WITH_PROJECT, Keystone
+
+PACKAGE = "./internal/acceptance/openstack/blockstorage"
+# Each test is named, so that one which is renamed or left out by its developers is missed here.
+WITHOUT_KEYSTONE = {
+    "noauth": ["TestSnapshotsCreateDelete", "TestSnapshotsList", "TestVolumesCreateDestroy", "TestVolumesList"],
+}
+BY_KEYSTONE = {
+    "": ["TestAPIVersionsGet", "TestAPIVersionsList"],
+    "v3": [
+        "TestLimits",
+        "TestQuotasetDelete",
+        "TestQuotasetGet",
+        "TestQuotasetGetDefaults",
+        "TestQuotasetGetUsage",
+        "TestSnapshots",
+        "TestSnapshotsForceDelete",
+        "TestSnapshotsResetStatus",
+        "TestSnapshotsUpdateStatus",
+        "TestVolumeActionsResetStatus",
+        "TestVolumes",
+        "TestVolumesCascadeDelete",
+    ],
+}
+
+
+def failures(checkout, title, packages, environment):
+    """Runs tests one after the other and prints a line for each; what those printed that did not pass."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+    wrong = []
+    for package, tests in packages.items():
+        pattern = f"^({'|'.join(tests)})$"
+        command = ["go", "test", "-json", "-count=1", "-tags=acceptance", "-run", pattern, f"{PACKAGE}/{package}"]
+        done = subprocess.run(
+            command, cwd=checkout, env=kept | environment, capture_output=True, text=True, check=False
+        )
+        events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        for test in tests:
+            of_it = [event for event in events if event.get("Test") == test]
+            ended = [event["Action"] for event in of_it if event["Action"] in ("pass", "fail", "skip")]
+            how = ended[0] if ended else "missing"
+            print(f"{how:7} {title}: {test}", flush=True)
+            if how != "pass":
+                wrong += [f"{title}: {test}: {how}\n", *(event.get("Output", "") for event in of_it)]
+        if not events:
+            wrong += [done.stdout, done.stderr]
+        if done.returncode != 0:
+            wrong.append(f"{title}: `{' '.join(command)}` ended with {done.returncode}\n")
+    return wrong
+
+
+def main():
+    program, checkout = (pathlib.Path(argument) for argument in sys.argv[1:])
+    delays = {"create_seconds": "1", "delete_seconds": "1"}
+    with contextlib.ExitStack() as stack:
+        open_app = stack.enter_context(App(program, delays))
+        nobody = {
+            "CINDER_ENDPOINT": f"{open_app.base}/v3",
+            "OS_USERNAME": "admin",
+            "OS_TENANT_NAME": "a1000000000000000000000000000001",
+        }
+        wrong = failures(checkout, "noauth", WITHOUT_KEYSTONE, nobody)
+        keystone = stack.enter_context(Keystone())
+        app = stack.enter_context(App(program, delays | keystone.variables()))
+        keystone.add_to_catalog({WITH_PROJECT: f"{app.base}/v3/%(project_id)s"})
+        admin = {
+            "OS_AUTH_URL": keystone.url,
+            "OS_USERNAME": "admin",
+            "OS_PASSWORD": keystone.passwords["admin"],
+            "OS_PROJECT_NAME": "alpha",
+            "OS_DOMAIN_ID": "default",
+            "OS_REGION_NAME": WITH_PROJECT,
+        }
+        wrong += failures(checkout, "keystone", BY_KEYSTONE, admin)
+        if wrong:
+            print("".join(wrong))
+            print(f"Without Keystone the app wrote: {open_app.wrote()}\nWith Keystone: {app.wrote()}\n{keystone.wrote()[-4000:]}")
+    number = sum(len(tests) for packages in (WITHOUT_KEYSTONE, BY_KEYSTONE) for tests in packages.values())
+    print(f"{number} tests of gophercloud, {'some did not pass' if wrong else 'all passed'}")
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
