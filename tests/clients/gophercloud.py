@@ -57,10 +57,10 @@ def failures(checkout, title, packages, environment):
             print(f"{how:7} {title}: {test}", flush=True)
             if how != "pass":
                 wrong += [f"{title}: {test}: {how}\n", *(event.get("Output", "") for event in of_it)]
-        if not events:
-            wrong += [done.stdout, done.stderr]
         if done.returncode != 0:
-            wrong.append(f"{title}: `{' '.join(command)}` ended with {done.returncode}\n")
+            # What belongs to no test says why none was built, or what Go could not load.
+            wrong += [event.get("Output", "") for event in events if "Test" not in event]
+            wrong.append(f"{done.stderr}{title}: `{' '.join(command)}` ended with {done.returncode}\n")
     return wrong
 
 
