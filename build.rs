@@ -8,7 +8,7 @@ use std::{env, fs};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 /// The stack of the component, in bytes. Spin clears all of an instance's memory after each request, and the usual stack is
-/// a mebibyte, most of that memory. The deepest values of `tests/bad_input` fit a quarter of this one
+/// a mebibyte, most of that memory. The deepest values of `tests/it/bad_input` fit a quarter of this one
 /// (`docs/adr/0008-what-a-request-costs-on-spin.md`).
 const STACK: usize = 128 * 1024;
 

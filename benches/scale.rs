@@ -5,14 +5,19 @@
 //! memory, where no disk hides what they cost beside their commits. Each size is measured in turn, in the same run, so
 //! what counts is the ratio to the smallest; the store calls do not depend on the machine at all.
 
+#[path = "../tests/it/support/faults.rs"]
+#[allow(dead_code, reason = "made for tests, which use all of it")]
+mod faults;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
+use faults::Faults;
 use http::Request;
 use serde_json::{Value, json};
-use volume_snapshots_host::{App, Application, Clock, Faults, MemoryStore, Options, Output, SqliteStore, Store};
+use volume_snapshots_host::{App, Application, Clock, MemoryStore, Options, Output, SqliteStore, Store};
 
 const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
 /// One snapshot of so many stays.

@@ -12,8 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store as WasmStore, StoreLimits,
-    UpdateDeadline,
+    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+    Store as WasmStore, StoreLimits, UpdateDeadline,
 };
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
@@ -42,6 +42,9 @@ const RESIDENT_MEMORY: usize = 4 << 20;
 /// How much of a guest's table and stack is kept for the next invocation instead of being given back. More
 /// than this costs more to clear than it saves.
 const KEPT_RESIDENT: usize = 64 << 10;
+
+/// The directory beside the component that keeps what it was compiled to, so that only the first start compiles it.
+const COMPILED_COMPONENTS: &str = ".compiled";
 
 /// How often a guest that computes lets other invocations have the thread.
 const TIME_SLICE: Duration = Duration::from_millis(10);
@@ -80,7 +83,7 @@ impl Application {
     ///
     /// As [`Application::load`].
     pub fn compile(manifest: Manifest) -> Result<Self> {
-        Self::compile_on(engine(false)?, manifest)
+        Self::compile_on(engine(false, &manifest)?, manifest)
     }
 
     /// Loads a manifest and compiles its component so that its instructions are counted, see [`App::instructions`]; it
@@ -90,7 +93,8 @@ impl Application {
     ///
     /// As [`Application::load`].
     pub fn load_counting(manifest: impl AsRef<Path>) -> Result<Self> {
-        Self::compile_on(engine(true)?, Manifest::load(manifest)?)
+        let manifest = Manifest::load(manifest)?;
+        Self::compile_on(engine(true, &manifest)?, manifest)
     }
 
     fn compile_on(engine: Engine, manifest: Manifest) -> Result<Self> {
@@ -206,7 +210,7 @@ impl WasiHttpView for Invocation {
     }
 }
 
-fn engine(counts_instructions: bool) -> Result<Engine> {
+fn engine(counts_instructions: bool, manifest: &Manifest) -> Result<Engine> {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(INVOCATIONS_AT_ONCE)
         .total_stacks(INVOCATIONS_AT_ONCE)
@@ -224,7 +228,17 @@ fn engine(counts_instructions: bool) -> Result<Engine> {
     config.wasm_backtrace_max_frames(None);
     config.consume_fuel(counts_instructions);
     config.epoch_interruption(true).allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config.cache(compiled_components(&manifest.source));
     Ok(Engine::new(&config)?)
+}
+
+/// Returns the cache of compiled components, a directory beside the component, as Python has `__pycache__`. Where the
+/// directory cannot be written there is no cache, and every start compiles.
+fn compiled_components(source: &Path) -> Option<Cache> {
+    let directory = source.canonicalize().ok()?.parent()?.join(COMPILED_COMPONENTS);
+    let mut config = CacheConfig::new();
+    config.with_directory(directory);
+    Cache::new(config).ok()
 }
 
 fn imported_functions(component: &Component) -> usize {

@@ -8,10 +8,8 @@ use std::fmt;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-pub mod faults;
 pub(crate) mod host;
 pub mod memory;
-pub mod redis;
 pub mod sqlite;
 
 /// A key-value store: every call names the store's label, because Spin keeps several stores in one file.
@@ -115,7 +113,7 @@ pub(crate) fn poisoned() -> StoreError {
 }
 
 /// Runs a call that blocks, telling the async runtime so.
-pub(crate) fn blocking<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+pub fn blocking<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     if Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread) {
         // `block_in_place` would panic. A test must hear why, not see a request fail.
         return Err(StoreError::InvocationEnds(

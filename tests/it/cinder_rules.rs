@@ -1,0 +1,568 @@
+//! Rules that a run beside a real Cinder (commit `ab09bc39`, the reference of the vectors) showed and that no recorded
+//! vector has: a state, a request, and what Cinder answers. Native, on the whole core behind its HTTP door.
+
+use crate::support::native::{NativeService, TestVariables};
+use crate::support::{Service, json, text};
+use http::Request;
+use serde_json::{Value, json};
+
+const PROJECT: &str = "a1000000000000000000000000000001";
+const SNAPSHOT: &str = "/v3/a1000000000000000000000000000001/snapshots/bbbbbbbb-0000-4000-8000-000000000001";
+const VOLUME: &str = "/v3/a1000000000000000000000000000001/volumes/aaaaaaaa-0000-4000-8000-000000000001";
+const SNAPSHOTS: &str = "/v3/a1000000000000000000000000000001/snapshots";
+const VOLUMES: &str = "/v3/a1000000000000000000000000000001/volumes";
+
+struct Case {
+    state: Value,
+    role: &'static str,
+    method: &'static str,
+    path: &'static str,
+    body: Value,
+    status: u16,
+    /// Part of the body of the answer.
+    says: &'static str,
+}
+
+fn send(case: &Case) -> (u16, String) {
+    let service = NativeService::with_variables(TestVariables::default().with("auth_mode", "headers"));
+    service.put_state(&case.state);
+    let mut request = Request::builder()
+        .method(case.method)
+        .uri(case.path)
+        .header("openstack-api-version", "volume 3.71")
+        .header("x-identity-status", "Confirmed")
+        .header("x-user-id", "u")
+        .header("x-roles", case.role);
+    if !case.role.is_empty() || case.path.contains(PROJECT) {
+        request = request.header("x-project-id", PROJECT);
+    }
+    let body = if case.body.is_null() { Vec::new() } else { case.body.to_string().into_bytes() };
+    if !body.is_empty() {
+        request = request.header("content-type", "application/json");
+    }
+    let answer = service.send(request.body(body).expect("a request"));
+    (answer.status().as_u16(), text(&answer))
+}
+
+#[test]
+fn hosts_clusters_and_frozen_backends_count_as_in_cinder() {
+    let frozen = json!([{ "host": "host1@lvm", "frozen": true }]);
+    let of_volume = |volume: Value| json!({ "volumes": [volume], "snapshots": [{}] });
+    let create = json!({ "snapshot": { "volume_id": "aaaaaaaa-0000-4000-8000-000000000001" } });
+    let cases = [
+        (of_volume(json!({ "host": null })), "DELETE", SNAPSHOT, Value::Null, 400, "volume is not assigned to a host"),
+        (
+            of_volume(json!({ "host": "" })),
+            "POST",
+            SNAPSHOTS,
+            create.clone(),
+            400,
+            "has not been scheduled to any host",
+        ),
+        (json!({ "volumes": [{}], "services": frozen }), "DELETE", VOLUME, Value::Null, 400, "frozen storage backends"),
+        (
+            json!({ "volumes": [{ "cluster_name": "c" }], "services": frozen }),
+            "POST",
+            SNAPSHOTS,
+            create,
+            202,
+            "creating",
+        ),
+    ];
+    for (state, method, path, body, status, says) in cases {
+        let case = Case { state, role: "member,reader", method, path, body, status, says };
+        let (answered, body) = send(&case);
+        assert_eq!(answered, case.status, "{method} {path}: {body}");
+        assert!(body.contains(case.says), "{method} {path}: {body}");
+    }
+}
+
+#[test]
+fn a_volume_is_deleted_by_force_by_administrators_only() {
+    let state = || json!({ "volumes": [{ "status": "extending" }] });
+    let path = "/v3/a1000000000000000000000000000001/volumes/aaaaaaaa-0000-4000-8000-000000000001?force=true";
+    let bad = "/v3/a1000000000000000000000000000001/volumes/aaaaaaaa-0000-4000-8000-000000000001?force=zz";
+    for (role, path, status, says) in [
+        ("member,reader", path, 403, "Policy doesn't allow volume:force_delete to be performed."),
+        ("admin", path, 202, ""),
+        ("admin", VOLUME, 400, "Volume status must be available"),
+        ("admin", bad, 400, "Value 'zz' for 'force' is not a boolean."),
+    ] {
+        let case = Case { state: state(), role, method: "DELETE", path, body: Value::Null, status, says };
+        let (answered, body) = send(&case);
+        assert_eq!(answered, case.status, "{role}: {body}");
+        assert!(body.contains(case.says), "{role}: {body}");
+    }
+}
+
+#[test]
+fn a_volume_larger_than_the_quota_of_one_is_refused() {
+    let state = json!({ "quotas": { "per_volume_gigabytes": 1 } });
+    let body = json!({ "volume": { "size": 2 } });
+    let says = "VolumeSizeExceedsLimit: Requested volume size 2G is larger than maximum allowed limit 1G.";
+    let case = Case { state, role: "member", method: "POST", path: VOLUMES, body, status: 413, says };
+    let (answered, body) = send(&case);
+    assert_eq!(answered, case.status, "{body}");
+    assert!(body.contains(case.says), "{body}");
+}
+
+#[test]
+fn whoever_has_no_project_may_look_at_nothing() {
+    for (path, role, status) in [
+        ("/v3/snapshots", "reader", 403),
+        ("/v3/snapshots/bbbbbbbb-0000-4000-8000-000000000001", "reader", 403),
+        ("/v3/volumes/aaaaaaaa-0000-4000-8000-000000000001", "reader", 403),
+        ("/v3/limits", "reader", 403),
+        ("/v3/volumes", "reader", 200),
+        // Without the role the policy says no first.
+        ("/v3/snapshots", "", 403),
+        ("/v3/volumes", "", 403),
+    ] {
+        let says = match (path, role) {
+            ("/v3/snapshots", "") => "Policy doesn't allow volume:get_all_snapshots to be performed.",
+            ("/v3/volumes", "") => "Policy doesn't allow volume:get_all to be performed.",
+            (_, _) if status == 403 => "Not authorized.",
+            _ => "",
+        };
+        let ask = Ask { role, project: None, ..Ask::new("GET", path) };
+        check(&json!({ "volumes": [{}], "snapshots": [{}] }), &ask, status, says);
+    }
+}
+
+#[test]
+fn queries_are_taken_apart_as_webob_does() {
+    let service = NativeService::with_variables(TestVariables::default());
+    service.put_state(&json!({ "snapshots": [{ "name": "one" }], "volumes": [{}] }));
+    for (query, status, found) in [
+        ("limit=%D9%A1", 200, 1),
+        ("status=available;name=one", 200, 1),
+        ("status=error;name=one", 200, 0),
+        ("name=one&name=one", 200, 0),
+        ("name=%FF", 400, 0),
+    ] {
+        let request = Request::get(format!("{SNAPSHOTS}?{query}")).body(Vec::new()).expect("a request");
+        let answer = service.send(request);
+        assert_eq!(answer.status().as_u16(), status, "{query}: {}", text(&answer));
+        let rows = json(&answer)["snapshots"].as_array().map_or(0, Vec::len);
+        assert_eq!(rows, found, "{query}: {}", text(&answer));
+    }
+}
+
+/// A request; what it does not name is a member's at the newest version.
+struct Ask<'a> {
+    role: &'a str,
+    project: Option<&'a str>,
+    version: &'a str,
+    method: &'a str,
+    path: &'a str,
+    body: Vec<u8>,
+    headers: &'a [(&'a str, &'a str)],
+}
+
+impl<'a> Ask<'a> {
+    fn new(method: &'a str, path: &'a str) -> Self {
+        Self {
+            role: "member,reader",
+            project: Some(PROJECT),
+            version: "3.71",
+            method,
+            path,
+            body: Vec::new(),
+            headers: &[],
+        }
+    }
+
+    fn with_body(self, body: &Value) -> Self {
+        Self { body: body.to_string().into_bytes(), ..self }
+    }
+}
+
+fn answer(state: &Value, ask: &Ask<'_>) -> http::Response<Vec<u8>> {
+    let service = NativeService::with_variables(TestVariables::default().with("auth_mode", "headers"));
+    service.put_state(state);
+    let mut request = Request::builder()
+        .method(ask.method)
+        .uri(ask.path)
+        .header("openstack-api-version", format!("volume {}", ask.version))
+        .header("x-identity-status", "Confirmed")
+        .header("x-user-id", "u")
+        .header("x-roles", ask.role);
+    for (name, value) in ask.project.map(|project| ("x-project-id", project)).iter().chain(ask.headers) {
+        request = request.header(*name, *value);
+    }
+    if !ask.body.is_empty() {
+        request = request.header("content-type", "application/json");
+    }
+    service.send(request.body(ask.body.clone()).expect("a request"))
+}
+
+/// Sends a request, and looks for a status and for a part of the body.
+fn check(state: &Value, ask: &Ask<'_>, status: u16, says: &str) {
+    let answer = answer(state, ask);
+    let (method, path) = (ask.method, ask.path);
+    let shown = format!("{method} {path} {}: {}", String::from_utf8_lossy(&ask.body), text(&answer));
+    assert_eq!(answer.status().as_u16(), status, "{shown}");
+    assert!(text(&answer).contains(says), "expected {says}; {shown}");
+}
+
+fn id(number: u8) -> String {
+    format!("bbbbbbbb-0000-4000-8000-{number:012}")
+}
+
+#[test]
+fn filters_and_orders_are_read_as_cinder_reads_them() {
+    let state = json!({
+        "volumes": [{}],
+        "snapshots": [
+            { "id": id(1), "name": "a", "metadata": { "k": "v" }, "created_at": "2026-01-01T00:00:01" },
+            { "id": id(2), "name": "", "metadata": { "n": "1" }, "created_at": "2026-01-01T00:00:02", "size": 3 },
+            { "id": id(3), "name": null, "consumes_quota": false, "created_at": "2026-01-01T00:00:03" },
+        ],
+    });
+    for (query, found) in [
+        // Nothing comes before the empty text.
+        ("sort=display_name:asc", &[3, 2, 1][..]),
+        ("sort=display_name:desc", &[1, 2, 3]),
+        ("volume_size=3.0", &[2]),
+        ("volume_size=3.5", &[]),
+        // One copy of a control key is taken out; another is the name of no column.
+        ("all_tenants=1&all_tenants=1", &[]),
+        ("all_tenants=1", &[3, 2, 1]),
+        // The API's word for a column wins over the column's own.
+        ("consumes_quota=false&use_quota=true", &[3]),
+        ("consumes_quota=true&consumes_quota=false", &[3]),
+        // Types are known by their ids.
+        ("volume_type_id=__DEFAULT__", &[]),
+        ("volume_type_id~=-", &[3, 2, 1]),
+        // Python's literals, with all that may stand in them.
+        ("metadata=({'k':('v')})%20%23%20a%20comment", &[1]),
+        ("metadata=%7B'k':r'v'%7D", &[1]),
+        ("metadata=%7B'k':'%5C166'%7D", &[1]),
+        ("metadata=%7B'n':0x1%7D", &[2]),
+        ("metadata=%7B'n':01%7D", &[]),
+    ] {
+        let path = format!("{SNAPSHOTS}?{query}");
+        let answer = answer(&state, &Ask { role: "admin", ..Ask::new("GET", &path) });
+        let rows = json(&answer)["snapshots"].as_array().cloned().unwrap_or_default();
+        let ids: Vec<String> = rows.iter().filter_map(|row| row["id"].as_str().map(str::to_owned)).collect();
+        assert_eq!(ids, found.iter().map(|number| id(*number)).collect::<Vec<_>>(), "{query}: {}", text(&answer));
+    }
+    for query in ["metadata=%7B%5B'k'%5D:'v'%7D", "metadata=%7B%7B%7D:'v'%7D"] {
+        let path = format!("{SNAPSHOTS}?{query}");
+        check(&state, &Ask::new("GET", &path), 400, "either malformed or otherwise incorrect");
+    }
+}
+
+#[test]
+fn volumes_are_listed_as_cinder_lists_them() {
+    let state = json!({ "volumes": [{ "host": "host1@lvm#pool" }] });
+    for (role, version, query, status, says) in [
+        ("admin", "3.71", "host=host1", 200, "aaaaaaaa-0000"),
+        ("admin", "3.71", "host=host1@lvm", 200, "aaaaaaaa-0000"),
+        ("admin", "3.71", "host=host", 200, "[]"),
+        ("admin", "3.71", "host=&cluster_name=", 200, "aaaaaaaa-0000"),
+        ("admin", "3.30", "use_quota=zz&name~=zz", 200, "aaaaaaaa-0000"),
+        ("admin", "3.71", "all_tenants=zz", 400, "Value 'zz' for 'all_tenants' is not a boolean."),
+        ("member,reader", "3.71", "all_tenants=zz", 200, "aaaaaaaa-0000"),
+        ("admin", "3.31", "%C3%A9=1", 400, "Filter keys can only contain ASCII characters."),
+        ("admin", "3.31", "use_quota=true", 200, "aaaaaaaa-0000"),
+        ("admin", "3.30", "consumes_quota=true", 200, "[]"),
+        ("admin", "3.31", "consumes_quota=true", 200, "aaaaaaaa-0000"),
+    ] {
+        let path = format!("{VOLUMES}?{query}");
+        check(&state, &Ask { role, version, ..Ask::new("GET", &path) }, status, says);
+    }
+}
+
+#[test]
+fn bodies_are_checked_in_the_order_of_the_schemas() {
+    let state = json!({ "volumes": [{}], "snapshots": [{ "status": "creating" }] });
+    let metadata = format!("{SNAPSHOT}/metadata");
+    let action = format!("{SNAPSHOT}/action");
+    let report = |report: Value| json!({ "os-update_snapshot_status": report });
+    let percentage = "Invalid input received: progress must be an integer percentage";
+    for (path, body, status, says) in [
+        // The value of a key is looked at only when the key may be.
+        (&metadata, json!({ "metadata": { "a!": 1 } }), 400, "'a!' does not match any of the regexes"),
+        (&metadata, json!({ "metadata": { "a!": "1", "b!": 2 } }), 400, "'a!', 'b!' do not match any of the regexes"),
+        (
+            &metadata,
+            json!({ "metadata": { "a!": "1", "b": 2 } }),
+            400,
+            "attribute b. Value: 2. 2 is not of type 'string'",
+        ),
+        // The progress is a property, and stands before what is required.
+        (&action, report(json!({ "progress": "abc" })), 400, percentage),
+        (&action, report(json!({ "progress": "101%" })), 400, "between 0 and 100"),
+        (&action, report(json!({ "progress": "5%" })), 400, "'status' is a required property"),
+        (&action, report(json!({ "status": "available", "progress": 5 })), 400, "'int' object is not subscriptable"),
+        (&action, report(json!({ "status": "available", "progress": 5.5 })), 400, "'float' object is not"),
+        (&action, report(json!({ "status": "available", "progress": true })), 400, "'bool' object is not"),
+        (&action, report(json!({ "status": "available", "progress": 0 })), 202, ""),
+    ] {
+        check(&state, &Ask::new("POST", path).with_body(&body), status, says);
+    }
+}
+
+#[test]
+fn numbers_that_are_none_are_read_as_python_reads_them() {
+    let state = json!({ "volumes": [{}], "snapshots": [{}] });
+    let metadata = format!("{SNAPSHOT}/metadata");
+    let action = format!("{SNAPSHOT}/action");
+    for (path, body, status, says) in [
+        (
+            metadata.as_str(),
+            r#"{"metadata": {"a": "NaN \\\" NaN"}, "other": [NaN, -Infinity]}"#,
+            200,
+            r#"NaN \\\" NaN"#,
+        ),
+        (metadata.as_str(), r#"{"metadata": {"a": NaN}}"#, 400, "is not of type 'string'"),
+        (metadata.as_str(), r#"{"metadata": {"a": nan}}"#, 400, "Malformed request body"),
+        (action.as_str(), r#"{"os-force_delete": Infinity}"#, 202, ""),
+        (SNAPSHOTS, r#"{"snapshot": {"name": NaN}}"#, 400, "attribute name. "),
+    ] {
+        let ask = Ask { role: "admin", body: body.as_bytes().to_vec(), ..Ask::new("POST", path) };
+        check(&state, &ask, status, says);
+    }
+}
+
+#[test]
+fn an_empty_cluster_is_none_and_a_host_means_all_services_on_it() {
+    let frozen = json!([{ "host": "host1@lvm", "frozen": true }]);
+    let create = json!({ "snapshot": { "volume_id": "aaaaaaaa-0000-4000-8000-000000000001" } });
+    let adopt = json!({ "snapshot": { "volume_id": "aaaaaaaa-0000-4000-8000-000000000001", "ref": "r" } });
+    let manage = "/v3/a1000000000000000000000000000001/manageable_snapshots";
+    let list = "/v3/a1000000000000000000000000000001/manageable_snapshots?host=host1";
+    let post = |path, body| Ask { role: "admin", ..Ask::new("POST", path) }.with_body(body);
+    let get = || Ask { role: "admin", ..Ask::new("GET", list) };
+    for (volume, services, ask, status, says) in [
+        (json!({ "cluster_name": "" }), &frozen, post(SNAPSHOTS, &create), 400, "frozen storage backends"),
+        (json!({ "cluster_name": "", "host": null }), &frozen, post(SNAPSHOTS, &create), 400, "not assigned to a host"),
+        (json!({}), &json!([{ "host": "host1@lvm#pool" }]), post(manage, &adopt), 202, "creating"),
+        (json!({ "cluster_name": "c" }), &frozen, post(manage, &adopt), 404, "could not be found on host host1@lvm."),
+        (json!({ "host": "" }), &frozen, post(manage, &adopt), 400, "has not been scheduled to any host"),
+        (json!({ "host": null, "cluster_name": "c" }), &frozen, post(manage, &adopt), 404, "could not be found.\""),
+        (json!({ "host": null }), &json!([]), post(manage, &adopt), 404, "Service cinder-volume could not be found.\""),
+        (json!({}), &frozen, get(), 200, "[]"),
+        (json!({}), &json!([{ "disabled": true }]), get(), 400, "Service is unavailable at this time."),
+        (json!({}), &json!([{ "host": "host10@lvm" }]), get(), 404, "on host host1."),
+    ] {
+        check(&json!({ "volumes": [volume], "services": services }), &ask, status, says);
+    }
+}
+
+#[test]
+fn paths_that_only_the_routing_library_has_are_faults() {
+    let base = "/v3/a1000000000000000000000000000001";
+    for (method, path, fault) in [
+        ("POST", "/limits", true),
+        ("GET", "/limits/x", true),
+        ("PUT", "/extensions/x", true),
+        ("POST", "/resource_filters", true),
+        ("GET", "/os-quota-sets", true),
+        ("DELETE", "/manageable_snapshots/x", true),
+        ("GET", "/os-snapshot-manage/x", true),
+        ("GET", "/snapshots/x/metadata/y/edit", true),
+        ("PUT", "/limits", false),
+        ("POST", "/limits/x", false),
+        ("PATCH", "/extensions/x", false),
+        ("GET", "/snapshots/x%5C", false),
+        ("PUT", "/snapshots/x/metadata.json", false),
+    ] {
+        let path = format!("{base}{path}");
+        let answer = answer(&json!({}), &Ask::new(method, &path));
+        assert_eq!(answer.status().as_u16(), 404, "{method} {path}");
+        assert_eq!(text(&answer).contains("itemNotFound"), fault, "{method} {path}: {}", text(&answer));
+        assert_eq!(answer.headers().contains_key("openstack-api-version"), fault, "{method} {path}");
+    }
+}
+
+#[test]
+fn media_types_are_chosen_as_webob_chooses_them() {
+    let vendor = "application/vnd.openstack.volume+json";
+    let html = "text/html; charset=UTF-8";
+    let json_path = format!("{SNAPSHOT}.json");
+    let nowhere = "/v3/a1000000000000000000000000000001/nowhere";
+    for (path, accept, media_type) in [
+        (SNAPSHOT, vendor, vendor),
+        (SNAPSHOT, "application/vnd.openstack.volume+json;version=3", "application/json"),
+        (SNAPSHOT, "application/vnd.openstack.volume+json;q=0.5, application/json", "application/json"),
+        (&json_path, vendor, "application/json"),
+        (nowhere, "*/*", html),
+        (nowhere, "text/html, application/json", html),
+        (nowhere, "text/html;q=0.1, application/json", "application/json"),
+        (nowhere, "text/plain", "text/plain; charset=UTF-8"),
+    ] {
+        let headers = [("accept", accept)];
+        let answer =
+            answer(&json!({ "volumes": [{}], "snapshots": [{}] }), &Ask { headers: &headers, ..Ask::new("GET", path) });
+        assert_eq!(answer.headers()["content-type"], media_type, "{path} {accept}");
+    }
+    let reset = json!({ "os-reset_status": { "status": "error" } });
+    let action = format!("{SNAPSHOT}/action");
+    let headers = [("accept", vendor)];
+    let ask = Ask { role: "admin", headers: &headers, ..Ask::new("POST", &action) }.with_body(&reset);
+    let answer = answer(&json!({ "volumes": [{}], "snapshots": [{}] }), &ask);
+    assert_eq!(answer.headers()["content-type"], vendor);
+}
+
+#[test]
+fn quotas_are_refused_in_cinders_order() {
+    let path = "/v3/a1000000000000000000000000000001/os-quota-sets/a1000000000000000000000000000001";
+    for (role, set, status, says) in [
+        // The limits of what is known come before unknown names, and those before the caller.
+        ("admin", json!({ "foo": "abc" }), 400, "Bad key(s) in quota set: foo"),
+        ("admin", json!({ "foo": -2, "snapshots": -2 }), 400, "snapshots must be >= -1"),
+        ("member", json!({ "foo": 1 }), 400, "Bad key(s) in quota set: foo"),
+        ("admin", json!({ "snapshots": "abc" }), 400, "snapshots must be an integer"),
+        // A number in a text is read, and cannot be compared with what is in use.
+        ("admin", json!({ "snapshots": "5" }), 400, "either malformed or otherwise incorrect"),
+        ("member", json!({ "snapshots": "5" }), 403, "volume_extension:quotas:update"),
+        ("admin", json!({ "per_volume_gigabytes": "5" }), 200, ""),
+        ("admin", json!({ "snapshots": 5 }), 200, ""),
+        // What is in use counts where the project has a limit of its own already.
+        ("admin", json!({ "snapshots": 1 }), 200, ""),
+        ("admin", json!({ "gigabytes": 1 }), 400, "Current usage is 2 and the requested limit is 1."),
+    ] {
+        let ask = Ask { role, ..Ask::new("PUT", path) }.with_body(&json!({ "quota_set": set }));
+        let state = json!({
+            "quota_usage": { PROJECT: { "snapshots": { "in_use": 2 }, "gigabytes": { "in_use": 2 } } },
+            "project_quotas": { PROJECT: { "gigabytes": 9 } },
+        });
+        check(&state, &ask, status, says);
+    }
+}
+
+#[test]
+fn volume_bodies_are_checked_as_cinder_checks_them() {
+    let long = "x".repeat(255);
+    let reset = format!("{VOLUME}/action");
+    for (method, path, version, body, status, says) in [
+        ("POST", VOLUMES, "3.71", json!({ "volume": { "size": 1, "name": format!(" {long} ") } }), 202, ""),
+        (
+            "POST",
+            VOLUMES,
+            "3.71",
+            json!({ "volume": { "size": 1, "display_name": format!("{long}x") } }),
+            400,
+            "Invalid input received: name has 256 characters, more than 255.",
+        ),
+        ("POST", VOLUMES, "3.71", json!({ "volume": { "size": 1, "description": "a\nb" } }), 202, ""),
+        ("POST", VOLUMES, "3.52", json!({ "volume": { "size": 1, "foo": 1 } }), 202, ""),
+        ("POST", VOLUMES, "3.53", json!({ "volume": { "size": 1, "foo": 1 } }), 400, "('foo' was unexpected)"),
+        ("POST", VOLUMES, "3.0", json!({ "volume": { "size": 1 }, "foo": 1 }), 400, "('foo' was unexpected)"),
+        ("POST", VOLUMES, "3.0", json!({ "volume": { "size": 1, "multiattach": true } }), 400, "has been removed"),
+        ("PUT", VOLUME, "3.52", json!({ "volume": {} }), 200, ""),
+        ("PUT", VOLUME, "3.53", json!({ "volume": {} }), 400, "not valid under any of the given schemas"),
+        ("PUT", VOLUME, "3.53", json!({ "volume": { "metadata": { "a/b": "c" } } }), 200, ""),
+        ("POST", &reset, "3.71", json!({ "os-reset_status": { "x": 1 } }), 400, "Must specify 'status'"),
+        ("POST", &reset, "3.71", json!({ "os-reset_status": { "status": null } }), 400, "Must specify 'status'"),
+        (
+            "POST",
+            &reset,
+            "3.71",
+            json!({ "os-reset_status": { "attach_status": "zz" } }),
+            400,
+            "Volume attach status: zz is invalid, valid statuses are: ['attached', 'detached'].",
+        ),
+        ("POST", &reset, "3.71", json!({ "os-reset_status": { "migration_status": "None" } }), 202, ""),
+    ] {
+        let ask = Ask { role: "admin", version, ..Ask::new(method, path) }.with_body(&body);
+        check(&json!({ "volumes": [{}] }), &ask, status, says);
+    }
+    let ask = Ask::new("GET", VOLUME);
+    let volume = json(&answer(&json!({ "volumes": [{}] }), &ask));
+    assert!(volume["volume"]["volume_type_id"].as_str().is_some_and(|id| id.len() == 36 && id != "__DEFAULT__"));
+}
+
+#[test]
+fn metadata_of_volumes_is_read_and_written_as_in_cinder() {
+    let state = |status: &str| json!({ "volumes": [{ "status": status, "metadata": { "a": "1", "b": "2" } }] });
+    let metadata = |path: &str| Box::leak(format!("{VOLUME}/metadata{path}").into_boxed_str()) as &'static str;
+    let items = |value: Value| json!({ "metadata": value });
+    let busy = "volume metadata is not allowed for volumes in maintenance status.";
+    let member = "member,reader";
+    let cases = [
+        ("available", member, "GET", "", Value::Null, 200, r#"{"metadata":{"a":"1","b":"2"}}"#),
+        ("available", member, "GET", "/a", Value::Null, 200, r#"{"meta":{"a":"1"}}"#),
+        (
+            "available",
+            member,
+            "GET",
+            "/c",
+            Value::Null,
+            404,
+            "Volume aaaaaaaa-0000-4000-8000-000000000001 has no metadata with key c.",
+        ),
+        ("available", member, "GET", "/new", Value::Null, 404, "The resource could not be found."),
+        (
+            "available",
+            member,
+            "POST",
+            "",
+            items(json!({ "b": "3", "c/d": "4" })),
+            200,
+            r#"{"metadata":{"a":"1","b":"3","c/d":"4"}}"#,
+        ),
+        ("in-use", member, "PUT", "", items(json!({ "z": "9" })), 200, r#"{"metadata":{"z":"9"}}"#),
+        ("available", member, "PUT", "", items(json!({})), 200, r#"{"metadata":{}}"#),
+        ("available", member, "PUT", "/a", json!({ "meta": { "a": "5" } }), 200, r#"{"meta":{"a":"5"}}"#),
+        ("available", member, "PUT", "/a", json!({ "meta": { "b": "5" } }), 400, "Request body and URI mismatch"),
+        ("available", member, "PUT", "/a", json!({ "meta": { "a": "5", "b": "6" } }), 400, "has too many properties"),
+        (
+            "available",
+            member,
+            "POST",
+            "",
+            json!({ "metadata": {}, "other": 1 }),
+            400,
+            "Additional properties are not allowed",
+        ),
+        ("available", member, "POST", "", items(json!({ "a": 1 })), 400, "1 is not of type 'string'"),
+        ("available", member, "POST", "", Value::Null, 400, "badRequest"),
+        ("available", member, "DELETE", "/a", Value::Null, 200, ""),
+        ("available", member, "DELETE", "/c", Value::Null, 404, "has no metadata with key c."),
+        ("maintenance", member, "GET", "", Value::Null, 200, "metadata"),
+        (
+            "maintenance",
+            member,
+            "POST",
+            "",
+            items(json!({ "a": "1" })),
+            400,
+            &format!("Invalid volume: Updating {busy}"),
+        ),
+        ("maintenance", member, "DELETE", "/a", Value::Null, 400, &format!("Invalid volume: Deleting {busy}")),
+        ("available", "reader", "GET", "", Value::Null, 200, "metadata"),
+        ("available", "reader", "POST", "", items(json!({})), 403, "volume:create_volume_metadata"),
+        ("available", "reader", "PUT", "", items(json!({})), 403, "volume:update_volume_metadata"),
+        ("available", "reader", "PUT", "/a", json!({ "meta": { "a": "5" } }), 403, "volume:update_volume_metadata"),
+        ("available", "reader", "DELETE", "/a", Value::Null, 403, "volume:delete_volume_metadata"),
+        (
+            "available",
+            "nothing",
+            "GET",
+            "",
+            Value::Null,
+            404,
+            "Volume aaaaaaaa-0000-4000-8000-000000000001 could not be found.",
+        ),
+    ];
+    for (status, role, method, path, body, expected, says) in cases {
+        let case = format!("{role} {method} {path} of a volume that is {status}, {body}");
+        let (answered, text) =
+            send(&Case { state: state(status), role, method, path: metadata(path), body, status: expected, says: "" });
+        assert_eq!(answered, expected, "{case}: {text}");
+        assert!(text.contains(says), "{case}: {text}");
+    }
+    let (status, text) = send(&Case {
+        state: state("available"),
+        role: member,
+        method: "GET",
+        path: Box::leak(format!("/v3/{PROJECT}/backups/detail?name=b").into_boxed_str()),
+        body: Value::Null,
+        status: 200,
+        says: "",
+    });
+    assert_eq!((status, text.as_str()), (200, r#"{"backups":[]}"#));
+}

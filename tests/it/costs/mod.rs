@@ -1,0 +1,123 @@
+//! What operations cost, in numbers that do not depend on the machine, held to those of the last commit: instructions of
+//! WebAssembly, calls of the store, commits, bytes of pages, and functions that the host makes ready for each request.
+//! Instructions and bytes may be up to a twentieth above `baseline.json`, all others not at all.
+//!
+//! `UPDATE_BASELINE=1 cargo test --test it costs` writes the baseline anew; a change of it belongs into the commit that
+//! caused it, with the reason in its message.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::support::Service;
+use crate::support::calls::Calls;
+use crate::support::component::{ComponentService, MANIFEST};
+use serde_json::{Value, json};
+use volume_snapshots_host::{Application, MemoryStore};
+
+const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/costs/baseline.json");
+const SNAPSHOTS: usize = 10_000;
+/// How many more instructions or bytes than the baseline there may be, as one part of so many.
+const TOLERANCE: u64 = 20;
+const VOLUME: &str = "aaaaaaaa-0000-4000-8000-000000000001";
+
+fn snapshot_id(number: usize) -> String {
+    format!("bbbbbbbb-0000-4000-8000-{number:012}")
+}
+
+fn state() -> Value {
+    let snapshots: Vec<Value> = (0..SNAPSHOTS)
+        .map(|number| {
+            json!({
+                "id": snapshot_id(number), "project_id": "a1", "volume_id": VOLUME, "name": format!("snapshot-{number}"),
+                "description": "nightly", "metadata": { "tier": "gold", "number": number.to_string() },
+                "created_at": format!("2026-01-{:02}T{:02}:{:02}:{:02}",
+                    1 + number / 3_600 / 24, number / 3_600 % 24, number / 60 % 60, number % 60),
+            })
+        })
+        .collect();
+    json!({ "volumes": [{ "id": VOLUME, "project_id": "a1" }], "snapshots": snapshots })
+}
+
+/// What each operation costs: a number by the name of the operation and of what is counted.
+fn measured() -> BTreeMap<String, u64> {
+    let application = Application::load_counting(MANIFEST).unwrap_or_else(|error| panic!("{error:#}"));
+    let memory = Arc::new(MemoryStore::new());
+    let service =
+        ComponentService::of(&application, memory.clone(), &[("quota_snapshots", "-1"), ("quota_gigabytes", "-1")]);
+    service.put_state(&state());
+    service.advance(100.0);
+    service.tick().expect("a run of the schedule");
+    let one = format!("/v3/a1/snapshots/{}", snapshot_id(4_321));
+    let metadata = format!("{one}/metadata");
+    let operations = [
+        ("discover", "GET", "/v3/".to_owned(), Value::Null),
+        ("show", "GET", one.clone(), Value::Null),
+        ("list 100", "GET", "/v3/a1/snapshots/detail?limit=100".to_owned(), Value::Null),
+        ("list 1000", "GET", "/v3/a1/snapshots/detail?limit=1000".to_owned(), Value::Null),
+        ("merge metadata", "POST", metadata.clone(), json!({ "metadata": { "a": "1" } })),
+        ("replace metadata", "PUT", metadata, json!({ "metadata": { "tier": "gold", "number": "2" } })),
+        ("update", "PUT", one.clone(), json!({ "snapshot": { "name": "n" } })),
+        ("create", "POST", "/v3/a1/snapshots".to_owned(), json!({ "snapshot": { "volume_id": VOLUME } })),
+        ("delete", "DELETE", one, Value::Null),
+    ];
+    let mut costs = BTreeMap::new();
+    let mut count = |name: &str, before: u64| {
+        costs.insert(format!("{name}, instructions"), service.app.instructions() - before);
+        costs.insert(format!("{name}, store calls"), service.faults.calls().len() as u64);
+        costs.insert(format!("{name}, commits"), service.faults.commits() as u64);
+    };
+    for (name, method, path, body) in &operations {
+        service.faults.reset();
+        let before = service.app.instructions();
+        let answer = service.call(method, path, body);
+        assert!(answer.status < 300, "{name}: {answer:?}");
+        count(name, before);
+    }
+    service.advance(100.0);
+    let before = loop {
+        service.faults.reset();
+        let before = service.app.instructions();
+        service.tick().expect("a run of the schedule");
+        // Until what the operations left is done, and what pages they changed are dense again.
+        if service.faults.commits() == 0 {
+            break before;
+        }
+    };
+    count("idle tick", before);
+
+    costs.insert("component, functions of the host".to_owned(), application.imported_functions() as u64);
+    let rows = memory.rows("default");
+    let largest = |prefix: &str| {
+        let values = rows.iter().filter(|(key, _)| key.starts_with(prefix)).map(|(_, value)| value.len() as u64);
+        values.max().unwrap_or_default()
+    };
+    costs.insert("largest page, bytes".to_owned(), largest("vs:page:"));
+    costs.insert("record of the project, bytes".to_owned(), largest("vs:project:"));
+    costs
+}
+
+/// The most that something may cost.
+fn allowed(name: &str, baseline: u64) -> u64 {
+    let is_counted_one_by_one = !name.ends_with("instructions") && !name.ends_with("bytes");
+    if is_counted_one_by_one { baseline } else { baseline + baseline / TOLERANCE }
+}
+
+#[test]
+fn nothing_costs_more_than_before() {
+    let measured = measured();
+    if std::env::var_os("UPDATE_BASELINE").is_some() {
+        let text = serde_json::to_string_pretty(&measured).expect("JSON");
+        std::fs::write(BASELINE, text + "\n").expect("the baseline is written");
+        return;
+    }
+    let text = std::fs::read_to_string(BASELINE).expect("a baseline");
+    let baseline: BTreeMap<String, u64> = serde_json::from_str(&text).expect("a baseline");
+    let names = |costs: &BTreeMap<String, u64>| costs.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&measured), names(&baseline), "UPDATE_BASELINE=1 writes it anew");
+    let too_much: Vec<String> = measured
+        .iter()
+        .filter(|(name, cost)| **cost > allowed(name, baseline[*name]))
+        .map(|(name, cost)| format!("{name}: {cost}, and {} in tests/it/costs/baseline.json", baseline[name]))
+        .collect();
+    assert!(too_much.is_empty(), "{}", too_much.join("\n"));
+}

@@ -1,0 +1,486 @@
+//! Every operation, stopped at every one of its store calls: the process dies before or after the call, or the call
+//! fails without or after its effect. Whatever is left, reads are right at once, a repeated request is answered, and
+//! two ticks later nothing of it is to be seen (`design/architecture.md`, "Storage").
+//!
+//! A row that no listing names, and that no client was ever told of, may stay in the store: a create writes its row
+//! before the record that lists it. Nothing here looks at such a row, since nothing of the service does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::support::Service;
+use crate::support::calls::{Answer, Calls, id_of};
+use crate::support::component::{ComponentService, START};
+use crate::support::faults::{Fault, When};
+use serde_json::{Value, json};
+use volume_snapshots::domain::Timestamp;
+use volume_snapshots_host::MemoryStore;
+
+/// A volume with one snapshot that is free, `SNAPSHOT`.
+const VOLUME: &str = "aaaaaaaa-0000-4000-8000-000000000001";
+const SNAPSHOT: &str = "bbbbbbbb-0000-4000-8000-000000000001";
+/// A snapshot of `VOLUME` whose creation is due two seconds after the start, and one whose removal is due at the start.
+const CREATING: &str = "bbbbbbbb-0000-4000-8000-000000000002";
+const REMOVED: &str = "bbbbbbbb-0000-4000-8000-000000000003";
+/// One whose removal is due two seconds after the start.
+const DELETING: &str = "bbbbbbbb-0000-4000-8000-000000000004";
+/// A volume that is deleted with its two snapshots.
+const DOOMED: &str = "aaaaaaaa-0000-4000-8000-000000000002";
+const DOOMED_SNAPSHOTS: [&str; 2] = ["bbbbbbbb-0000-4000-8000-000000000005", "bbbbbbbb-0000-4000-8000-000000000006"];
+/// How the ids of snapshots begin that only make the listing long.
+const FILLER: &str = "cccccccc";
+
+fn time(seconds: u64) -> String {
+    Timestamp::from_seconds(i64::try_from(START + seconds).expect("small")).to_string()
+}
+
+/// Where every operation starts. The project has more snapshots than a head of a listing keeps, so that changes move
+/// pages too.
+fn scene(schedule: &str) -> Value {
+    let pending = |completion: &str, due: u64| json!({ "completion": completion, "schedule": schedule, "due": time(due), "gives_up": time(due + 3600) });
+    let snapshot = |id: &str, volume: &str, status: &str, pending: Value| {
+        json!({ "id": id, "volume_id": volume, "project_id": "a1", "size": 2, "status": status, "pending": pending,
+                "metadata": { "kept": "yes" } })
+    };
+    let free = |id: &str, volume: &str| snapshot(id, volume, "available", Value::Null);
+    let mut snapshots = vec![
+        free(SNAPSHOT, VOLUME),
+        snapshot(CREATING, VOLUME, "creating", pending("create", 2)),
+        snapshot(REMOVED, VOLUME, "deleting", pending("remove", 0)),
+        snapshot(DELETING, VOLUME, "deleting", pending("remove", 2)),
+    ];
+    snapshots.extend(DOOMED_SNAPSHOTS.map(|id| free(id, DOOMED)));
+    snapshots.extend((0..26).map(|number| free(&format!("{FILLER}-0000-4000-8000-{number:012}"), VOLUME)));
+    json!({
+        "volumes": [
+            { "id": VOLUME, "project_id": "a1", "size": 2 },
+            { "id": DOOMED, "project_id": "a1", "size": 2 },
+        ],
+        "snapshots": snapshots,
+        "quotas": { "snapshots": -1, "gigabytes": -1 },
+        "services": [{ "host": "host1@lvm" }],
+    })
+}
+
+/// What an operation came to: the answer's status, or 200 and 500 for a run of the schedule.
+type Outcome = u16;
+
+/// An operation under test.
+struct Operation {
+    /// Whether work ends by the clock or when an operator says so.
+    schedule: &'static str,
+    run: fn(&ComponentService) -> Outcome,
+    /// What a repeated request may be answered with.
+    repeated: &'static [Outcome],
+    /// Checks the effect that an acknowledged run must have.
+    acknowledged: fn(&ComponentService),
+}
+
+/// The ways in which a call of the store goes wrong.
+fn faults() -> [(&'static str, Fault); 4] {
+    [
+        ("killed before", Fault::KillBefore),
+        ("killed after", Fault::KillAfter),
+        ("failed before", Fault::ErrorBefore("disk I/O error".to_owned())),
+        ("failed after", Fault::ErrorAfter("disk I/O error".to_owned())),
+    ]
+}
+
+fn variables(operation: &Operation) -> [(&'static str, &'static str); 1] {
+    [("progression", if operation.schedule == "told" { "manual" } else { "time" })]
+}
+
+/// Stops an operation at every store call in every way, and follows each case to its end.
+fn stop_everywhere(operation: &Operation) {
+    let (service, base) = ComponentService::with_memory(&variables(operation));
+    service.put_state(&scene(operation.schedule));
+    let mut cases = 0;
+    for (fault_name, fault) in faults() {
+        for call in 1.. {
+            let store = Arc::new(base.fork());
+            let service = ComponentService::on(store.clone(), &variables(operation));
+            service.faults.plan(When::Call(call), fault.clone());
+            let outcome = (operation.run)(&service);
+            if service.faults.calls().len() < call {
+                assert!(call > 1 && outcome < 300, "without a fault it must succeed: {outcome}");
+                break;
+            }
+            let case = format!("{fault_name} call {call}, {:?}; outcome {outcome}", service.faults.calls()[call - 1]);
+            let killed = fault_name.starts_with("killed");
+            assert_eq!(service.app.traps(), u64::from(killed), "{case}");
+            let expected: &[Outcome] = if killed { &[500] } else { &[200, 202, 500, 503] };
+            assert!(expected.contains(&outcome), "{case}");
+            cases += 1;
+
+            for repeats in [false, true] {
+                let case = format!("{case}{}", if repeats { ", repeated" } else { "" });
+                let service = ComponentService::on(Arc::new(store.fork()), &variables(operation));
+                if !repeats {
+                    assert_reads_agree(&service, &case);
+                }
+                if outcome < 300 {
+                    (operation.acknowledged)(&service);
+                }
+                if repeats {
+                    let outcome = (operation.run)(&service);
+                    assert!(operation.repeated.contains(&outcome), "{case}: answered {outcome}");
+                    assert_reads_agree(&service, &case);
+                }
+                assert_converges(&service, operation, &case);
+                assert_eq!(service.app.traps(), 0, "{case}");
+            }
+        }
+    }
+    println!("{cases} cases");
+}
+
+/// Lists, counts, shows and the operator's view name the same rows. The rows that only make the listing long are not
+/// shown one by one, which would be most of the time that these tests take.
+fn assert_reads_agree(service: &ComponentService, case: &str) {
+    let state = service.state();
+    for (kind, one) in [("snapshots", "snapshot"), ("volumes", "volume")] {
+        let path = format!("/v3/a1/{kind}");
+        let listed: BTreeSet<String> = service.ids(&path).into_iter().collect();
+        let detailed: BTreeMap<String, Value> =
+            service.rows(&format!("{path}/detail")).into_iter().map(|row| (id_of(&row), row)).collect();
+        let stored: BTreeSet<String> = state[kind].as_array().into_iter().flatten().map(id_of).collect();
+        assert_eq!(listed, detailed.keys().cloned().collect(), "{case}: {kind}");
+        assert_eq!(listed, stored, "{case}: {kind}");
+        assert_eq!(service.count(&path), listed.len(), "{case}: the count of {kind}");
+        for (id, row) in detailed.iter().filter(|(id, _)| !id.starts_with(FILLER)) {
+            let shown = service.get(&format!("{path}/{id}"));
+            assert_eq!((shown.status, &shown.body[one]), (200, row), "{case}: {id}");
+        }
+        if kind == "snapshots" {
+            let available = detailed.values().filter(|row| row["status"] == "available").count();
+            assert_eq!(service.ids(&format!("{path}?status=available")).len(), available, "{case}");
+        }
+    }
+}
+
+/// Some time and two ticks later, all is settled, counted and durable, and a further tick has nothing to do.
+fn assert_converges(service: &ComponentService, operation: &Operation, case: &str) {
+    let tick = || {
+        if operation.schedule == "told" {
+            let answer = service.operate("POST", "/_ops/tick", &json!({ "now": time(10) }));
+            assert_eq!(answer.status, 200, "{case}: {answer:?}");
+        } else {
+            service.tick().unwrap_or_else(|error| panic!("{case}: {error}"));
+        }
+    };
+    service.advance(10.0);
+    tick();
+    tick();
+    assert_reads_agree(service, case);
+    let state = service.state();
+    let rows = |kind: &str| state[kind].as_array().cloned().unwrap_or_default();
+    for row in rows("snapshots").iter().chain(&rows("volumes")) {
+        let status = row["status"].as_str().unwrap_or_default();
+        assert!(!["creating", "deleting"].contains(&status) && row["pending"].is_null(), "{case}: {row}");
+    }
+    for (resource, usage) in state["quota_usage"]["a1"].as_object().into_iter().flatten() {
+        assert_eq!(usage["in_use"], counted(&rows("snapshots"), &rows("volumes"), resource), "{case}: {resource}");
+    }
+    let volumes: BTreeSet<String> = rows("volumes").iter().map(id_of).collect();
+    for snapshot in rows("snapshots") {
+        let volume = snapshot["volume_id"].as_str().unwrap_or_default();
+        assert!(volumes.contains(volume), "{case}: {} outlives its volume", snapshot["id"]);
+    }
+    service.faults.reset();
+    tick();
+    assert_eq!(service.faults.commits(), 0, "{case}: {:?}", service.faults.calls());
+
+    // What a killed delete has announced is forgotten after a minute.
+    service.advance(120.0);
+    service.tick().unwrap_or_else(|error| panic!("{case}: {error}"));
+    let (calls, commits) = service.cost_of_tick();
+    assert!(calls <= 3 && commits == 0, "{case}: {calls} calls, {commits} commits");
+    assert_eq!(service.state(), state, "{case}: an idle tick changes nothing");
+}
+
+/// What rows count of a resource.
+fn counted(snapshots: &[Value], volumes: &[Value], resource: &str) -> u64 {
+    let size = |rows: &[Value]| rows.iter().filter_map(|row| row["size"].as_u64()).sum::<u64>();
+    let number = |rows: &[Value]| rows.len() as u64;
+    let all_have_one_type = snapshots.iter().chain(volumes).all(|row| row["volume_type"] == "__DEFAULT__");
+    assert!(all_have_one_type, "so the counters of the type are those of all");
+    match resource.strip_suffix("___DEFAULT__").unwrap_or(resource) {
+        "snapshots" => number(snapshots),
+        "volumes" => number(volumes),
+        "gigabytes" => size(snapshots) + size(volumes),
+        other => panic!("an unknown counter: {other}"),
+    }
+}
+
+fn outcome(answer: &Answer) -> Outcome {
+    answer.status
+}
+
+fn snapshot_status(service: &ComponentService, id: &str) -> Option<String> {
+    service.status_of(&format!("/v3/a1/snapshots/{id}"))
+}
+
+#[test]
+fn a_create_of_a_snapshot_may_stop_anywhere() {
+    stop_everywhere(&Operation {
+        schedule: "clock",
+        run: |service| outcome(&service.ask_for_snapshot("/v3/a1", VOLUME)),
+        repeated: &[202],
+        acknowledged: |service| {
+            // The scene has 31 that are visible, without the one whose removal is due.
+            assert_eq!(service.ids("/v3/a1/snapshots").len(), 32);
+        },
+    });
+}
+
+#[test]
+fn a_delete_of_a_snapshot_may_stop_anywhere() {
+    stop_everywhere(&Operation {
+        schedule: "clock",
+        run: |service| outcome(&service.delete(&format!("/v3/a1/snapshots/{SNAPSHOT}"))),
+        // Once it is deleting, a second delete is refused as in Cinder.
+        repeated: &[202, 400],
+        acknowledged: |service| {
+            assert_eq!(snapshot_status(service, SNAPSHOT).as_deref(), Some("deleting"));
+        },
+    });
+}
+
+#[test]
+fn a_merge_of_metadata_may_stop_anywhere() {
+    stop_everywhere(&Operation {
+        schedule: "clock",
+        run: |service| {
+            let path = format!("/v3/a1/snapshots/{SNAPSHOT}/metadata");
+            let answer = service.call("POST", &path, &json!({ "metadata": { "new": "item" } }));
+            if answer.status == 200 {
+                assert_eq!(answer.body["metadata"], json!({ "kept": "yes", "new": "item" }));
+            }
+            outcome(&answer)
+        },
+        repeated: &[200],
+        acknowledged: |service| {
+            let shown = service.get(&format!("/v3/a1/snapshots/{SNAPSHOT}/metadata"));
+            assert_eq!(shown.body["metadata"], json!({ "kept": "yes", "new": "item" }));
+        },
+    });
+}
+
+#[test]
+fn a_reset_of_a_status_may_stop_anywhere() {
+    stop_everywhere(&Operation {
+        schedule: "clock",
+        run: |service| {
+            let path = format!("/v3/a1/snapshots/{CREATING}/action");
+            outcome(&service.call("POST", &path, &json!({ "os-reset_status": { "status": "error" } })))
+        },
+        repeated: &[202],
+        acknowledged: |service| assert_eq!(snapshot_status(service, CREATING).as_deref(), Some("error")),
+    });
+}
+
+/// A write to the row of `SNAPSHOT` that leaves it in the status that is given.
+struct RowWrite {
+    run: fn(&ComponentService) -> Outcome,
+    repeated: &'static [Outcome],
+    acknowledged: fn(&ComponentService),
+}
+
+fn shown(service: &ComponentService) -> Value {
+    service.get(&format!("/v3/a1/snapshots/{SNAPSHOT}")).body["snapshot"].clone()
+}
+
+fn send(service: &ComponentService, method: &str, below: &str, body: &Value) -> Outcome {
+    outcome(&service.call(method, &format!("/v3/a1/snapshots/{SNAPSHOT}{below}"), body))
+}
+
+/// Every other operation that writes one row of a snapshot.
+#[test]
+fn every_write_to_the_row_of_a_snapshot_may_stop_anywhere() {
+    let writes = [
+        RowWrite {
+            run: |service| send(service, "PUT", "", &json!({ "snapshot": { "name": "renamed" } })),
+            repeated: &[200],
+            acknowledged: |service| assert_eq!(shown(service)["name"], "renamed"),
+        },
+        RowWrite {
+            run: |service| send(service, "PUT", "/metadata", &json!({ "metadata": { "only": "this" } })),
+            repeated: &[200],
+            acknowledged: |service| assert_eq!(shown(service)["metadata"], json!({ "only": "this" })),
+        },
+        RowWrite {
+            run: |service| send(service, "PUT", "/metadata/key", &json!({ "meta": { "key": "value" } })),
+            repeated: &[200],
+            acknowledged: |service| assert_eq!(shown(service)["metadata"]["key"], "value"),
+        },
+        RowWrite {
+            run: |service| send(service, "DELETE", "/metadata/kept", &Value::Null),
+            repeated: &[200, 404],
+            acknowledged: |service| assert_eq!(shown(service)["metadata"], json!({})),
+        },
+        RowWrite {
+            run: |service| send(service, "POST", "/action", &json!({ "os-force_delete": null })),
+            repeated: &[202],
+            acknowledged: |service| assert_eq!(snapshot_status(service, SNAPSHOT).as_deref(), Some("deleting")),
+        },
+        RowWrite {
+            run: |service| send(service, "POST", "/action", &json!({ "os-unmanage": null })),
+            repeated: &[202, 400],
+            acknowledged: |service| assert_eq!(snapshot_status(service, SNAPSHOT).as_deref(), Some("unmanaging")),
+        },
+        RowWrite {
+            run: |service| {
+                let report = json!({ "os-update_snapshot_status": { "status": "error" } });
+                outcome(&service.call("POST", &format!("/v3/a1/snapshots/{CREATING}/action"), &report))
+            },
+            repeated: &[202, 400],
+            acknowledged: |service| assert_eq!(snapshot_status(service, CREATING).as_deref(), Some("error")),
+        },
+    ];
+    for RowWrite { run, repeated, acknowledged } in writes {
+        stop_everywhere(&Operation { schedule: "clock", run, repeated, acknowledged });
+    }
+}
+
+/// What adopts a snapshot, what changes a volume, and what sets a limit.
+#[test]
+fn every_other_write_may_stop_anywhere() {
+    let operations = [
+        Operation {
+            schedule: "clock",
+            run: |service| {
+                let body = json!({ "snapshot": { "volume_id": VOLUME, "ref": { "source-name": "theirs" } } });
+                outcome(&service.call("POST", "/v3/a1/manageable_snapshots", &body))
+            },
+            repeated: &[202],
+            acknowledged: |service| assert_eq!(service.ids("/v3/a1/snapshots").len(), 32),
+        },
+        Operation {
+            schedule: "clock",
+            run: |service| {
+                let body = json!({ "volume": { "name": "renamed" } });
+                outcome(&service.call("PUT", &format!("/v3/a1/volumes/{DOOMED}"), &body))
+            },
+            repeated: &[200],
+            acknowledged: |service| {
+                let shown = service.get(&format!("/v3/a1/volumes/{DOOMED}"));
+                assert_eq!(shown.body["volume"]["name"], "renamed");
+            },
+        },
+        Operation {
+            schedule: "clock",
+            run: |service| {
+                let body = json!({ "os-reset_status": { "status": "error" } });
+                outcome(&service.call("POST", &format!("/v3/a1/volumes/{DOOMED}/action"), &body))
+            },
+            repeated: &[202],
+            acknowledged: |service| {
+                assert_eq!(service.status_of(&format!("/v3/a1/volumes/{DOOMED}")).as_deref(), Some("error"));
+            },
+        },
+        Operation {
+            schedule: "clock",
+            run: |service| {
+                let body = json!({ "quota_set": { "snapshots": 77 } });
+                outcome(&service.call("PUT", "/v3/a1/os-quota-sets/a1", &body))
+            },
+            repeated: &[200],
+            acknowledged: |service| {
+                assert_eq!(service.get("/v3/a1/os-quota-sets/a1").body["quota_set"]["snapshots"], 77);
+            },
+        },
+        Operation {
+            schedule: "clock",
+            run: |service| outcome(&service.operate("POST", "/_ops/repair", &Value::Null)),
+            repeated: &[200],
+            acknowledged: |service| assert_eq!(service.ids("/v3/a1/snapshots").len(), 31),
+        },
+    ];
+    for operation in &operations {
+        stop_everywhere(operation);
+    }
+}
+
+#[test]
+fn a_create_of_a_volume_may_stop_anywhere() {
+    stop_everywhere(&Operation {
+        schedule: "clock",
+        run: |service| outcome(&service.call("POST", "/v3/a1/volumes", &json!({ "volume": { "size": 1 } }))),
+        repeated: &[202],
+        acknowledged: |service| assert_eq!(service.ids("/v3/a1/volumes").len(), 3),
+    });
+}
+
+#[test]
+fn a_cascading_delete_of_a_volume_may_stop_anywhere() {
+    stop_everywhere(&Operation {
+        schedule: "clock",
+        run: |service| outcome(&service.delete(&format!("/v3/a1/volumes/{DOOMED}?cascade=true"))),
+        repeated: &[202, 400],
+        acknowledged: |service| {
+            assert_eq!(service.status_of(&format!("/v3/a1/volumes/{DOOMED}")).as_deref(), Some("deleting"));
+            for id in DOOMED_SNAPSHOTS {
+                assert_eq!(snapshot_status(service, id).as_deref(), Some("deleting"));
+            }
+        },
+    });
+}
+
+#[test]
+fn a_tick_may_stop_anywhere() {
+    stop_everywhere(&Operation {
+        schedule: "clock",
+        run: |service| if service.tick().is_ok() { 200 } else { 500 },
+        repeated: &[200],
+        acknowledged: |service| assert_eq!(snapshot_status(service, REMOVED), None),
+    });
+}
+
+/// The operator's clock is ahead of the one that readers use, so it ends work that they still see under way.
+fn operators_tick(service: &ComponentService) -> Outcome {
+    outcome(&service.operate("POST", "/_ops/tick", &json!({ "now": time(10) })))
+}
+
+fn operators_tick_is_done(service: &ComponentService) {
+    assert_eq!(snapshot_status(service, CREATING).as_deref(), Some("available"));
+    for id in [REMOVED, DELETING] {
+        assert_eq!(snapshot_status(service, id), None);
+    }
+}
+
+#[test]
+fn an_operators_tick_may_stop_anywhere() {
+    for schedule in ["clock", "told"] {
+        stop_everywhere(&Operation {
+            schedule,
+            run: operators_tick,
+            repeated: &[200],
+            acknowledged: operators_tick_is_done,
+        });
+    }
+}
+
+/// A project that has no record yet takes a way of its own: the claim, the list of projects and the record.
+#[test]
+fn the_first_volume_of_a_project_may_stop_anywhere() {
+    for (fault_name, fault) in faults() {
+        for call in 1.. {
+            let store = Arc::new(MemoryStore::new());
+            let service = ComponentService::on(store.clone(), &[]);
+            service.faults.plan(When::Call(call), fault.clone());
+            let first = service.call("POST", "/v3/a1/volumes", &json!({ "volume": { "size": 1 } })).status;
+            if service.faults.calls().len() < call {
+                break;
+            }
+            let case = format!("{fault_name} call {call}, {:?}; outcome {first}", service.faults.calls()[call - 1]);
+            let service = ComponentService::on(store, &[]);
+            assert_reads_agree(&service, &case);
+            let again = service.call("POST", "/v3/a1/volumes", &json!({ "volume": { "size": 1 } }));
+            assert_eq!(again.status, 202, "{case}: {again:?}");
+            let count = service.ids("/v3/a1/volumes").len();
+            assert!(count == 2 || (count == 1 && first != 202), "{case}: {count} volumes");
+            assert_eq!(service.in_use("volumes"), count, "{case}");
+            assert_reads_agree(&service, &case);
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Laws of concurrency: one request runs in the middle of another, before any of its calls of the store, and a third in
+//! the middle of that. Whatever meets whatever, listing, count, quota and rows agree at the end, and nothing that was
+//! acknowledged is lost. Native, on the whole core behind its HTTP door.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use crate::support::native::{NativeService, TestVariables};
+use crate::support::{Service, client, json, operator};
+use http::Response;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use volume_snapshots::store::key_value::ReadToSwap;
+use volume_snapshots::store::{KeyValue, StoreError};
+
+const PROJECT: &str = "a1";
+const VOLUME: &str = "aaaaaaaa-0000-4000-8000-000000000001";
+
+/// How many snapshots there are at the start, some of them in pages of the listing.
+const SNAPSHOTS: usize = 150;
+
+fn snapshot_id(number: usize) -> String {
+    format!("bbbbbbbb-0000-4000-8000-{number:012}")
+}
+
+/// A request of some client, or the schedule.
+#[derive(Debug, Clone)]
+enum Step {
+    Create,
+    Delete(usize),
+    ForceDelete(usize),
+    Merge(usize, &'static str),
+    Rename(usize),
+    Reset(usize, &'static str),
+    DeleteVolume,
+    Tick,
+    OperatorTick,
+    Repair,
+    List,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    // Few snapshots, so that requests meet: two of the head of the listing, and two of a page.
+    let target = || prop::sample::select(vec![0_usize, 1, SNAPSHOTS - 2, SNAPSHOTS - 1]);
+    prop_oneof![
+        2 => Just(Step::Create),
+        3 => target().prop_map(Step::Delete),
+        1 => target().prop_map(Step::ForceDelete),
+        3 => (target(), prop::sample::select(vec!["a", "b", "c"])).prop_map(|(id, key)| Step::Merge(id, key)),
+        1 => target().prop_map(Step::Rename),
+        1 => (target(), prop::sample::select(vec!["error", "available"])).prop_map(|(id, to)| Step::Reset(id, to)),
+        1 => Just(Step::DeleteVolume),
+        2 => Just(Step::Tick),
+        1 => Just(Step::OperatorTick),
+        1 => Just(Step::Repair),
+        1 => Just(Step::List),
+    ]
+}
+
+/// What was acknowledged.
+#[derive(Debug, Default)]
+struct Acknowledged {
+    created: Vec<String>,
+    /// Metadata keys by snapshot.
+    merged: Vec<(usize, &'static str)>,
+}
+
+/// A store that, before one of its calls, lets something else happen.
+struct Interrupted<'a> {
+    service: &'a NativeService,
+    /// How many calls are made until then.
+    calls: Cell<u32>,
+    event: RefCell<Option<Box<dyn FnOnce() + 'a>>>,
+}
+
+impl Interrupted<'_> {
+    /// Counts a call, and lets the event happen when its time has come.
+    fn call(&self) -> &dyn KeyValue {
+        match self.calls.get() {
+            0 => {
+                let event = self.event.borrow_mut().take();
+                if let Some(event) = event {
+                    event();
+                }
+            }
+            left => self.calls.set(left - 1),
+        }
+        &self.service.key_value
+    }
+}
+
+impl KeyValue for Interrupted<'_> {
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.call().get(key)
+    }
+
+    fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.call().get_many(keys)
+    }
+
+    fn set_many(&self, entries: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
+        self.call().set_many(entries)
+    }
+
+    fn delete_many(&self, keys: &[String]) -> Result<(), StoreError> {
+        self.call().delete_many(keys)
+    }
+
+    fn keys(&self) -> Result<Vec<String>, StoreError> {
+        self.call().keys()
+    }
+
+    fn increment(&self, key: &str, delta: i64) -> Result<i64, StoreError> {
+        self.call().increment(key, delta)
+    }
+
+    /// The swap itself is the store's own; what may come before it is what may come before the next call.
+    fn read_to_swap<'b>(&'b self, key: &str) -> Result<ReadToSwap<'b>, StoreError> {
+        let read = self.call().read_to_swap(key)?;
+        // Between the read and the swap is where a race is lost, so that is a place of its own.
+        self.call();
+        Ok(read)
+    }
+
+    fn pause(&self, _attempt: u32) {}
+}
+
+/// Takes the first step, and in the middle of it all the others, each in the middle of the one before.
+fn interleave(service: &NativeService, steps: &[(Step, u32)], acknowledged: &RefCell<Acknowledged>) {
+    let Some(((step, calls), others)) = steps.split_first() else { return };
+    let event: Box<dyn FnOnce() + '_> = Box::new(move || interleave(service, others, acknowledged));
+    let key_value = Interrupted { service, calls: Cell::new(*calls), event: RefCell::new(Some(event)) };
+    take(service, &key_value, step, acknowledged);
+    // A step that made fewer calls than that is followed, and not interrupted.
+    let event = key_value.event.borrow_mut().take();
+    if let Some(event) = event {
+        event();
+    }
+}
+
+fn take(service: &NativeService, key_value: &dyn KeyValue, step: &Step, acknowledged: &RefCell<Acknowledged>) {
+    let path = |id: usize| format!("/v3/{PROJECT}/snapshots/{}", snapshot_id(id));
+    let send = |method: &str, path: &str, body: Value| -> Response<Vec<u8>> {
+        let answer = service.send_through(key_value, client(method, path, &body));
+        assert!(!answer.status().is_server_error(), "{method} {path}: {}", crate::support::text(&answer));
+        answer
+    };
+    match step {
+        Step::Create => {
+            let body = json!({ "snapshot": { "volume_id": VOLUME } });
+            let answer = send("POST", &format!("/v3/{PROJECT}/snapshots"), body);
+            if answer.status() == 202 {
+                let id = json(&answer)["snapshot"]["id"].as_str().expect("an id").to_owned();
+                acknowledged.borrow_mut().created.push(id);
+            }
+        }
+        Step::Delete(id) => drop(send("DELETE", &path(*id), Value::Null)),
+        Step::ForceDelete(id) => {
+            send("POST", &format!("{}/action", path(*id)), json!({ "os-force_delete": null }));
+        }
+        Step::Merge(id, key) => {
+            let body = json!({ "metadata": { *key: "v" } });
+            if send("POST", &format!("{}/metadata", path(*id)), body).status() == 200 {
+                acknowledged.borrow_mut().merged.push((*id, key));
+            }
+        }
+        Step::Rename(id) => drop(send("PUT", &path(*id), json!({ "snapshot": { "name": "renamed" } }))),
+        Step::Reset(id, to) => {
+            send("POST", &format!("{}/action", path(*id)), json!({ "os-reset_status": { "status": to } }));
+        }
+        Step::DeleteVolume => {
+            drop(send("DELETE", &format!("/v3/{PROJECT}/volumes/{VOLUME}?cascade=true"), Value::Null));
+        }
+        Step::Tick => {
+            let answer = service.send_through(key_value, operator("POST", "/_ops/tick", b""));
+            assert!(answer.status().is_success(), "{}", crate::support::text(&answer));
+        }
+        Step::Repair => {
+            let answer = service.send_through(key_value, operator("POST", "/_ops/repair", b""));
+            assert!(answer.status().is_success(), "{}", crate::support::text(&answer));
+        }
+        Step::List => drop(send("GET", &format!("/v3/{PROJECT}/snapshots?limit=140"), Value::Null)),
+        Step::OperatorTick => {
+            let now = service.now().plus_seconds(5.0);
+            let body = json!({ "now": now }).to_string();
+            let answer = service.send_through(key_value, operator("POST", "/_ops/tick", body.as_bytes()));
+            assert!(answer.status().is_success(), "{}", crate::support::text(&answer));
+        }
+    }
+}
+
+fn service(progression: &str) -> NativeService {
+    let variables = TestVariables::default().with("quota_snapshots", "-1").with("quota_gigabytes", "-1");
+    let variables = variables.with("progression", progression);
+    let service = NativeService::with_variables(variables);
+    let snapshots: Vec<Value> = (0..SNAPSHOTS)
+        .map(|number| {
+            json!({
+                "id": snapshot_id(number),
+                "project_id": PROJECT,
+                // Every second one was being created, and its row does not say yet that it is done.
+                "status": if number % 2 == 0 { "available" } else { "creating" },
+                "created_at": format!("2026-01-01T00:{:02}:{:02}", number / 60, number % 60),
+            })
+        })
+        .collect();
+    service.put_state(&json!({ "volumes": [{ "project_id": PROJECT }], "snapshots": snapshots }));
+    service.advance(10.0);
+    service
+}
+
+/// What must hold at any quiet moment; `settled` when the schedule has run since.
+fn check(service: &NativeService, acknowledged: &Acknowledged, settled: bool) {
+    let state = service.state();
+    let rows = state["snapshots"].as_array().expect("snapshots");
+    let mut ids: Vec<&str> = rows.iter().map(|row| row["id"].as_str().expect("an id")).collect();
+
+    let mut request = client("GET", &format!("/v3/{PROJECT}/snapshots?with_count=1"), &Value::Null);
+    request.headers_mut().insert("openstack-api-version", "volume 3.71".parse().expect("a header"));
+    let list = json(&service.send(request));
+    let mut listed: Vec<&str> =
+        list["snapshots"].as_array().expect("a list").iter().map(|row| row["id"].as_str().expect("an id")).collect();
+    ids.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(listed, ids, "the list and the state agree");
+    assert_eq!(list["count"], json!(ids.len()), "the count and the list agree");
+
+    let gigabytes = ids.len() + state["volumes"].as_array().expect("volumes").len();
+    let usage =
+        json(&service.send(client("GET", &format!("/v3/{PROJECT}/os-quota-sets/{PROJECT}?usage=True"), &Value::Null)));
+    // A counter appears with the first reservation or removal.
+    for (resource, expected) in [("snapshots", ids.len()), ("gigabytes", gigabytes)] {
+        if state["quota_usage"][PROJECT].get(resource).is_some() {
+            assert_eq!(usage["quota_set"][resource]["in_use"], json!(expected), "{resource} counts the rows");
+        }
+    }
+
+    let by_id: BTreeMap<&str, &Value> = rows.iter().map(|row| (row["id"].as_str().expect("an id"), row)).collect();
+    for (id, key) in &acknowledged.merged {
+        // One that goes with its volume is overwritten whole.
+        if let Some(row) = by_id.get(snapshot_id(*id).as_str()).filter(|row| row["status"] != "deleting") {
+            assert_eq!(row["metadata"][key], "v", "an acknowledged item is kept");
+        }
+    }
+    let volumes = state["volumes"].as_array().expect("volumes");
+    let volume_is_there = !volumes.is_empty();
+    let volume_stays = volumes.iter().any(|volume| volume["status"] != "deleting");
+    for id in &acknowledged.created {
+        assert!(by_id.contains_key(id.as_str()) || !volume_stays, "an acknowledged snapshot goes only with its volume");
+    }
+    // A force delete starts the time of a snapshot anew, and an administrator may reset one on its way; the tick sees to
+    // both.
+    assert!(!settled || volume_is_there || ids.is_empty(), "no snapshot outlives its volume");
+}
+
+proptest! {
+    #![proptest_config(crate::support::laws::cases(150, 400))]
+
+    #[test]
+    fn any_interleaving_keeps_the_invariants(
+        progression in prop::sample::select(vec!["time", "time", "immediate", "manual"]),
+        before in prop::collection::vec(step(), 0..3),
+        interleaved in prop::collection::vec((step(), 0_u32..14), 2..4),
+    ) {
+        let service = service(progression);
+        // What ends only when an operator says so is ended by one.
+        let last = if progression == "manual" { Step::OperatorTick } else { Step::Tick };
+        let acknowledged = RefCell::default();
+        for step in &before {
+            take(&service, &service.key_value, step, &acknowledged);
+            service.advance(0.6);
+        }
+        interleave(&service, &interleaved, &acknowledged);
+        check(&service, &acknowledged.borrow(), false);
+
+        // Long past every due time, and past the minute that an announced removal may take.
+        service.advance(120.0);
+        check(&service, &acknowledged.borrow(), false);
+        // By the clock two runs do everything; else a run settles a hundred rows at the most.
+        for _ in 0..(if progression == "time" { 2 } else { 3 }) {
+            take(&service, &service.key_value, &last, &acknowledged);
+        }
+        check(&service, &acknowledged.borrow(), true);
+        service.key_value.reset_counts();
+        take(&service, &service.key_value, &last, &acknowledged);
+        prop_assert_eq!(service.key_value.counts().commits, 0, "nothing is left to do");
+    }
+}

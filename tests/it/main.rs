@@ -1,0 +1,24 @@
+//! All tests that run the service, one module a subject, in one program: it links wasmtime once and compiles the
+//! component once.
+
+mod support;
+
+mod bad_input;
+mod cinder_rules;
+mod conformance;
+mod costs;
+mod crash;
+mod formats;
+mod host;
+mod interleavings;
+mod keystone;
+mod kill;
+mod life;
+mod listing_properties;
+mod model;
+mod ops;
+mod processes;
+mod redis;
+mod repair;
+mod socket;
+mod store_costs;

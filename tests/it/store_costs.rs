@@ -1,0 +1,123 @@
+//! What each operation costs at the store, counted: calls, and those that are commits. On real Spin a call costs about
+//! 0.2 ms of throughput and a commit several milliseconds, so these numbers are the speed that does not depend on the
+//! machine (`docs/adr/0002-store-layout.md`).
+
+use crate::support::native::{NativeService, TestVariables};
+use crate::support::{Service, client, operator};
+use serde_json::{Value, json};
+
+const PROJECT: &str = "a1";
+
+fn snapshot_id(number: usize) -> String {
+    format!("bbbbbbbb-0000-4000-8000-{number:012}")
+}
+
+/// A project with this many snapshots of one volume.
+fn service_with(snapshots: usize) -> NativeService {
+    let service = NativeService::with_variables(TestVariables::default().with("quota_snapshots", "-1"));
+    let rows: Vec<Value> = (0..snapshots)
+        .map(|number| {
+            json!({
+                "id": snapshot_id(number),
+                "project_id": PROJECT,
+                "created_at": format!("2026-01-{:02}T{:02}:00:00", 1 + number / 24 % 28, number % 24),
+            })
+        })
+        .collect();
+    service.put_state(&json!({
+        "volumes": [{ "project_id": PROJECT }],
+        "snapshots": rows,
+        "quotas": { "gigabytes": -1 },
+    }));
+    service
+}
+
+/// The calls and commits of a request that succeeds.
+fn cost(service: &NativeService, method: &str, path: &str, body: &Value) -> (u32, u32) {
+    service.key_value.reset_counts();
+    let answer = service.send(client(method, &format!("/v3/{PROJECT}{path}"), body));
+    assert!(answer.status().is_success(), "{method} {path}: {}", crate::support::text(&answer));
+    let counts = service.key_value.counts();
+    (counts.calls, counts.commits)
+}
+
+#[test]
+fn each_operation_makes_at_most_so_many_calls_and_commits() {
+    let service = service_with(5_000);
+    let one = format!("/snapshots/{}", snapshot_id(4_321));
+    let metadata = format!("{one}/metadata");
+    let item = format!("{metadata}/k");
+    let volume = "aaaaaaaa-0000-4000-8000-000000000001";
+    let snapshot = json!({ "snapshot": { "volume_id": volume } });
+    let cases: [(&str, &str, Value, u32, u32); 17] = [
+        ("GET", &one, Value::Null, 1, 0),
+        ("GET", &metadata, Value::Null, 1, 0),
+        ("GET", "/snapshots?limit=100", Value::Null, 3, 0),
+        ("GET", "/snapshots?limit=100&all_tenants=1", Value::Null, 4, 0),
+        ("GET", "/snapshots/detail", Value::Null, 4, 0),
+        ("GET", "/snapshots?limit=100&sort=created_at:asc", Value::Null, 3, 0),
+        ("GET", "/snapshots?limit=1&with_count=1", Value::Null, 4, 0),
+        ("GET", &format!("/volumes/{volume}"), Value::Null, 1, 0),
+        ("GET", "/limits", Value::Null, 3, 0),
+        ("POST", "/snapshots", snapshot, 7, 2),
+        ("POST", &metadata, json!({ "metadata": { "k": "v" } }), 3, 1),
+        ("PUT", &metadata, json!({ "metadata": { "k": "w" } }), 3, 1),
+        ("PUT", &item, json!({ "meta": { "k": "x" } }), 3, 1),
+        ("DELETE", &item, Value::Null, 3, 1),
+        ("PUT", &one, json!({ "snapshot": { "name": "n" } }), 3, 1),
+        ("POST", "/volumes", json!({ "volume": { "size": 1 } }), 5, 2),
+        ("DELETE", &one, Value::Null, 6, 2),
+    ];
+    for (method, path, body, calls, commits) in cases {
+        let (made, committed) = cost(&service, method, path, &body);
+        assert!(made <= calls, "{method} {path} made {made} calls, {calls} are allowed");
+        assert!(committed <= commits, "{method} {path} made {committed} commits, {commits} are allowed");
+    }
+}
+
+#[test]
+fn a_page_costs_the_same_in_a_small_and_in_a_large_project() {
+    let calls = |snapshots| cost(&service_with(snapshots), "GET", "/snapshots?limit=20", &Value::Null).0;
+    assert_eq!(calls(20), 2, "record, rows");
+    assert!(calls(20_000) <= 3, "and one page");
+}
+
+#[test]
+fn an_idle_tick_writes_nothing_and_reads_little() {
+    let service = service_with(1_000);
+    service.key_value.reset_counts();
+    assert!(service.send(operator("POST", "/_ops/tick", b"")).status().is_success());
+    let counts = service.key_value.counts();
+    assert_eq!(counts.commits, 0);
+    assert!(counts.calls <= 3, "{} calls", counts.calls);
+}
+
+#[test]
+fn a_tick_removes_a_hundred_snapshots_in_two_commits() {
+    let service = service_with(100);
+    for number in 0..100 {
+        cost(&service, "DELETE", &format!("/snapshots/{}", snapshot_id(number)), &Value::Null);
+    }
+    service.advance(2.0);
+    service.key_value.reset_counts();
+    assert!(service.send(operator("POST", "/_ops/tick", b"")).status().is_success());
+    let counts = service.key_value.counts();
+    assert!(counts.commits <= 2, "{} commits", counts.commits);
+    assert_eq!(crate::support::json(&service.send(operator("GET", "/_ops/state", b"")))["snapshots"], json!([]));
+}
+
+/// Where no schedule runs, those who delete do a part of its work, so that the agenda does not grow for ever.
+#[test]
+fn without_a_schedule_the_agenda_stays_small() {
+    let service = service_with(2_000);
+    let agenda = || service.key_value.dump()["vs:agenda:07"].len();
+    for number in 0..2_000 {
+        let answer =
+            service.send(client("DELETE", &format!("/v3/{PROJECT}/snapshots/{}", snapshot_id(number)), &Value::Null));
+        assert_eq!(answer.status(), 202, "{}", crate::support::text(&answer));
+        service.advance(0.02);
+        assert!(agenda() < 65_536, "{} bytes after {number}", agenda());
+    }
+    let rows = service.key_value.dump().keys().filter(|key| key.starts_with("vs:snapshot:")).count();
+    assert!(rows <= 450, "{rows} rows wait to be removed");
+}

@@ -1,0 +1,102 @@
+//! The component on the embedded host, in process: no port and no sleep. It is compiled once for a test binary.
+
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::faults::Faults;
+use http::{Request, Response};
+use tokio::runtime::Runtime;
+use volume_snapshots_host::{App, Application, Clock, MemoryStore, Options, Output, Store};
+
+use super::{OPS_TOKEN, Service};
+
+/// The manifest that users run.
+pub const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/spin.toml");
+
+/// When the clock of a test begins, in seconds since the epoch.
+pub const START: u64 = 1_790_000_000;
+
+static APPLICATION: LazyLock<Application> = LazyLock::new(|| {
+    Application::load(MANIFEST).unwrap_or_else(|error| panic!("{error:#}; `make build` builds the component"))
+});
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
+
+/// The compiled application of the manifest.
+pub fn application() -> &'static Application {
+    &APPLICATION
+}
+
+/// The runtime that everything here runs on.
+pub fn runtime() -> &'static Runtime {
+    &RUNTIME
+}
+
+/// A running component with its own store and clock.
+pub struct ComponentService {
+    pub app: App,
+    pub clock: Clock,
+    /// The store, which fails where a test wants it to.
+    pub faults: Faults,
+}
+
+impl ComponentService {
+    /// On an empty store, with variables other than those of `spin.toml`.
+    pub fn new(variables: &[(&str, &str)]) -> Self {
+        Self::on(Arc::new(MemoryStore::new()), variables)
+    }
+
+    /// On a store that may hold something.
+    pub fn on(store: Arc<dyn Store>, variables: &[(&str, &str)]) -> Self {
+        Self::of(&APPLICATION, store, variables)
+    }
+
+    /// Of an application that was compiled in some other way.
+    pub fn of(application: &Application, store: Arc<dyn Store>, variables: &[(&str, &str)]) -> Self {
+        let faults = Faults::new(store);
+        let clock = Clock::manual_at_seconds(START);
+        let options = Options {
+            store: Arc::new(faults.clone()),
+            clock: clock.clone(),
+            output: Output::captured(),
+            ..Options::default()
+        };
+        let options = variables
+            .iter()
+            .fold(options.variable("ops_token", OPS_TOKEN), |options, (name, value)| options.variable(name, value));
+        let app = application.instance_with(options).unwrap_or_else(|error| panic!("{error:#}"));
+        Self { app, clock, faults }
+    }
+
+    /// On a store in memory that the test looks into.
+    pub fn with_memory(variables: &[(&str, &str)]) -> (Self, Arc<MemoryStore>) {
+        let memory = Arc::new(MemoryStore::new());
+        (Self::on(memory.clone(), variables), memory)
+    }
+
+    /// Moves the clock on.
+    pub fn advance(&self, seconds: f64) {
+        self.clock.advance(Duration::from_secs_f64(seconds));
+    }
+
+    /// Fires the schedule, as the cron trigger does.
+    pub fn tick(&self) -> Result<(), String> {
+        let seconds = self.clock.now().duration_since(UNIX_EPOCH).expect("after the epoch").as_secs();
+        RUNTIME.block_on(self.app.tick(seconds)).map_err(|error| format!("{error:#}"))
+    }
+
+    /// What one run of the schedule costs, in store calls and in commits.
+    pub fn cost_of_tick(&self) -> (usize, usize) {
+        self.faults.reset();
+        self.tick().unwrap_or_else(|error| panic!("{error}"));
+        (self.faults.calls().len(), self.faults.commits())
+    }
+}
+
+impl Service for ComponentService {
+    fn send(&self, request: Request<Vec<u8>>) -> Response<Vec<u8>> {
+        let request = request.map(bytes::Bytes::from);
+        let answer = RUNTIME.block_on(self.app.handle(request)).unwrap_or_else(|error| panic!("{error:#}"));
+        answer.map(|body| body.to_vec())
+    }
+}

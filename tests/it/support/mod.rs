@@ -1,0 +1,62 @@
+//! The two ways in which tests run the service: the core alone, natively, and the component on the embedded host.
+
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+
+pub mod calls;
+pub mod component;
+pub mod faults;
+pub mod host_process;
+pub mod laws;
+pub mod native;
+pub mod redis_server;
+pub mod redis_store;
+pub mod scripted_keystone;
+
+use http::{Request, Response};
+use serde_json::Value;
+
+/// The secret that opens the operator's routes in tests.
+pub const OPS_TOKEN: &str = "let-me-in";
+
+/// A running service, however it runs.
+pub trait Service {
+    /// Sends a request.
+    fn send(&self, request: Request<Vec<u8>>) -> Response<Vec<u8>>;
+
+    /// Replaces the state; panics with the answer when it is refused.
+    fn put_state(&self, state: &Value) {
+        let answer = self.send(operator("PUT", "/_ops/state", state.to_string().as_bytes()));
+        assert!(answer.status().is_success(), "{}: {}", answer.status(), text(&answer));
+    }
+
+    /// The state as a document.
+    fn state(&self) -> Value {
+        let answer = self.send(operator("GET", "/_ops/state", b""));
+        assert!(answer.status().is_success(), "{}: {}", answer.status(), text(&answer));
+        json(&answer)
+    }
+}
+
+/// A request of an operator.
+pub fn operator(method: &str, path: &str, body: &[u8]) -> Request<Vec<u8>> {
+    Request::builder().method(method).uri(path).header("x-ops-token", OPS_TOKEN).body(body.to_vec()).expect("a request")
+}
+
+/// A request of a client with a JSON body, or none for JSON null.
+pub fn client(method: &str, path: &str, body: &Value) -> Request<Vec<u8>> {
+    let request = Request::builder().method(method).uri(path).header("x-auth-token", "demo:a1");
+    if body.is_null() {
+        return request.body(Vec::new()).expect("a request");
+    }
+    request.header("content-type", "application/json").body(body.to_string().into_bytes()).expect("a request")
+}
+
+/// The body of an answer as JSON; one that is not JSON as a JSON text, so that a comparison shows it.
+pub fn json(answer: &Response<Vec<u8>>) -> Value {
+    serde_json::from_slice(answer.body()).unwrap_or_else(|_| Value::String(text(answer)))
+}
+
+/// The body of an answer as text.
+pub fn text(answer: &Response<Vec<u8>>) -> String {
+    String::from_utf8_lossy(answer.body()).into_owned()
+}
