@@ -22,11 +22,12 @@ use wasi::io::streams::OutputStream;
 use crate::api::request::{Body, Headers, Origin, Request};
 use crate::api::{self, Answer, Environment};
 use crate::domain::Timestamp;
+use crate::domain::lifecycle::Moment;
 use crate::headers::Header;
 use crate::settings::{LazySettings, SettingsError, Variables};
 use crate::store::key_value::{ReadToSwap, Swap, in_order};
 use crate::store::{Identifiers, KeyValue, Store, StoreError};
-use crate::tick::{self, Moment};
+use crate::tick;
 
 use bindings::Component;
 use bindings::wasi::keyvalue::{atomics, batch, store};

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::domain::lifecycle::Moment;
 use crate::domain::lifecycle::{Completion, Delays, Pending, Schedule};
 use crate::domain::order::sorted;
 use crate::domain::quota::Amounts;
@@ -24,8 +25,8 @@ use crate::json::Object;
 use crate::service::operator::{self, Explanation, ProjectSettings, State};
 use crate::settings::{LazySettings, OPS_TOKEN, Settings, Variables};
 use crate::store::Store;
-use crate::store::deployment::{Deployment, GroupSnapshot, Service};
-use crate::tick::{self, Moment};
+use crate::store::deployment::{BackendService, Deployment, GroupSnapshot};
+use crate::tick;
 
 use super::faults::Fault;
 use super::reply::{Content, Reply};
@@ -581,7 +582,7 @@ impl Document {
     }
 }
 
-impl From<ServiceDocument> for Service {
+impl From<ServiceDocument> for BackendService {
     fn from(document: ServiceDocument) -> Self {
         let ServiceDocument { host, binary, disabled, frozen, up } = document;
         Self { host, binary, disabled, frozen, up }
@@ -614,7 +615,7 @@ impl From<&State> for Document {
             }
         }
         let services = deployment.services.into_iter().map(|service| {
-            let Service { host, binary, disabled, frozen, up } = service;
+            let BackendService { host, binary, disabled, frozen, up } = service;
             Object(ServiceDocument { host, binary, disabled, frozen, up })
         });
         Self {

@@ -97,6 +97,31 @@ pub enum Occasion {
     OperatorTick,
 }
 
+/// The moment of a run of the scheduled step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The time that the run works with.
+    pub now: Timestamp,
+    /// The time of the clock, which readers use.
+    pub clock: Timestamp,
+    /// Whether an operator named the time.
+    pub occasion: Occasion,
+}
+
+impl Moment {
+    /// Returns the moment of a run of the schedule.
+    #[must_use]
+    pub const fn scheduled(clock: Timestamp) -> Self {
+        Self { now: clock, clock, occasion: Occasion::Tick }
+    }
+
+    /// Returns the moment of an operator's run as if at a time.
+    #[must_use]
+    pub const fn as_if(now: Timestamp, clock: Timestamp) -> Self {
+        Self { now, clock, occasion: Occasion::OperatorTick }
+    }
+}
+
 impl Pending {
     /// Whether the scheduled step must look at the row: to remove it, or because nothing else ends the work.
     #[must_use]

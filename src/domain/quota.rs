@@ -64,7 +64,9 @@ pub enum Counted {
 }
 
 impl Counted {
-    const fn resource(self) -> &'static str {
+    /// Returns the name of the resource that counts one for each row.
+    #[must_use]
+    pub const fn resource(self) -> &'static str {
         match self {
             Self::Snapshots => "snapshots",
             Self::Volumes => "volumes",

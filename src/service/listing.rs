@@ -11,11 +11,10 @@ use uuid::Uuid;
 use crate::domain::lifecycle::Occasion;
 use crate::domain::order::{places, sorted};
 use crate::domain::{Metadata, ProjectId, Snapshot, Timestamp, Volume};
-use crate::store::agenda::Kind;
 use crate::store::deployment::Deployment;
 use crate::store::index::{Direction, Entry, Position};
 use crate::store::projects::ProjectRecord;
-use crate::store::{Listing, Store, StoreError, projects};
+use crate::store::{Kind, Listing, Row};
 
 use super::policy::Rule;
 use super::{Error, Service};
@@ -77,37 +76,22 @@ fn is_number(text: &str, number: i64) -> bool {
     text.trim().parse().is_ok_and(same)
 }
 
-/// A row that can be listed.
-pub trait Listed: Sized {
-    /// Which listing it stands in.
-    const KIND: Kind;
-    /// Who may list.
+/// A row that clients can list.
+pub trait Listed: Row {
+    /// The rule that lets a caller list.
     const RULE: Rule;
     /// Every column that [`Listed::column`] knows.
     const COLUMNS: &'static [&'static str];
 
-    /// Rows by id.
-    ///
-    /// # Errors
-    ///
-    /// What the store gives.
-    fn read(store: &Store<'_>, ids: &[Uuid]) -> Result<Vec<Option<Self>>, StoreError>;
-    /// The row as it is now; `None` when it is gone.
-    fn effective(self, now: Timestamp) -> Option<Self>;
-    /// Its entry in the listing.
-    fn entry(&self) -> Entry;
-    /// Whose it is.
-    fn project_id(&self) -> &ProjectId;
-    /// Its metadata.
+    /// Returns the metadata.
     fn metadata(&self) -> &Metadata;
-    /// A column by its name in Cinder's database; `None` when there is no such column.
+    /// Returns a column by its name in Cinder's database, or `None` when there is no such column.
     fn column(&self, name: &str) -> Option<Column>;
-    /// What a caller is told about a marker that is not there.
+    /// Returns the answer for a marker that does not exist.
     fn not_found(id: &str) -> Error;
 }
 
 impl Listed for Snapshot {
-    const KIND: Kind = Kind::Snapshot;
     const RULE: Rule = Rule::GetAllSnapshots;
     const COLUMNS: &'static [&'static str] = &[
         "id",
@@ -133,22 +117,6 @@ impl Listed for Snapshot {
         "provider_id",
         "provider_auth",
     ];
-
-    fn read(store: &Store<'_>, ids: &[Uuid]) -> Result<Vec<Option<Self>>, StoreError> {
-        store.snapshots(ids)
-    }
-
-    fn effective(self, now: Timestamp) -> Option<Self> {
-        self.effective(now, Occasion::Reading)
-    }
-
-    fn entry(&self) -> Entry {
-        projects::entry_of_snapshot(self)
-    }
-
-    fn project_id(&self) -> &ProjectId {
-        &self.project_id
-    }
 
     fn metadata(&self) -> &Metadata {
         &self.metadata
@@ -185,7 +153,6 @@ impl Listed for Snapshot {
 }
 
 impl Listed for Volume {
-    const KIND: Kind = Kind::Volume;
     const RULE: Rule = Rule::GetAllVolumes;
     const COLUMNS: &'static [&'static str] = &[
         "id",
@@ -210,22 +177,6 @@ impl Listed for Volume {
         "use_quota",
         "deleted",
     ];
-
-    fn read(store: &Store<'_>, ids: &[Uuid]) -> Result<Vec<Option<Self>>, StoreError> {
-        store.volumes(ids)
-    }
-
-    fn effective(self, now: Timestamp) -> Option<Self> {
-        self.effective(now, Occasion::Reading)
-    }
-
-    fn entry(&self) -> Entry {
-        projects::entry_of_volume(self)
-    }
-
-    fn project_id(&self) -> &ProjectId {
-        &self.project_id
-    }
 
     fn metadata(&self) -> &Metadata {
         &self.metadata
@@ -505,10 +456,9 @@ impl Service<'_> {
 
     fn marker<T: Listed>(&self, id: &str) -> Result<T, Error> {
         let not_found = || T::not_found(id);
-        // Only the canonical spelling is an id, for rows of every kind.
-        let parsed: crate::domain::SnapshotId = id.parse().map_err(|_| not_found())?;
-        let row = T::read(&self.store, &[parsed.as_uuid()])?.pop().flatten();
-        row.and_then(|row| row.effective(self.now))
+        let id: T::Id = id.parse().map_err(|_| not_found())?;
+        let row = self.store.row::<T>(id)?;
+        row.and_then(|row| row.effective(self.now, Occasion::Reading))
             // The marker of a list of volumes may be anybody's.
             .filter(|row| T::KIND == Kind::Volume || self.caller.sees(row.project_id()))
             .ok_or_else(not_found)
@@ -609,7 +559,9 @@ impl Service<'_> {
         if query.filters.is_empty() {
             let mut count = 0_usize;
             for record in &records {
-                let Some((record, removals)) = self.record_and_removals(&record.project)? else { continue };
+                let Some((record, removals)) = self.store.project_and_removals(&record.project, self.now)? else {
+                    continue;
+                };
                 let gone = removals.iter().filter(|item| item.kind == T::KIND).count();
                 count += record.index(T::KIND).len().saturating_sub(gone);
             }
@@ -642,8 +594,8 @@ impl Service<'_> {
     fn matching<T: Listed>(&self, entries: &[Entry], filters: &[Filter]) -> Result<Vec<T>, Error> {
         let ids: Vec<Uuid> = entries.iter().map(|entry| entry.position.id).collect();
         let volumes = if filters.iter().any(Filter::needs_volume) { self.volumes_of(entries)? } else { Vec::new() };
-        let rows = T::read(&self.store, &ids)?.into_iter().zip(entries).filter_map(|(row, entry)| {
-            let row = row?.effective(self.now)?;
+        let rows = self.store.rows::<T>(&ids)?.into_iter().zip(entries).filter_map(|(row, entry)| {
+            let row = row?.effective(self.now, Occasion::Reading)?;
             let volume = volumes.binary_search_by_key(&entry.volume_id, |(id, _)| *id).ok().map(|at| &volumes[at].1);
             filters.iter().all(|filter| filter.matches(&row, volume)).then_some(row)
         });
@@ -654,7 +606,7 @@ impl Service<'_> {
     fn volumes_of(&self, entries: &[Entry]) -> Result<Vec<(Uuid, Volume)>, Error> {
         let mut ids = sorted(entries.iter().map(|entry| entry.volume_id).collect(), Ord::cmp);
         ids.dedup();
-        let volumes = self.store.volumes(&ids)?;
+        let volumes = self.store.rows::<Volume>(&ids)?;
         Ok(ids.into_iter().zip(volumes).filter_map(|(id, volume)| Some((id, volume?))).collect())
     }
 }

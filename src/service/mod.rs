@@ -8,6 +8,7 @@ pub mod metadata;
 pub mod operator;
 pub mod policy;
 pub mod quota_sets;
+mod quotas;
 pub mod snapshot_actions;
 pub mod snapshots;
 pub mod volume_actions;
@@ -84,7 +85,7 @@ impl Service<'_> {
         self.caller.is_scoped()?;
         let not_found = || Error::SnapshotNotFound(id.to_owned());
         let parsed: SnapshotId = id.parse().map_err(|_| not_found())?;
-        let snapshot = self.store.snapshot(parsed)?;
+        let snapshot = self.store.row::<Snapshot>(parsed)?;
         self.seen_snapshot(snapshot).ok_or_else(not_found)
     }
 
@@ -105,7 +106,7 @@ impl Service<'_> {
         self.caller.is_scoped()?;
         let not_found = || Error::VolumeNotFound(id.to_owned());
         let parsed: VolumeId = id.parse().map_err(|_| not_found())?;
-        let volume = self.store.volume(parsed)?.and_then(|row| row.effective(self.now, Occasion::Reading));
+        let volume = self.store.row::<Volume>(parsed)?.and_then(|row| row.effective(self.now, Occasion::Reading));
         volume.filter(|volume| self.caller.sees(&volume.project_id)).ok_or_else(not_found)
     }
 
@@ -114,7 +115,7 @@ impl Service<'_> {
         self.caller.is_scoped()?;
         let not_found = || Error::VolumeNotFound(id.to_owned());
         let parsed: VolumeId = id.parse().map_err(|_| not_found())?;
-        let volume = self.store.volume(parsed)?;
+        let volume = self.store.row::<Volume>(parsed)?;
         self.seen_volume(volume).ok_or_else(not_found)
     }
 

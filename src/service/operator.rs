@@ -2,15 +2,15 @@
 
 use uuid::Uuid;
 
-use crate::domain::lifecycle::Occasion;
+use crate::domain::lifecycle::{Moment, Occasion};
 use crate::domain::order::sorted;
 use crate::domain::quota::Amounts;
-use crate::domain::{Pending, ProjectId, Snapshot, SnapshotId, Timestamp, Volume};
-use crate::store::agenda::{AgendaItem, Kind};
+use crate::domain::{ProjectId, Snapshot, SnapshotId, Timestamp, Volume};
+use crate::store::agenda::{Agenda, AgendaItem};
 use crate::store::deployment::Deployment;
 use crate::store::index::Direction;
 use crate::store::projects::ProjectRecord;
-use crate::store::{Everything, Listing, Store, StoreError};
+use crate::store::{Kind, Listing, Row, Store, StoreError, StoredState};
 
 /// How many rows are read at once.
 const BATCH: usize = 1_000;
@@ -65,7 +65,7 @@ pub fn read(store: Store<'_>, now: Timestamp) -> Result<State, StoreError> {
         if ids.is_empty() {
             break;
         }
-        let rows = store.snapshots(&ids)?.into_iter().flatten();
+        let rows = store.rows::<Snapshot>(&ids)?.into_iter().flatten();
         state.snapshots.extend(rows.filter_map(|row| row.effective(now, Occasion::Reading)));
     }
     let mut listing = Listing::new(store, records, Kind::Volume, Direction::OldestFirst, None);
@@ -74,7 +74,7 @@ pub fn read(store: Store<'_>, now: Timestamp) -> Result<State, StoreError> {
         if ids.is_empty() {
             break;
         }
-        let rows = store.volumes(&ids)?.into_iter().flatten();
+        let rows = store.rows::<Volume>(&ids)?.into_iter().flatten();
         state.volumes.extend(rows.filter_map(|row| row.effective(now, Occasion::Reading)));
     }
     Ok(state)
@@ -98,17 +98,15 @@ pub fn replace(store: Store<'_>, state: State) -> Result<(), StoreError> {
     let mut agenda = Vec::new();
     for volume in &state.volumes {
         let number = number_of(&mut owners, &volume.project_id);
-        let due = volume.pending.map_or(volume.created_at, |pending| pending.due);
         owners[number].volumes.push(volume.id.as_uuid());
-        owners[number].count(AgendaItem::of_volume(volume, due), volume.pending, gigabytes, &mut agenda);
+        owners[number].count(volume, gigabytes, &mut agenda);
     }
     for owner in &mut owners {
         owner.volumes = sorted(std::mem::take(&mut owner.volumes), Ord::cmp);
     }
     for snapshot in &state.snapshots {
         let number = number_of(&mut owners, &snapshot.project_id);
-        let due = snapshot.pending.map_or(snapshot.created_at, |pending| pending.due);
-        owners[number].count(AgendaItem::of_snapshot(snapshot, due), snapshot.pending, gigabytes, &mut agenda);
+        owners[number].count(snapshot, gigabytes, &mut agenda);
         owners[number].record.has_snapshots_of_other_projects_volumes |=
             owners[number].volumes.binary_search(&snapshot.volume_id.as_uuid()).is_err();
     }
@@ -117,7 +115,7 @@ pub fn replace(store: Store<'_>, state: State) -> Result<(), StoreError> {
         owners[number].record.quotas.clone_from(&settings.quotas);
         owners[number].record.usage.clone_from(&settings.usage);
     }
-    store.replace_everything(&Everything {
+    store.replace_state(&StoredState {
         snapshots: state.snapshots,
         volumes: state.volumes,
         deployment: state.deployment,
@@ -145,15 +143,23 @@ pub struct Explanation {
 ///
 /// What the store gives.
 pub fn explain(store: Store<'_>, id: SnapshotId, now: Timestamp) -> Result<Option<Explanation>, StoreError> {
-    let Some(stored) = store.snapshot(id)? else { return Ok(None) };
+    let Some(stored) = store.row::<Snapshot>(id)? else { return Ok(None) };
     let seen = stored.clone().effective(now, Occasion::Reading);
-    let item = AgendaItem::of_snapshot(&stored, now);
+    let item = stored.agenda_item(now);
     let (mut is_listed, mut on_agenda) = (false, None);
     if let Some((record, agenda)) = store.project_with_agenda(&stored.project_id)? {
         on_agenda = agenda.iter().find(|other| other.is_about(&item)).map(|other| other.due);
         is_listed = !store.listed(&record, &[item])?.is_empty();
     }
     Ok(Some(Explanation { stored, seen, is_listed, on_agenda: on_agenda.map(Timestamp::from_microseconds) }))
+}
+
+impl super::Service<'_> {
+    /// Does a part of the scheduled step. A delete that finds its slot of the agenda full calls this, since no step has
+    /// attended to the slot for long. A failure waits for the next step and is no reason to refuse the delete.
+    pub(super) fn relieve_full_agenda(&self) {
+        let _ = crate::tick::run(&self.store, Moment::scheduled(self.now), Agenda::ENOUGH);
+    }
 }
 
 /// A project of a new state.
@@ -165,17 +171,12 @@ struct Owner {
 
 impl Owner {
     /// Counts a row, and puts it on the agenda where the scheduled step must look at it.
-    fn count(
-        &mut self,
-        item: AgendaItem,
-        pending: Option<Pending>,
-        snapshots_count_gigabytes: bool,
-        agenda: &mut Vec<AgendaItem>,
-    ) {
+    fn count(&mut self, row: &impl Row, snapshots_count_gigabytes: bool, agenda: &mut Vec<AgendaItem>) {
+        let item = row.agenda_item_when_due();
         for (resource, amount) in &item.amounts(snapshots_count_gigabytes) {
             *self.record.totals.or_default(resource) += amount;
         }
-        if pending.is_some_and(|pending| pending.needs_tick()) {
+        if row.needs_tick() {
             agenda.push(item);
         }
     }

@@ -2,7 +2,6 @@
 
 use crate::domain::ProjectId;
 use crate::domain::quota::Amounts;
-use crate::store::StoreError;
 use crate::store::deployment::Deployment;
 use crate::store::projects::ProjectRecord;
 
@@ -127,7 +126,7 @@ impl Service<'_> {
         let limits = self.settings.get()?.limits;
         let deployment = self.store.deployment()?;
         let record = match project_id {
-            Some(project_id) => self.settled(project_id, &deployment)?,
+            Some(project_id) => self.store.settled_project(project_id, self.now, &deployment)?,
             None => None,
         };
         let names = RESOURCES
@@ -149,19 +148,6 @@ impl Service<'_> {
             resource,
         };
         Ok(names.map(quota).collect())
-    }
-
-    /// The record of a project without what is removed already and only waits for the tick.
-    pub(super) fn settled(
-        &self,
-        project_id: &ProjectId,
-        deployment: &Deployment,
-    ) -> Result<Option<ProjectRecord>, StoreError> {
-        let Some((mut record, removals)) = self.record_and_removals(project_id)? else { return Ok(None) };
-        for item in removals {
-            record.give_back(&item.amounts(deployment.snapshots_count_gigabytes()));
-        }
-        Ok(Some(record))
     }
 }
 

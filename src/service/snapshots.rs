@@ -3,11 +3,10 @@
 use crate::domain::lifecycle::{Completion, Occasion, Schedule};
 use crate::domain::quota::{self, Counted};
 use crate::domain::snapshot::Cause;
-use crate::domain::{Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Volume, VolumeId};
-use crate::store::agenda::{Agenda, AgendaItem, Purpose};
+use crate::domain::{Metadata, Snapshot, SnapshotId, SnapshotStatus, Volume, VolumeId};
+use crate::store::agenda::Purpose;
 use crate::store::deployment::Deployment;
-use crate::store::projects::ProjectRecord;
-use crate::store::{Change, StoreError};
+use crate::store::{Change, Row};
 
 use super::policy::Rule;
 use super::{Error, FROZEN, Service};
@@ -34,9 +33,6 @@ pub enum InUse {
     /// The client sent a false `force` where it is no longer a choice (3.66); refused once the volume is found.
     ForceNoLongerAllowed,
 }
-
-/// How often a record is read again because a page that it names was replaced.
-const RECORD_READS: u32 = 8;
 
 /// The text for a false `force` from 3.66; spelling and spaces are Cinder's.
 const FORCE_NO_LONGER_ALLOWED: &str = "Since microversion 3.66 the 'force' flag is invalid for this request.  For \
@@ -70,13 +66,13 @@ impl Service<'_> {
 
         // The volume may have been taken away meanwhile; whoever deletes one looks for snapshots after it has marked
         // it, so one of the two sees the other.
-        let after = self.store.volume(volume.id)?.and_then(|row| row.effective(self.now, Occasion::Reading));
+        let after = self.store.row::<Volume>(volume.id)?.and_then(|row| row.effective(self.now, Occasion::Reading));
         let still_accepted = match &after {
             Some(volume) => volume.has_accepted_status(in_use_accepted, " ").map_err(Error::from),
             None => Err(Error::VolumeNotFound(volume.id.to_string())),
         };
         if let Err(refusal) = still_accepted {
-            let item = AgendaItem::of_snapshot(&snapshot, self.now);
+            let item = snapshot.agenda_item(self.now);
             self.store.schedule(std::slice::from_ref(&item))?;
             self.store.remove(&snapshot.project_id, &[item], deployment.snapshots_count_gigabytes())?;
             return Err(refusal);
@@ -135,54 +131,14 @@ impl Service<'_> {
             quota::amounts_of(Counted::Snapshots, snapshot.size, snapshot.volume_type.as_deref(), with_gigabytes);
         // Only work that ends with a tick needs one; what ends by the clock or a report needs none.
         if let Some(pending) = snapshot.pending.filter(|pending| pending.schedule == Schedule::NextTick) {
-            self.store.schedule(&[AgendaItem::of_snapshot(snapshot, pending.due).with_purpose(Purpose::New)])?;
+            self.store.schedule(&[snapshot.agenda_item(pending.due).with_purpose(Purpose::New)])?;
         }
-        self.store.create_snapshot(snapshot, &amounts, volume.project_id != snapshot.project_id, |record| {
+        self.store.create(snapshot, &amounts, volume.project_id != snapshot.project_id, |record| {
             self.admit(record, Counted::Snapshots, &amounts, deployment)
         })
     }
 
-    /// Whether a project's quota has room. What is removed already and only waits for the tick does not count.
-    pub(super) fn admit(
-        &self,
-        record: &ProjectRecord,
-        counted: Counted,
-        requested: &quota::Amounts,
-        deployment: &Deployment,
-    ) -> Result<(), Error> {
-        let limits = self.settings.get()?.limits;
-        let limit_of = |resource: &str| {
-            record.quotas.get(resource).copied().unwrap_or_else(|| deployment.default_limit(resource, limits))
-        };
-        let refusal = match quota::admit(counted, requested, limit_of, |resource| record.in_use(resource)) {
-            Ok(()) => return Ok(()),
-            Err(refusal) => refusal,
-        };
-        match self.settled(&record.project, deployment)? {
-            Some(settled) => Ok(quota::admit(counted, requested, limit_of, |resource| settled.in_use(resource))?),
-            None => Err(refusal.into()),
-        }
-    }
-
-    /// The record of a project, and the rows in its listing whose removal is due: those that its readers do not see.
-    pub(super) fn record_and_removals(
-        &self,
-        project: &ProjectId,
-    ) -> Result<Option<(ProjectRecord, Vec<AgendaItem>)>, StoreError> {
-        for _ in 0..RECORD_READS {
-            let Some((record, agenda)) = self.store.project_with_agenda(project)? else { return Ok(None) };
-            // Whatever its item says: a row may have been ended before its time, or have been given a new one since.
-            let ended = crate::tick::ended(&self.store, &agenda, self.now, Occasion::Reading)?;
-            match self.store.listed(&record, &ended) {
-                // A page was replaced since the record was read.
-                Err(StoreError::Contended(_)) => {}
-                listed => return listed.map(|listed| Some((record, listed))),
-            }
-        }
-        Err(StoreError::Contended(project.to_string()))
-    }
-
-    /// A snapshot, and whether its extended attributes may be shown.
+    /// Returns a snapshot.
     ///
     /// # Errors
     ///
@@ -261,14 +217,12 @@ impl Service<'_> {
     ) -> Result<(), Error> {
         allowed(snapshot)?;
         let pending = self.begin(Completion::Remove)?;
-        let item = AgendaItem::of_snapshot(snapshot, pending.due);
+        let item = snapshot.agenda_item(pending.due);
         if self.store.schedule(&[item])? {
-            // Nobody has attended to the agenda for long, so whoever deletes does a part of the scheduled step. What of it
-            // fails waits for the next one, and is no reason to refuse the delete.
-            let _ = crate::tick::run(&self.store, crate::tick::Moment::scheduled(self.now), Agenda::ENOUGH);
+            self.relieve_full_agenda();
         }
         let mut tried = false;
-        self.store.update_snapshot(snapshot.id, |row| {
+        self.store.update(snapshot.id, |row: Option<Snapshot>| {
             let Some(mut row) = row.and_then(|row| row.effective(self.now, Occasion::Reading)) else {
                 // Gone since we have tried, and that is what was asked for: a backend may have denied a write that
                 // landed, and the schedule been faster than our look.
@@ -288,7 +242,7 @@ impl Service<'_> {
         snapshot: &Snapshot,
         mut change: impl FnMut(Snapshot) -> Result<Change<Snapshot, R>, Error>,
     ) -> Result<R, Error> {
-        self.store.update_snapshot(snapshot.id, |row| {
+        self.store.update(snapshot.id, |row: Option<Snapshot>| {
             let row = row.and_then(|row| row.effective(self.now, Occasion::Reading));
             change(row.ok_or_else(|| Error::SnapshotNotFound(snapshot.id.to_string()))?)
         })

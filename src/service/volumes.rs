@@ -3,14 +3,12 @@
 use uuid::Uuid;
 
 use crate::domain::lifecycle::{Completion, Occasion, Pending, Schedule};
-use crate::domain::quota::{self, Counted, QuotaRefusal};
+use crate::domain::quota::{self, Counted};
 use crate::domain::snapshot::Cause;
 use crate::domain::{Metadata, Snapshot, SnapshotStatus, Volume, VolumeId, VolumeStatus};
-use crate::store::agenda::{AgendaItem, Kind, Purpose};
-use crate::store::deployment::Deployment;
+use crate::store::agenda::Purpose;
 use crate::store::index::Direction;
-use crate::store::projects::ProjectRecord;
-use crate::store::{Change, Listing};
+use crate::store::{Change, Kind, Listing, Row};
 
 use super::policy::Rule;
 use super::{Error, Service};
@@ -92,25 +90,13 @@ impl Service<'_> {
         let deployment = self.store.deployment()?;
         let amounts = quota::amounts_of(Counted::Volumes, size, volume.volume_type.as_deref(), true);
         if let Some(pending) = volume.pending.filter(|pending| pending.schedule == Schedule::NextTick) {
-            self.store.schedule(&[AgendaItem::of_volume(&volume, pending.due).with_purpose(Purpose::New)])?;
+            self.store.schedule(&[volume.agenda_item(pending.due).with_purpose(Purpose::New)])?;
         }
-        self.store.create_volume(&volume, &amounts, |record| {
-            self.admit_one_volume(record, size, &deployment)?;
+        self.store.create(&volume, &amounts, false, |record| {
+            self.admit_size_of_volume(record, size, &deployment)?;
             self.admit(record, Counted::Volumes, &amounts, &deployment)
         })?;
         Ok(volume)
-    }
-
-    /// Whether a volume of this size may be made at all.
-    fn admit_one_volume(&self, record: &ProjectRecord, size: u32, deployment: &Deployment) -> Result<(), Error> {
-        const RESOURCE: &str = "per_volume_gigabytes";
-        let limits = self.settings.get()?.limits;
-        let own = record.quotas.get(RESOURCE).copied();
-        let limit = own.unwrap_or_else(|| deployment.default_limit(RESOURCE, limits));
-        if (0..i64::from(size)).contains(&limit) {
-            return Err(QuotaRefusal::GigabytesOfOneVolume { requested: i64::from(size), limit }.into());
-        }
-        Ok(())
     }
 
     /// A volume.
@@ -203,15 +189,14 @@ impl Service<'_> {
         for snapshot in &mut after {
             snapshot.enter(SnapshotStatus::Deleting, Some(pending), self.now, Cause::VolumeDelete);
         }
-        Ok(self.store.overwrite_snapshots(&after)?)
+        Ok(self.store.overwrite(&after)?)
     }
 
     /// Puts what is to be removed on the agenda.
     fn announce(&self, snapshots: &[Snapshot], volume: Option<&Volume>, pending: Pending) -> Result<(), Error> {
-        let of_snapshots = snapshots
-            .iter()
-            .map(|snapshot| AgendaItem::of_snapshot(snapshot, pending.due).with_purpose(Purpose::Volume));
-        let of_volume = volume.map(|volume| AgendaItem::of_volume(volume, pending.due));
+        let of_snapshots =
+            snapshots.iter().map(|snapshot| snapshot.agenda_item(pending.due).with_purpose(Purpose::Volume));
+        let of_volume = volume.map(|volume| volume.agenda_item(pending.due));
         self.store.schedule(&of_snapshots.chain(of_volume).collect::<Vec<_>>())?;
         Ok(())
     }
@@ -227,7 +212,7 @@ impl Service<'_> {
             if ids.is_empty() {
                 return Ok(snapshots);
             }
-            let rows = self.store.snapshots(&ids)?.into_iter().flatten();
+            let rows = self.store.rows::<Snapshot>(&ids)?.into_iter().flatten();
             snapshots.extend(rows.filter_map(|row| row.effective(self.now, Occasion::Reading)));
         }
     }
@@ -238,7 +223,7 @@ impl Service<'_> {
         volume: &Volume,
         mut change: impl FnMut(Volume) -> Result<Change<Volume, R>, Error>,
     ) -> Result<R, Error> {
-        self.store.update_volume(volume.id, |row| {
+        self.store.update(volume.id, |row: Option<Volume>| {
             let row = row.and_then(|row| row.effective(self.now, Occasion::Reading));
             change(row.ok_or_else(|| Error::VolumeNotFound(volume.id.to_string()))?)
         })

@@ -1,25 +1,23 @@
 //! The agenda: which rows the scheduled step must look at, and when.
 //!
-//! It stands in a fixed number of values, and all rows of a project are in one of them, so an idle step reads the same
-//! few keys however many projects there are, and whoever counts a project reads one. An item is written before the row
-//! it is about, so that whatever happens to the writer the step will look (`docs/adr/0003-agenda-and-compact-pages.md`).
+//! The agenda is spread over a fixed number of slots, and all rows of a project are in one slot. An idle step therefore
+//! reads the same few keys however many projects there are, and the count of a project reads one of them. An item is written
+//! before the row that it is about, so the step looks at the row whatever happens to the writer
+//! (`docs/adr/0003-agenda-and-compact-pages.md`).
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::quota::{self, Amounts, Counted};
-use crate::domain::{ProjectId, Snapshot, Timestamp, Volume};
+use crate::domain::quota::Amounts;
+use crate::domain::{ProjectId, Timestamp};
 
-use super::envelope::Stored;
+use super::Store;
+use super::codec::envelope::decode_optional;
+use super::directory::Directory;
 use super::index::Position;
-
-/// Which listing something stands in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    Snapshot,
-    Volume,
-}
+use super::key_value::StoreError;
+use super::keys;
+use super::row::Kind;
 
 /// Why a row is on the agenda.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,140 +25,73 @@ pub enum Kind {
 pub enum Purpose {
     /// It is removed, or its work ends with a tick.
     Row,
-    /// Likewise, but it is yet to be written, so that a missing row is none that is gone.
+    /// Like `Row`, but the row may not be written yet, so its absence does not mean that it was removed.
     New,
-    /// It is removed with its volume, even where whoever deletes both stops between the two.
+    /// It is removed with its volume, even if the request that deletes both stops between the two.
     Volume,
 }
 
 /// A row that the scheduled step must look at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "AgendaRow", into = "AgendaRow")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgendaItem {
     pub project: ProjectId,
     pub kind: Kind,
     pub id: Uuid,
     /// When there may be something to do, in microseconds since the epoch.
     pub due: i64,
-    /// Where the row stands in its listing, in microseconds since the epoch.
+    /// The time of creation, in microseconds since the epoch. With the id it is the position in the index.
     pub created: i64,
-    /// What its removal gives back.
+    /// The size in GiB, which the removal gives back.
     pub size: u32,
     pub volume_type: Option<String>,
     pub counted: bool,
     pub purpose: Purpose,
 }
 
-/// An item as it is written: a JSON array, since there may be many.
-#[derive(Serialize, Deserialize)]
-struct AgendaRow(ProjectId, Kind, Uuid, i64, i64, u32, Option<String>, bool, Purpose);
-
-impl From<AgendaRow> for AgendaItem {
-    fn from(AgendaRow(project, kind, id, due, created, size, volume_type, counted, purpose): AgendaRow) -> Self {
-        Self { project, kind, id, due, created, size, volume_type, counted, purpose }
-    }
-}
-
-impl From<AgendaItem> for AgendaRow {
-    fn from(item: AgendaItem) -> Self {
-        let AgendaItem { project, kind, id, due, created, size, volume_type, counted, purpose } = item;
-        Self(project, kind, id, due, created, size, volume_type, counted, purpose)
-    }
-}
-
 impl AgendaItem {
-    /// An item for a snapshot.
-    #[must_use]
-    pub fn of_snapshot(snapshot: &Snapshot, due: Timestamp) -> Self {
-        Self {
-            project: snapshot.project_id.clone(),
-            kind: Kind::Snapshot,
-            id: snapshot.id.as_uuid(),
-            due: due.microseconds(),
-            created: snapshot.created_at.microseconds(),
-            size: snapshot.size,
-            volume_type: snapshot.volume_type.clone(),
-            counted: snapshot.consumes_quota,
-            purpose: Purpose::Row,
-        }
-    }
-
-    /// An item for a volume.
-    #[must_use]
-    pub fn of_volume(volume: &Volume, due: Timestamp) -> Self {
-        Self {
-            project: volume.project_id.clone(),
-            kind: Kind::Volume,
-            id: volume.id.as_uuid(),
-            due: due.microseconds(),
-            created: volume.created_at.microseconds(),
-            size: volume.size,
-            volume_type: volume.volume_type.clone(),
-            counted: volume.consumes_quota,
-            purpose: Purpose::Row,
-        }
-    }
-
-    /// The same for another purpose.
+    /// Returns the item with another purpose.
     #[must_use]
     pub fn with_purpose(self, purpose: Purpose) -> Self {
         Self { purpose, ..self }
     }
 
-    /// Where the row stands in its listing.
+    /// Returns the position of the row in its index.
     #[must_use]
     pub const fn position(&self) -> Position {
         Position { created_at: Timestamp::from_microseconds(self.created), id: self.id }
     }
 
-    /// Whether two items are about the same row.
+    /// Returns whether two items are about the same row.
     #[must_use]
     pub fn is_about(&self, other: &Self) -> bool {
         (self.kind, self.id) == (other.kind, other.id)
     }
 
-    /// What the row counts towards quota.
+    /// Returns the amounts that the row adds to the counters.
     #[must_use]
     pub fn amounts(&self, snapshots_count_gigabytes: bool) -> Amounts {
-        match self.kind {
-            _ if !self.counted => Amounts::new(),
-            Kind::Snapshot => {
-                quota::amounts_of(Counted::Snapshots, self.size, self.volume_type.as_deref(), snapshots_count_gigabytes)
-            }
-            Kind::Volume => quota::amounts_of(Counted::Volumes, self.size, self.volume_type.as_deref(), true),
+        if !self.counted {
+            return Amounts::new();
         }
+        self.kind.amounts(self.size, self.volume_type.as_deref(), snapshots_count_gigabytes)
     }
 }
 
-/// One of the values of which the agenda consists.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// One slot of the agenda.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Agenda(pub Vec<AgendaItem>);
 
-impl Stored for Agenda {
-    fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
-        serde_json::to_writer(bytes, self).map_err(|error| error.to_string())
-    }
-
-    fn read(_version: u32, bytes: &[u8]) -> Result<Self, String> {
-        // Nearly always nothing is due, and an idle run of the step reads all values.
-        if bytes == b"[]" {
-            return Ok(Self::default());
-        }
-        serde_json::from_slice(bytes).map_err(|error| error.to_string())
-    }
-}
-
 impl Agenda {
-    /// How many values the agenda has. It is part of the format: which one a project's rows are in depends on it.
-    pub const VALUES: usize = 16;
+    /// The number of slots. It is part of the format, since it decides which slot a project is in.
+    pub const SLOTS: usize = 16;
 
-    /// How many items one value should hold at the most: so many are some 60 KiB.
+    /// The items that one slot should hold at most. They take some 60 KiB.
     pub const ENOUGH: usize = 400;
 
-    /// Adds an item, or moves the one about the same row to another time.
+    /// Adds an item, or replaces the one about the same row.
     pub fn schedule(&mut self, mut item: AgendaItem) {
         if self.0.iter().any(|other| other.is_about(&item) && other.purpose == Purpose::Volume) {
-            // Whatever else is done to it on its way, it goes with its volume.
+            // The row is removed with its volume, whatever else happens to it before.
             item.purpose = Purpose::Volume;
         }
         self.0.retain(|other| !other.is_about(&item));
@@ -168,15 +99,59 @@ impl Agenda {
     }
 }
 
-/// Which of the values everything about a project is in: FNV-1a of its id, so that projects spread evenly.
-#[must_use]
-pub fn place_of(project: &ProjectId) -> usize {
-    let hash =
-        project.as_str().bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    hash as usize % Agenda::VALUES
+impl Store<'_> {
+    /// Returns the whole agenda, and the project whose turn it is to be looked after, in one call. Each project gets its
+    /// turn once in as many turns as there are projects, times the slots.
+    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    pub fn agenda_and_turn(&self, turn: u64) -> Result<(Vec<Agenda>, Option<ProjectId>), StoreError> {
+        let slots = Agenda::SLOTS as u64;
+        let directory = usize::try_from(turn % slots).unwrap_or_default();
+        let mut keys: Vec<String> = (0..Agenda::SLOTS).map(keys::agenda).collect();
+        keys.push(keys::directory(directory));
+        let mut values = self.key_value.get_many(&keys)?;
+        let directory = decode_optional::<Directory>(&keys[Agenda::SLOTS], values.pop().flatten())?.unwrap_or_default();
+        let agendas = keys.iter().zip(values).map(|(key, value)| Ok(decode_optional(key, value)?.unwrap_or_default()));
+        let projects = directory.0;
+        let number = (turn / slots).checked_rem(projects.len() as u64).and_then(|number| usize::try_from(number).ok());
+        let project = number.and_then(|number| projects.into_iter().nth(number)).map(|entry| entry.project);
+        Ok((agendas.collect::<Result<_, StoreError>>()?, project))
+    }
+
+    /// Puts rows on the agenda before they change: one commit for each slot. Returns whether a slot is so full that
+    /// somebody should attend to it.
+    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    pub fn schedule(&self, items: &[AgendaItem]) -> Result<bool, StoreError> {
+        let mut is_full = false;
+        for slot in 0..Agenda::SLOTS {
+            let here: Vec<&AgendaItem> = items.iter().filter(|item| slot_of(&item.project) == slot).collect();
+            if !here.is_empty() {
+                self.change_shared(&keys::agenda(slot), |agenda: &mut Agenda| {
+                    for item in &here {
+                        agenda.schedule((*item).clone());
+                    }
+                    is_full |= agenda.0.len() > Agenda::ENOUGH;
+                })?;
+            }
+        }
+        Ok(is_full)
+    }
+
+    /// Takes items off the agenda, unless they were scheduled again since.
+    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    pub fn forget(&self, slot: usize, items: &[AgendaItem]) -> Result<(), StoreError> {
+        self.change_shared(&keys::agenda(slot), |agenda: &mut Agenda| agenda.0.retain(|item| !items.contains(item)))
+    }
 }
 
-/// Items, each project's together.
+/// Returns the slot of a project: FNV-1a of its id, so that projects spread evenly.
+#[must_use]
+pub fn slot_of(project: &ProjectId) -> usize {
+    let hash =
+        project.as_str().bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    hash as usize % Agenda::SLOTS
+}
+
+/// Groups items by project.
 #[must_use]
 pub fn by_project(items: Vec<AgendaItem>) -> Vec<(ProjectId, Vec<AgendaItem>)> {
     let mut projects: Vec<(ProjectId, Vec<AgendaItem>)> = Vec::new();
@@ -194,11 +169,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_a_project_is_never_changes() {
-        let places: Vec<usize> = ["a1", "b2", "a1000000000000000000000000000001", "é"]
+    fn the_slot_of_a_project_never_changes() {
+        let slots: Vec<usize> = ["a1", "b2", "a1000000000000000000000000000001", "é"]
             .iter()
-            .map(|id| place_of(&id.parse().expect("a project id")))
+            .map(|id| slot_of(&id.parse().expect("a project id")))
             .collect();
-        assert_eq!(places, [7, 5, 12, 1]);
+        assert_eq!(slots, [7, 5, 12, 1]);
     }
 }

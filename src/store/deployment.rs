@@ -1,5 +1,5 @@
 //! What concerns the whole deployment and may be set by an operator: default quotas, the health of backend services,
-//! the allowed filters, and the settings that vectors call `config`. The same since format version 1.
+//! the allowed filters, and the settings that vectors call `config`.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::domain::{ByName, GroupSnapshotId};
 
 /// A backend service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Service {
+pub struct BackendService {
     /// `host@backend`.
     pub host: String,
     pub binary: String,
@@ -33,7 +33,7 @@ pub struct Deployment {
     #[serde(default)]
     pub quotas: Amounts,
     #[serde(default)]
-    pub services: Vec<Service>,
+    pub services: Vec<BackendService>,
     /// Allowed filters by resource; none means Cinder's defaults.
     #[serde(default)]
     pub resource_filters: Option<ByName<Vec<String>>>,
@@ -46,8 +46,6 @@ pub struct Deployment {
     #[serde(default)]
     pub osapi_max_limit: Option<u32>,
 }
-
-super::envelope::stored_as_json!(Deployment, crate::json::read);
 
 impl Deployment {
     /// The limit for a resource before any project's own: an operator's, a variable's, or Cinder's default.
@@ -68,7 +66,7 @@ impl Deployment {
 
     /// The volume service of a volume's host.
     #[must_use]
-    pub fn service_of(&self, host: &str) -> Option<&Service> {
+    pub fn service_of(&self, host: &str) -> Option<&BackendService> {
         let backend = host.split('#').next().unwrap_or(host);
         self.services.iter().find(|service| service.host == backend && service.binary == "cinder-volume")
     }

@@ -3,35 +3,23 @@
 
 use std::fmt::Write as _;
 
-use crate::domain::identifiers::prefixed;
-use crate::domain::{ProjectId, SnapshotId, VolumeId};
+use uuid::Uuid;
 
-use super::agenda::Kind;
+use crate::domain::ProjectId;
+use crate::domain::identifiers::prefixed;
+
 use super::index::PageId;
-use super::tokens::TokenDigest;
+use super::row::Kind;
 
 /// What every key of this service begins with.
 pub const PREFIX: &str = "vs:";
 
-/// What the keys of rows begin with; an id follows.
-pub const fn of_rows(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Snapshot => "vs:snapshot:",
-        Kind::Volume => "vs:volume:",
-    }
-}
-
 /// What the keys of pages begin with.
 pub const PAGES: &str = "vs:page:";
 
-/// The row of a snapshot.
-pub fn snapshot(id: SnapshotId) -> String {
-    prefixed(of_rows(Kind::Snapshot), id.as_uuid())
-}
-
-/// The row of a volume.
-pub fn volume(id: VolumeId) -> String {
-    prefixed(of_rows(Kind::Volume), id.as_uuid())
+/// Returns the key of a row.
+pub fn row(kind: Kind, id: Uuid) -> String {
+    prefixed(kind.key_prefix(), id)
 }
 
 /// The record of a project.
@@ -50,18 +38,18 @@ pub fn page(id: PageId) -> String {
 }
 
 /// One of the values of which the agenda consists.
-pub fn agenda(place: usize) -> String {
-    numbered("vs:agenda:", place)
+pub fn agenda(slot: usize) -> String {
+    numbered("vs:agenda:", slot)
 }
 
 /// One of the values of which the directory of projects consists.
-pub fn directory(place: usize) -> String {
-    numbered("vs:projects:", place)
+pub fn directory(slot: usize) -> String {
+    numbered("vs:projects:", slot)
 }
 
 /// A key that ends with the two digits of a place. An idle run of the scheduled step makes seventeen of them.
-fn numbered(kind: &str, place: usize) -> String {
-    let digits = [place / 10 % 10, place % 10].map(|digit| char::from(b"0123456789"[digit]));
+fn numbered(kind: &str, slot: usize) -> String {
+    let digits = [slot / 10 % 10, slot % 10].map(|digit| char::from(b"0123456789"[digit]));
     let mut key = String::with_capacity(kind.len() + digits.len());
     key.push_str(kind);
     key.extend(digits);
@@ -69,17 +57,14 @@ fn numbered(kind: &str, place: usize) -> String {
 }
 
 /// The counter that settles who makes the agenda and the directory.
-pub const DIRECTORY_CLAIM: &str = "vs:claim-directory";
-
-/// The list of all projects of format version 1, which is read and never written.
-pub const FORMER_DIRECTORY: &str = "vs:projects";
+pub const SHARED_CLAIM: &str = "vs:claim-directory";
 
 /// What an earlier repair suspected to be of no use.
 pub const SUSPECTS: &str = "vs:suspects";
 
 /// A place in the cache of what Keystone said about tokens.
-pub fn token(digest: &TokenDigest) -> String {
-    format!("{PREFIX}token:{}", digest.place())
+pub fn token(slot: &str) -> String {
+    format!("{PREFIX}token:{slot}")
 }
 
 /// The service user's own token, sealed.

@@ -4,9 +4,9 @@ use uuid::Uuid;
 
 use crate::domain::ProjectId;
 
-use super::agenda::Kind;
 use super::index::{Direction, Entry, IndexReader, Page, PageId, Position};
 use super::projects::ProjectRecord;
+use super::row::Kind;
 use super::{Store, StoreError, keys};
 
 /// How often a listing starts a project anew because its pages were replaced while it read.
@@ -47,12 +47,8 @@ impl<'a> Listing<'a> {
     ) -> Self {
         let sources = records
             .into_iter()
-            .map(|record| {
-                let index = match kind {
-                    Kind::Snapshot => record.snapshots,
-                    Kind::Volume => record.volumes,
-                };
-                let reader = IndexReader::new(index, direction, after);
+            .map(|mut record| {
+                let reader = IndexReader::new(std::mem::take(record.index_mut(kind)), direction, after);
                 Source { project: record.project, reader, after, restarts: 0 }
             })
             .collect();

@@ -1,99 +1,88 @@
-//! What is kept of a project: its record, with the listings of its volumes and snapshots and what they count towards
-//! quota; and the directory of all projects that have one.
+//! A project's record: the indexes of its rows, and what they count towards quota.
 //!
-//! A record is the only thing that those who create in one project contend for, and it is replaced by compare-and-swap,
-//! so a listing, its count and its quota can never disagree.
+//! A record is the only value that creators in one project contend for. It is replaced by compare-and-swap, so an index, its
+//! count, and its quota never disagree.
 
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use std::cell::Cell;
 
+use crate::domain::ProjectId;
 use crate::domain::quota::Amounts;
-use crate::domain::{ProjectId, Snapshot, Volume};
 
-use super::agenda::{AgendaItem, Kind};
-use super::bytes::Bytes;
-use super::envelope::Stored;
-use super::index::{Entry, Index, PageId, Position};
-use super::version_1;
+use super::Store;
+use super::agenda::{self, Agenda, AgendaItem};
+use super::codec::envelope::{decode_optional, encode_fresh};
+use super::compare_and_swap::Change;
+use super::deployment::Deployment;
+use super::index::{Index, Page, PageChanges, PageId, PageSource, Position};
+use super::key_value::StoreError;
+use super::keys;
+use super::row::Kind;
+
+/// The pages that one commit rewrites at most.
+const COMPACTED_AT_ONCE: usize = 8;
+
+/// The retired pages that may wait for the scheduled step before changes avoid to retire more.
+const RETIRED_ENOUGH: usize = 64;
 
 /// The record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProjectRecord {
     pub project: ProjectId,
-    /// The two listings follow the rest of the record, as bytes.
-    #[serde(skip)]
-    pub snapshots: Index,
-    #[serde(skip)]
-    pub volumes: Index,
-    /// What the rows count, by resource.
-    #[serde(default, skip_serializing_if = "Amounts::is_empty")]
+    /// The indexes of the rows, in the order of [`Kind::ALL`].
+    indexes: [Index; Kind::ALL.len()],
+    /// The sums of the rows, by resource.
     pub totals: Amounts,
     /// The counters as Cinder's `quota_usages` table has them: a counter appears with its first reservation, and
-    /// starts from what the rows count then. An operator may set one.
-    #[serde(default, skip_serializing_if = "Amounts::is_empty")]
+    /// starts from the sum of the rows at that moment. An operator may set one.
     pub usage: Amounts,
-    /// Limits of this project that win over the defaults.
-    #[serde(default, skip_serializing_if = "Amounts::is_empty")]
+    /// The limits of this project, which override the defaults.
     pub quotas: Amounts,
-    /// What format version 1 kept here and the scheduled step has not moved to the agenda yet.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub former_agenda: Vec<AgendaItem>,
-    /// Pages that nothing names any more, still to be deleted. A reader of an older record may be using them, so
-    /// they go with the next run of the scheduled step and not at once.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Pages that no index names, still to be deleted. A reader of an older record may be using them, so they are deleted by
+    /// the next run of the scheduled step and not at once.
     pub retired: Vec<PageId>,
-    /// Whether a snapshot here was ever made of another project's volume; see [`Directory`].
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    /// Whether a snapshot here was ever made of another project's volume; see [`super::directory::Directory`].
     pub has_snapshots_of_other_projects_volumes: bool,
 }
 
 impl ProjectRecord {
-    /// The record of a project that holds nothing.
+    /// Returns the record of a project that holds nothing.
     #[must_use]
     pub const fn new(project: ProjectId) -> Self {
         Self {
             project,
-            snapshots: Index::EMPTY,
-            volumes: Index::EMPTY,
+            indexes: [const { Index::EMPTY }; Kind::ALL.len()],
             totals: Amounts::new(),
             usage: Amounts::new(),
             quotas: Amounts::new(),
-            former_agenda: Vec::new(),
             retired: Vec::new(),
             has_snapshots_of_other_projects_volumes: false,
         }
     }
 
-    /// The listing of a kind.
+    /// Returns the index of a kind of row.
     #[must_use]
     pub const fn index(&self, kind: Kind) -> &Index {
-        match kind {
-            Kind::Snapshot => &self.snapshots,
-            Kind::Volume => &self.volumes,
-        }
+        &self.indexes[kind as usize]
     }
 
-    /// The listing of a kind, to change it.
+    /// Returns the index of a kind of row, to change it.
     pub const fn index_mut(&mut self, kind: Kind) -> &mut Index {
-        match kind {
-            Kind::Snapshot => &mut self.snapshots,
-            Kind::Volume => &mut self.volumes,
-        }
+        &mut self.indexes[kind as usize]
     }
 
-    /// Whether pages of a listing should be written anew.
+    /// Returns whether pages of an index should be rewritten.
     #[must_use]
     pub fn is_sparse(&self) -> bool {
-        self.snapshots.is_sparse() || self.volumes.is_sparse()
+        self.indexes.iter().any(Index::is_sparse)
     }
 
-    /// What is in use of a resource: its counter, or what the rows count where no counter was opened yet.
+    /// Returns the use of a resource: its counter, or the total of the rows where no counter was opened yet.
     #[must_use]
     pub fn in_use(&self, resource: &str) -> i64 {
         self.usage.get(resource).or_else(|| self.totals.get(resource)).copied().unwrap_or(0)
     }
 
-    /// Counts rows that have come, and opens their counters.
+    /// Counts rows that were created, and opens their counters.
     pub fn take(&mut self, amounts: &Amounts) {
         for (resource, amount) in amounts {
             let in_use = self.in_use(resource);
@@ -103,7 +92,7 @@ impl ProjectRecord {
         }
     }
 
-    /// Counts rows that have gone; a counter never falls below zero.
+    /// Takes back the count of rows that were removed. A counter never falls below zero.
     pub fn give_back(&mut self, amounts: &Amounts) {
         for (resource, amount) in amounts {
             let in_use = self.in_use(resource);
@@ -113,77 +102,210 @@ impl ProjectRecord {
         }
     }
 
-    /// Whether the counters cannot be right: each listed row counts as one at most.
+    /// Returns whether the counters cannot be right: each row in an index counts as one at most.
     #[must_use]
     pub fn counts_too_much(&self) -> bool {
-        let count_of = |resource: &str| self.totals.get(resource).copied().unwrap_or(0);
-        let exceeds = |resource: &str, index: &Index| {
-            usize::try_from(count_of(resource)).map_or(true, |count| count > index.len())
-        };
-        exceeds("snapshots", &self.snapshots) || exceeds("volumes", &self.volumes)
+        Kind::ALL.into_iter().any(|kind| {
+            let count = self.totals.get(kind.resource()).copied().unwrap_or(0);
+            usize::try_from(count).map_or(true, |count| count > self.index(kind).len())
+        })
     }
 }
 
-impl Stored for ProjectRecord {
-    /// A line of JSON, then the listings.
-    fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
-        serde_json::to_writer(&mut *bytes, self).map_err(|error| error.to_string())?;
-        bytes.push(b'\n');
-        self.snapshots.write(bytes)?;
-        self.volumes.write(bytes)
-    }
+/// The reads and writes that accompany a change of a record.
+pub struct ProjectWrites<'a> {
+    pub pages: PageChanges,
+    pub rows: Vec<(String, Vec<u8>)>,
+    pub source: &'a dyn PageSource,
+}
 
-    fn read(version: u32, bytes: &[u8]) -> Result<Self, String> {
-        if version == 1 {
-            return version_1::project_record(bytes);
+/// Why a record was not changed.
+#[derive(Debug)]
+pub enum UpdateError<E> {
+    /// The caller's own reason.
+    Refused(E),
+    /// The store's.
+    Store(StoreError),
+}
+
+impl<E> From<StoreError> for UpdateError<E> {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// The pages of a record that is being changed. A page that is gone was replaced since the record was read.
+struct PagesOfRecord<'a> {
+    store: &'a Store<'a>,
+    is_stale: Cell<bool>,
+}
+
+impl PageSource for PagesOfRecord<'_> {
+    fn read(&self, ids: &[PageId]) -> Result<Vec<Page>, StoreError> {
+        let pages = PageSource::read(self.store, ids);
+        if matches!(pages, Err(StoreError::Contended(_))) {
+            self.is_stale.set(true);
         }
-        // JSON as it is written has no line break.
-        let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("it has no listings")?;
-        let mut record: Self = crate::json::read(&bytes[..end]).map_err(|error| error.to_string())?;
-        let mut listings = Bytes::new(&bytes[end + 1..]);
-        record.snapshots = Index::read(&mut listings)?;
-        record.volumes = Index::read(&mut listings)?;
-        if listings.is_empty() { Ok(record) } else { Err("it goes on behind its listings".to_owned()) }
+        pages
+    }
+
+    fn fresh(&self) -> PageId {
+        self.store.fresh()
     }
 }
 
-/// Which projects have a record; one of several values, a project being where its agenda is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Directory(pub Vec<DirectoryEntry>);
-
-/// A project that has a record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DirectoryEntry {
-    pub project: ProjectId,
-    /// Whether it may have snapshots of other projects' volumes, so that the deletion of a volume knows which projects
-    /// to look into.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub has_snapshots_of_other_projects_volumes: bool,
-}
-
-impl Stored for Directory {
-    fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
-        serde_json::to_writer(bytes, &self.0).map_err(|error| error.to_string())
+impl PageSource for Store<'_> {
+    fn read(&self, ids: &[PageId]) -> Result<Vec<Page>, StoreError> {
+        let keys: Vec<String> = ids.iter().copied().map(keys::page).collect();
+        // A page that is gone was replaced since the record was read, so the reader has lost to another writer.
+        let pages = keys.iter().zip(self.read_many(&keys)?);
+        pages.map(|(key, page)| page.ok_or_else(|| StoreError::Contended(key.clone()))).collect()
     }
 
-    fn read(version: u32, bytes: &[u8]) -> Result<Self, String> {
-        if version == 1 {
-            return version_1::directory(bytes);
+    fn fresh(&self) -> PageId {
+        PageId::new(self.identifiers.number())
+    }
+}
+
+impl Store<'_> {
+    /// Returns the record of a project, which has none before its first volume or snapshot.
+    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    pub fn project(&self, id: &ProjectId) -> Result<Option<ProjectRecord>, StoreError> {
+        self.read(&keys::project(id))
+    }
+
+    /// Returns the records of those projects that have one.
+    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    pub fn projects(&self, ids: &[ProjectId]) -> Result<Vec<ProjectRecord>, StoreError> {
+        let keys: Vec<String> = ids.iter().map(keys::project).collect();
+        Ok(self.read_many(&keys)?.into_iter().flatten().collect())
+    }
+
+    /// Returns the deployment and the record of a project, in one call.
+    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    pub fn deployment_and_project(&self, id: &ProjectId) -> Result<(Deployment, Option<ProjectRecord>), StoreError> {
+        let keys = [keys::DEPLOYMENT.to_owned(), keys::project(id)];
+        let mut values = self.key_value.get_many(&keys)?.into_iter();
+        let deployment = decode_optional::<Deployment>(&keys[0], values.next().flatten())?;
+        Ok((deployment.unwrap_or_default(), decode_optional(&keys[1], values.next().flatten())?))
+    }
+
+    /// Returns the record of a project with its agenda items, in one call, so that the two fit each other.
+    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    pub fn project_with_agenda(&self, id: &ProjectId) -> Result<Option<(ProjectRecord, Vec<AgendaItem>)>, StoreError> {
+        let keys = [keys::project(id), keys::agenda(agenda::slot_of(id))];
+        let mut values = self.key_value.get_many(&keys)?.into_iter();
+        let record = decode_optional::<ProjectRecord>(&keys[0], values.next().flatten())?;
+        let agenda = decode_optional::<Agenda>(&keys[1], values.next().flatten())?.unwrap_or_default();
+        Ok(record.map(|record| (record, agenda.0.into_iter().filter(|item| item.project == *id).collect())))
+    }
+
+    /// Returns those agenda items of one project that are in its indexes. The others were removed already.
+    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    pub fn listed(&self, record: &ProjectRecord, items: &[AgendaItem]) -> Result<Vec<AgendaItem>, StoreError> {
+        let mut listed = Vec::new();
+        for kind in Kind::ALL {
+            let of_kind = || items.iter().filter(|item| item.kind == kind);
+            let positions: Vec<Position> = of_kind().map(AgendaItem::position).collect();
+            let positions = record.index(kind).listed(&positions, self)?;
+            listed.extend(of_kind().filter(|item| positions.contains(&item.position())).cloned());
         }
-        serde_json::from_slice(bytes).map(Self).map_err(|error| error.to_string())
+        Ok(listed)
     }
-}
 
-/// The entry of a snapshot.
-#[must_use]
-pub fn entry_of_snapshot(snapshot: &Snapshot) -> Entry {
-    let position = Position { created_at: snapshot.created_at, id: snapshot.id.as_uuid() };
-    Entry { position, volume_id: snapshot.volume_id.as_uuid() }
-}
+    /// Changes a project's record where only the store can refuse.
+    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    pub fn change_project<R>(
+        &self,
+        project: &ProjectId,
+        change: impl FnMut(&mut ProjectRecord, &mut ProjectWrites<'_>) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        self.update_project(project, change).map_err(|error| match error {
+            UpdateError::Refused(error) | UpdateError::Store(error) => error,
+        })
+    }
 
-/// The entry of a volume.
-#[must_use]
-pub const fn entry_of_volume(volume: &Volume) -> Entry {
-    let position = Position { created_at: volume.created_at, id: volume.id.as_uuid() };
-    Entry { position, volume_id: Uuid::nil() }
+    /// Changes a project's record, and makes it first if there is none. Pages and rows that the change asks for are written
+    /// before the record that names them.
+    pub(super) fn update_project<R, E>(
+        &self,
+        project: &ProjectId,
+        mut change: impl FnMut(&mut ProjectRecord, &mut ProjectWrites<'_>) -> Result<R, E>,
+    ) -> Result<R, UpdateError<E>> {
+        let key = keys::project(project);
+        // Pages of attempts that lost are named by no record. The attempt that wins retires them.
+        let mut orphans: Vec<PageId> = Vec::new();
+        // A record that was made stays, so the second round finds it; the third is for one deleted by an operator meanwhile.
+        for _ in 0..3 {
+            let answer = self.replace(&key, |record: Option<ProjectRecord>| {
+                let Some(mut record) = record else { return Ok(Change::Leave(None)) };
+                let source = PagesOfRecord { store: self, is_stale: Cell::new(false) };
+                let retires_little = record.retired.len() >= RETIRED_ENOUGH;
+                let pages = PageChanges { retires_little, ..PageChanges::default() };
+                let mut writes = ProjectWrites { pages, rows: Vec::new(), source: &source };
+                let answer = match change(&mut record, &mut writes) {
+                    Ok(answer) => answer,
+                    Err(_) if source.is_stale.get() => return Ok(Change::Reread),
+                    Err(refusal) => return Err(UpdateError::Refused(refusal)),
+                };
+                record.retired.append(&mut writes.pages.retired);
+                record.retired.extend(&orphans);
+                self.write_fresh(writes, &mut orphans)?;
+                Ok(Change::Write(record, Some(answer)))
+            })?;
+            if let Some(answer) = answer {
+                return Ok(answer);
+            }
+            self.ensure_project(project)?;
+        }
+        Err(StoreError::Contended(key).into())
+    }
+
+    /// Writes rows and pages under their own new names.
+    fn write_fresh(&self, writes: ProjectWrites<'_>, written: &mut Vec<PageId>) -> Result<(), StoreError> {
+        let mut fresh = writes.rows;
+        for (id, page) in &writes.pages.written {
+            let key = keys::page(*id);
+            let value = encode_fresh(&key, page)?;
+            fresh.push((key, value));
+            written.push(*id);
+        }
+        if fresh.is_empty() { Ok(()) } else { self.key_value.set_many(&fresh) }
+    }
+
+    /// Makes the record of a project, and names it in the directory.
+    fn ensure_project(&self, project: &ProjectId) -> Result<(), StoreError> {
+        self.enter(project, false)?;
+        let key = keys::project(project);
+        self.ensure(&key, &keys::claim(project), || {
+            let record = encode_fresh(&key, &ProjectRecord::new(project.clone()))?;
+            Ok(vec![(key.clone(), record)])
+        })
+    }
+
+    /// Deletes the pages that a project's indexes have left behind. A reader of an older record reads the record again.
+    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    pub fn delete_retired(&self, record: &ProjectRecord) -> Result<(), StoreError> {
+        let pages: Vec<String> = record.retired.iter().copied().map(keys::page).collect();
+        self.key_value.delete_many(&pages)?;
+        self.change_project(&record.project, |stored, _| {
+            stored.retired.retain(|page| !record.retired.contains(page));
+            Ok(())
+        })
+    }
+
+    /// Rewrites a few pages from which many entries were removed. Two commits.
+    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    pub fn compact(&self, project: &ProjectId) -> Result<(), StoreError> {
+        self.change_project(project, |record, writes| {
+            for kind in Kind::ALL {
+                for _ in 0..COMPACTED_AT_ONCE {
+                    if !record.index_mut(kind).compact(&mut writes.pages, writes.source)? {
+                        break;
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
 }

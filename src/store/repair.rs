@@ -2,7 +2,7 @@
 //!
 //! It is safe while requests run. A project's record is replaced by compare-and-swap like any other change of it, and
 //! what goes into it is read after the record was: whoever creates or removes a row meanwhile changes the record last,
-//! so that either our swap fails or theirs finds what we wrote and adds nothing twice (`docs/adr/0004-repair.md`).
+//! so that either our swap fails or theirs finds what we wrote and adds nothing twice (`docs/adr/0004-repair-and-explanations.md`).
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -11,12 +11,14 @@ use crate::domain::order::sorted;
 use crate::domain::quota::Amounts;
 use crate::domain::{ProjectId, Timestamp};
 
-use super::agenda::{self, AgendaItem, Kind};
-use super::envelope::encode_fresh;
+use super::Store;
+use super::agenda::{self, AgendaItem};
+use super::codec::envelope::{encode_fresh, stored_as_json};
 use super::index::{self, Direction, Entry, Index, IndexReader, PageChanges, PageId, PageSource};
 use super::key_value::StoreError;
+use super::keys;
 use super::projects::ProjectRecord;
-use super::{Store, keys};
+use super::row::{Kind, Row, with_row_type};
 
 /// How many rows are read in one call.
 const ROWS_AT_ONCE: usize = 1_000;
@@ -69,7 +71,7 @@ impl Repair {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Suspects(Vec<(String, i64)>);
 
-super::envelope::stored_as_json!(Suspects, serde_json::from_slice);
+stored_as_json!(Suspects, serde_json::from_slice);
 
 /// One row, as far as listings, counters and the agenda are about it.
 struct Counted {
@@ -103,8 +105,8 @@ impl Store<'_> {
     pub fn repair(&self, now: Timestamp) -> Result<Repair, StoreError> {
         let stored = self.key_value.keys()?;
         let mut rows: Vec<AgendaItem> = Vec::new();
-        for kind in [Kind::Snapshot, Kind::Volume] {
-            let ids = stored.iter().filter_map(|key| key.strip_prefix(keys::of_rows(kind)));
+        for kind in Kind::ALL {
+            let ids = stored.iter().filter_map(|key| key.strip_prefix(kind.key_prefix()));
             let ids: Vec<Uuid> = ids.filter_map(|id| Uuid::try_parse(id).ok()).collect();
             rows.extend(self.counted(kind, &ids)?.into_iter().map(|row| row.item));
         }
@@ -168,7 +170,7 @@ impl Store<'_> {
         let repair = &mut inspection.repair;
         repair.projects = 1;
         let mut totals = Amounts::new();
-        for kind in [Kind::Snapshot, Kind::Volume] {
+        for kind in Kind::ALL {
             let listed = self.every_entry(record.index(kind))?;
             let of_kind = known.iter().filter(|item| item.kind == kind).map(|item| item.id);
             let mut ids = sorted(listed.iter().map(|entry| entry.position.id).chain(of_kind).collect(), Ord::cmp);
@@ -220,18 +222,11 @@ impl Store<'_> {
     fn counted(&self, kind: Kind, ids: &[Uuid]) -> Result<Vec<Counted>, StoreError> {
         let mut rows = Vec::with_capacity(ids.len());
         for ids in ids.chunks(ROWS_AT_ONCE) {
-            match kind {
-                Kind::Snapshot => rows.extend(self.snapshots(ids)?.into_iter().flatten().map(|row| Counted {
-                    item: AgendaItem::of_snapshot(&row, row.pending.map_or(row.created_at, |pending| pending.due)),
-                    volume_id: row.volume_id.as_uuid(),
-                    needs_tick: row.pending.is_some_and(|pending| pending.needs_tick()),
-                })),
-                Kind::Volume => rows.extend(self.volumes(ids)?.into_iter().flatten().map(|row| Counted {
-                    item: AgendaItem::of_volume(&row, row.pending.map_or(row.created_at, |pending| pending.due)),
-                    volume_id: Uuid::nil(),
-                    needs_tick: row.pending.is_some_and(|pending| pending.needs_tick()),
-                })),
-            }
+            with_row_type!(kind, R => rows.extend(self.rows::<R>(ids)?.into_iter().flatten().map(|row| Counted {
+                item: row.agenda_item_when_due(),
+                volume_id: row.indexed_volume(),
+                needs_tick: row.needs_tick(),
+            })));
         }
         Ok(rows)
     }
@@ -240,7 +235,8 @@ impl Store<'_> {
     fn delete_unnamed(&self, stored: &[String], now: Timestamp, repair: &mut Repair) -> Result<(), StoreError> {
         let mut named: Vec<PageId> = Vec::new();
         for record in self.projects(&self.project_ids()?)? {
-            named.extend(record.snapshots.pages().chain(record.volumes.pages()).chain(record.retired.iter().copied()));
+            named.extend(Kind::ALL.into_iter().flat_map(|kind| record.index(kind).pages()));
+            named.extend(&record.retired);
         }
         let is_named = |page: &str| PageId::parse(page).is_none_or(|page| named.contains(&page));
         let earlier = self.read::<Suspects>(keys::SUSPECTS)?.unwrap_or_default();

@@ -1,40 +1,90 @@
-//! The stored row of a snapshot: the one truth about it. In bytes since format version 3, JSON before.
+//! The row of a snapshot, the only truth about it: its layout in bytes, and what the store must know of it.
 
-use std::str::FromStr;
+use uuid::Uuid;
 
-use crate::domain::identifiers::IdentifierError;
+use crate::domain::lifecycle::Occasion;
+use crate::domain::quota::Counted;
 use crate::domain::snapshot::{Cause, Transition};
 use crate::domain::{
-    Completion, GroupSnapshotId, Metadata, Pending, Schedule, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId,
-    VolumeId,
+    GroupSnapshotId, Pending, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, VolumeId,
 };
 
-use super::bytes::{Field, fields, read_all, word_field};
-use super::envelope::Stored;
-use super::version_2;
+use super::codec::bytes::{Field, fields, read_all, word_field};
+use super::codec::envelope::Stored;
+use super::codec::metadata::{identifier, metadata, owned, pairs};
+use super::codec::pending::PendingRow;
+use super::row::{Kind, Row};
 
-/// A row, as it is stored.
+impl Row for Snapshot {
+    type Id = SnapshotId;
+    const KIND: Kind = Kind::Snapshot;
+    const KEY_PREFIX: &'static str = "vs:snapshot:";
+    const COUNTED: Counted = Counted::Snapshots;
+    const ALWAYS_COUNTS_GIGABYTES: bool = false;
+
+    fn id(&self) -> Uuid {
+        self.id.as_uuid()
+    }
+
+    fn project_id(&self) -> &ProjectId {
+        &self.project_id
+    }
+
+    fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    fn indexed_volume(&self) -> Uuid {
+        self.volume_id.as_uuid()
+    }
+
+    fn size(&self) -> u32 {
+        self.size
+    }
+
+    fn volume_type(&self) -> Option<&str> {
+        self.volume_type.as_deref()
+    }
+
+    fn consumes_quota(&self) -> bool {
+        self.consumes_quota
+    }
+
+    fn pending(&self) -> Option<Pending> {
+        self.pending
+    }
+
+    fn with_pending(self, pending: Option<Pending>) -> Self {
+        Self { pending, ..self }
+    }
+
+    fn effective(self, now: Timestamp, occasion: Occasion) -> Option<Self> {
+        self.effective(now, occasion)
+    }
+}
+
+/// The stored form. The order of the fields is the format.
 #[derive(Debug)]
-pub struct SnapshotRow<'a> {
-    pub(super) id: SnapshotId,
-    pub(super) project: &'a str,
-    pub(super) user: Option<&'a str>,
-    pub(super) volume: VolumeId,
-    pub(super) volume_type: Option<&'a str>,
-    pub(super) name: Option<&'a str>,
-    pub(super) description: Option<&'a str>,
-    pub(super) size: u32,
-    pub(super) status: SnapshotStatus,
-    pub(super) progress: Option<&'a str>,
-    pub(super) created: i64,
-    pub(super) updated: Option<i64>,
-    pub(super) group: Option<GroupSnapshotId>,
+struct SnapshotRow<'a> {
+    id: SnapshotId,
+    project: &'a str,
+    user: Option<&'a str>,
+    volume: VolumeId,
+    volume_type: Option<&'a str>,
+    name: Option<&'a str>,
+    description: Option<&'a str>,
+    size: u32,
+    status: SnapshotStatus,
+    progress: Option<&'a str>,
+    created: i64,
+    updated: Option<i64>,
+    group: Option<GroupSnapshotId>,
     /// Whether it is one of the few that do not count towards quota.
-    pub(super) uncounted: bool,
-    pub(super) pending: Option<PendingRow>,
-    pub(super) metadata: Vec<(&'a str, &'a str)>,
+    uncounted: bool,
+    pending: Option<PendingRow>,
+    metadata: Vec<(&'a str, &'a str)>,
     /// Changes of status: when, to what and why.
-    pub(super) history: Vec<(i64, SnapshotStatus, Cause)>,
+    history: Vec<(i64, SnapshotStatus, Cause)>,
 }
 
 fields!(SnapshotRow<'a> {
@@ -57,54 +107,15 @@ fields!(SnapshotRow<'a> {
     history,
 });
 
-/// Work under way, as it is stored; shared by snapshots and volumes.
-#[derive(Debug, Clone, Copy)]
-pub struct PendingRow {
-    pub(super) completion: Completion,
-    pub(super) schedule: Schedule,
-    pub(super) due: i64,
-    pub(super) gives_up: i64,
-    pub(super) retries: u8,
-}
-
-fields!(PendingRow { completion, schedule, due, gives_up, retries });
-
-word_field!(Cause, Completion, Schedule, SnapshotStatus);
+word_field!(Cause, SnapshotStatus);
 
 impl Stored for Snapshot {
     fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
         SnapshotRow::from(self).write(bytes)
     }
 
-    fn read(version: u32, bytes: &[u8]) -> Result<Self, String> {
-        if version < 3 {
-            return version_2::snapshot_row(&version_2::parsed(bytes)?)?.try_into();
-        }
+    fn read(_version: u32, bytes: &[u8]) -> Result<Self, String> {
         read_all::<SnapshotRow<'_>>(bytes)?.try_into()
-    }
-}
-
-impl From<Pending> for PendingRow {
-    fn from(pending: Pending) -> Self {
-        Self {
-            completion: pending.completion,
-            schedule: pending.schedule,
-            due: pending.due.microseconds(),
-            gives_up: pending.gives_up.microseconds(),
-            retries: pending.retries,
-        }
-    }
-}
-
-impl From<PendingRow> for Pending {
-    fn from(row: PendingRow) -> Self {
-        Self {
-            completion: row.completion,
-            schedule: row.schedule,
-            due: Timestamp::from_microseconds(row.due),
-            gives_up: Timestamp::from_microseconds(row.gives_up),
-            retries: row.retries,
-        }
     }
 }
 
@@ -132,32 +143,12 @@ impl<'a> From<&'a Snapshot> for SnapshotRow<'a> {
     }
 }
 
-/// Metadata as rows have it.
-pub(super) fn pairs(metadata: &Metadata) -> Vec<(&str, &str)> {
-    metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
-}
-
-/// Metadata that a row has.
-pub(super) fn metadata(pairs: &[(&str, &str)]) -> Metadata {
-    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
-}
-
-/// A text that a row has or has not.
-pub(super) fn owned(text: Option<&str>) -> Option<String> {
-    text.map(str::to_owned)
-}
-
-/// The name of a user or a project that a row has.
-pub(super) fn name<T: FromStr<Err = IdentifierError>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|error: IdentifierError| error.to_string())
-}
-
 impl TryFrom<SnapshotRow<'_>> for Snapshot {
     type Error = String;
 
     fn try_from(row: SnapshotRow<'_>) -> Result<Self, String> {
-        let project_id = name(row.project)?;
-        let user_id = row.user.map(name).transpose()?;
+        let project_id = identifier(row.project)?;
+        let user_id = row.user.map(identifier).transpose()?;
         Ok(Self {
             id: row.id,
             project_id,
@@ -188,8 +179,9 @@ impl TryFrom<SnapshotRow<'_>> for Snapshot {
 mod tests {
     use super::*;
     use crate::domain::snapshot::tests::snapshot;
+    use crate::domain::{Completion, Schedule};
 
-    /// The bytes are those of format version 3; other bytes are another version.
+    /// The bytes are those of format version 1; other bytes are another version.
     #[test]
     fn a_row_has_the_bytes_that_it_always_had() {
         let full = Snapshot {
@@ -222,6 +214,6 @@ mod tests {
             b"\0\0\0\x01\0\0\0\0\0\0\0\x04\0\0\0\x0abacking-up\0\0\0\x0fos-reset_status",
         ];
         assert_eq!(bytes, expected.concat(), "{}", bytes.escape_ascii());
-        assert_eq!(Snapshot::read(3, &bytes), Ok(full));
+        assert_eq!(Snapshot::read(1, &bytes), Ok(full));
     }
 }

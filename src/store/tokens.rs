@@ -1,15 +1,15 @@
-//! What is kept of Keystone's tokens for a short time: what it said about them, never the tokens themselves.
+//! The cache of Keystone's answers about tokens. It never holds the tokens themselves.
 //!
-//! There is a fixed number of places, and a token's digest says which is its own. Who comes to a place takes it, so
-//! the cache stays small without anybody cleaning it up, and losing an entry costs one question. Plain writes do, since
-//! whichever of two writers wins, what is there is true.
+//! The cache has a fixed number of slots, and a token's digest names its slot. A newer token replaces the older one in its
+//! slot, so the cache stays small without cleaning, and losing an entry costs one question to Keystone. Plain writes are
+//! enough, since the slot is true whichever of two writers wins.
 
 use std::fmt::Write as _;
 
 use crate::domain::{ProjectId, Timestamp, UserId};
 
-use super::bytes::Bytes;
-use super::envelope::{Stored, encode_fresh};
+use super::codec::bytes::Bytes;
+use super::codec::envelope::{Stored, encode_fresh};
 use super::{Store, StoreError, keys};
 
 /// A SHA-256, in hexadecimal digits, that stands for a token.
@@ -17,41 +17,41 @@ use super::{Store, StoreError, keys};
 pub struct TokenDigest(String);
 
 impl TokenDigest {
-    /// Spells a digest.
+    /// Encodes a digest.
     #[must_use]
     pub fn new(digest: [u8; 32]) -> Self {
-        let mut spelled = String::with_capacity(2 * digest.len());
+        let mut encoded = String::with_capacity(2 * digest.len());
         for byte in digest {
             // Writing to a String cannot fail.
-            let _ = write!(spelled, "{byte:02x}");
+            let _ = write!(encoded, "{byte:02x}");
         }
-        Self(spelled)
+        Self(encoded)
     }
 
-    /// The place in the cache, of 4,096: three digits.
-    pub(super) fn place(&self) -> &str {
+    /// Returns the slot in the cache, one of 4,096: three digits.
+    pub(super) fn slot(&self) -> &str {
         self.0.get(..3).unwrap_or_default()
     }
 }
 
-/// What Keystone said about a token. It is written as lines, which none of its texts can break: the digest, the two
+/// Keystone's answer about a token. It is stored as lines, which none of its strings can break: the digest, the two
 /// times, the user, the project, the roles, and then the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenRow {
     pub digest: TokenDigest,
-    /// When it said so, in microseconds since the epoch.
+    /// The time of the answer, in microseconds since the epoch.
     pub checked: i64,
-    /// Likewise, when the token expires.
+    /// The time at which the token expires, in microseconds since the epoch.
     pub expires: i64,
     pub user: UserId,
     pub project: Option<ProjectId>,
-    /// Its roles, as far as anything depends on them, with a space between them.
+    /// The roles that a rule depends on, separated by spaces.
     pub roles: String,
-    /// Each request that is allowed, where not all are.
+    /// The requests that the token allows, or `None` where it allows all.
     pub rules: Option<Vec<String>>,
 }
 
-/// Stands for no project, and for no rules where all requests are allowed: no id and no rule is spelled so.
+/// Stands for no project, and for the absence of rules. No id and no rule is empty.
 const NONE: &str = "";
 
 impl Stored for TokenRow {
@@ -118,15 +118,15 @@ impl Store<'_> {
     /// What was said about a token.
     #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
     pub fn token(&self, digest: &TokenDigest) -> Result<Option<TokenRow>, StoreError> {
-        let row = self.read::<TokenRow>(&keys::token(digest))?;
-        // The place may be another's by now. A digest tells nothing of its token, so this need not take constant time.
+        let row = self.read::<TokenRow>(&keys::token(digest.slot()))?;
+        // The slot may hold another token by now. A digest tells nothing of its token, so this need not take constant time.
         Ok(row.filter(|row| row.digest == *digest))
     }
 
     /// Keeps what was said about a token; one commit.
     #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
     pub fn keep_token(&self, row: &TokenRow) -> Result<(), StoreError> {
-        self.keep(keys::token(&row.digest), row)
+        self.keep(keys::token(row.digest.slot()), row)
     }
 
     /// The service user's own token: when it expires, and the token as it was sealed.
@@ -153,11 +153,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_has_one_of_4096_places() {
+    fn a_digest_has_one_of_4096_slots() {
         let mut digest = [0xff; 32];
-        assert_eq!(TokenDigest::new(digest).place(), "fff");
+        assert_eq!(TokenDigest::new(digest).slot(), "fff");
         (digest[0], digest[1]) = (0, 0x1f);
-        assert_eq!(TokenDigest::new(digest).place(), "001");
+        assert_eq!(TokenDigest::new(digest).slot(), "001");
         assert_eq!(TokenDigest::new(digest).0.len(), 64);
     }
 

@@ -1,37 +1,86 @@
-//! The stored row of a volume. In bytes since format version 3, JSON before.
+//! The row of a volume: its layout in bytes, and what the store must know of it.
 
-use crate::domain::{SnapshotId, Timestamp, UserId, Volume, VolumeId, VolumeStatus};
+use uuid::Uuid;
 
-use super::bytes::{Field, fields, read_all};
-use super::envelope::Stored;
-use super::snapshots::{PendingRow, metadata, name, owned, pairs};
-use super::version_2;
+use crate::domain::lifecycle::Occasion;
+use crate::domain::quota::Counted;
+use crate::domain::{Pending, ProjectId, SnapshotId, Timestamp, UserId, Volume, VolumeId, VolumeStatus};
 
-/// A row, as it is stored.
+use super::codec::bytes::{Field, fields, read_all};
+use super::codec::envelope::Stored;
+use super::codec::metadata::{identifier, metadata, owned, pairs};
+use super::codec::pending::PendingRow;
+use super::row::{Kind, Row};
+
+impl Row for Volume {
+    type Id = VolumeId;
+    const KIND: Kind = Kind::Volume;
+    const KEY_PREFIX: &'static str = "vs:volume:";
+    const COUNTED: Counted = Counted::Volumes;
+    const ALWAYS_COUNTS_GIGABYTES: bool = true;
+
+    fn id(&self) -> Uuid {
+        self.id.as_uuid()
+    }
+
+    fn project_id(&self) -> &ProjectId {
+        &self.project_id
+    }
+
+    fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    fn size(&self) -> u32 {
+        self.size
+    }
+
+    fn volume_type(&self) -> Option<&str> {
+        self.volume_type.as_deref()
+    }
+
+    fn consumes_quota(&self) -> bool {
+        self.consumes_quota
+    }
+
+    fn pending(&self) -> Option<Pending> {
+        self.pending
+    }
+
+    fn with_pending(self, pending: Option<Pending>) -> Self {
+        Self { pending, ..self }
+    }
+
+    fn effective(self, now: Timestamp, occasion: Occasion) -> Option<Self> {
+        self.effective(now, occasion)
+    }
+}
+
+/// The stored form. The order of the fields is the format.
 #[derive(Debug)]
-pub struct VolumeRow<'a> {
-    pub(super) id: VolumeId,
-    pub(super) project: &'a str,
-    pub(super) user: Option<&'a str>,
-    pub(super) name: Option<&'a str>,
-    pub(super) description: Option<&'a str>,
-    pub(super) size: u32,
-    pub(super) status: &'a str,
-    pub(super) host: Option<&'a str>,
-    pub(super) cluster: Option<&'a str>,
-    pub(super) zone: Option<&'a str>,
-    pub(super) attach_status: &'a str,
-    pub(super) migration: Option<&'a str>,
-    pub(super) volume_type: Option<&'a str>,
-    pub(super) snapshot: Option<SnapshotId>,
-    pub(super) group: Option<&'a str>,
-    pub(super) bootable: bool,
-    pub(super) multiattach: bool,
-    pub(super) created: i64,
-    pub(super) updated: Option<i64>,
-    pub(super) uncounted: bool,
-    pub(super) pending: Option<PendingRow>,
-    pub(super) metadata: Vec<(&'a str, &'a str)>,
+struct VolumeRow<'a> {
+    id: VolumeId,
+    project: &'a str,
+    user: Option<&'a str>,
+    name: Option<&'a str>,
+    description: Option<&'a str>,
+    size: u32,
+    status: &'a str,
+    host: Option<&'a str>,
+    cluster: Option<&'a str>,
+    zone: Option<&'a str>,
+    attach_status: &'a str,
+    migration: Option<&'a str>,
+    volume_type: Option<&'a str>,
+    snapshot: Option<SnapshotId>,
+    group: Option<&'a str>,
+    bootable: bool,
+    multiattach: bool,
+    created: i64,
+    updated: Option<i64>,
+    uncounted: bool,
+    pending: Option<PendingRow>,
+    metadata: Vec<(&'a str, &'a str)>,
 }
 
 fields!(VolumeRow<'a> {
@@ -64,10 +113,7 @@ impl Stored for Volume {
         VolumeRow::from(self).write(bytes)
     }
 
-    fn read(version: u32, bytes: &[u8]) -> Result<Self, String> {
-        if version < 3 {
-            return version_2::volume_row(&version_2::parsed(bytes)?)?.try_into();
-        }
+    fn read(_version: u32, bytes: &[u8]) -> Result<Self, String> {
         read_all::<VolumeRow<'_>>(bytes)?.try_into()
     }
 }
@@ -105,8 +151,8 @@ impl TryFrom<VolumeRow<'_>> for Volume {
     type Error = String;
 
     fn try_from(row: VolumeRow<'_>) -> Result<Self, String> {
-        let project_id = name(row.project)?;
-        let user_id = row.user.map(name).transpose()?;
+        let project_id = identifier(row.project)?;
+        let user_id = row.user.map(identifier).transpose()?;
         Ok(Self {
             id: row.id,
             project_id,
@@ -138,7 +184,7 @@ impl TryFrom<VolumeRow<'_>> for Volume {
 mod tests {
     use super::*;
 
-    /// The bytes are those of format version 3; other bytes are another version.
+    /// The bytes are those of format version 1; other bytes are another version.
     #[test]
     fn a_row_has_the_bytes_that_it_always_had() {
         let text = |text: &str| Some(text.to_owned());
@@ -175,6 +221,6 @@ mod tests {
             b"\0\0\0\x01\0\0\0\x01k\0\0\0\x01v",
         ];
         assert_eq!(bytes, expected.concat(), "{}", bytes.escape_ascii());
-        assert_eq!(Volume::read(3, &bytes), Ok(full));
+        assert_eq!(Volume::read(1, &bytes), Ok(full));
     }
 }

@@ -1,75 +1,68 @@
-//! What an older release has stored is read by this one: stores as format versions 1 and 2 wrote them, each recorded on
-//! the day before the next (`docs/adr/0003-agenda-and-compact-pages.md`, `docs/adr/0007-rows-in-bytes.md`), with all that
-//! is in them, and used as if nothing had been.
+//! A stored value is read by every later release. One store was recorded as format version 1 wrote it, with the state that
+//! clients saw then: this release must show the same, and go on from there.
+//!
+//! `UPDATE_FORMAT=1 cargo test --test it formats` records the store again. Do so only together with a new format version,
+//! and keep the older recordings.
 
 use crate::support::calls::Calls;
 use crate::support::component::{ComponentService, START};
 use crate::support::native::{NativeService, TestVariables};
 use crate::support::{Service, operator};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use volume_snapshots::domain::Timestamp;
 use volume_snapshots::store::{FORMAT_VERSION, KeyValue};
 use volume_snapshots_host::Store;
 
-/// A volume of project `a1` in every record.
+/// A volume of project `a1` in the recording.
 const VOLUME: &str = "aaaaaaaa-0000-4000-8000-000000000001";
 
-/// What one format version left behind.
-struct Record {
-    version: u8,
-    /// When it was recorded.
+/// The recording of format version 1.
+const VERSION_1: &str = "tests/it/format/version-1.json";
+
+/// A recorded store.
+struct Recording {
+    /// The time of the recording.
     now: Timestamp,
     values: Vec<(String, Vec<u8>)>,
-    /// What that release showed of them then.
+    /// The state that clients saw then.
     state: Value,
 }
 
-impl Record {
-    fn read(version: u8, text: &str) -> Self {
-        let mut record: Value = serde_json::from_str(text).expect("JSON");
-        let values = record["values"].as_object().expect("values");
-        let values = values.iter().map(|(key, value)| (key.clone(), stored(value))).collect();
-        let now = record["now"].as_str().expect("a time").parse().expect("a time");
-        Self { version, now, values, state: record["state"].take() }
+impl Recording {
+    fn read(path: &str) -> Self {
+        let text = std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).expect("a recording");
+        let mut recording: Value = serde_json::from_str(&text).expect("JSON");
+        let values = recording["values"].as_object().expect("values");
+        let values = values.iter().map(|(key, value)| (key.clone(), bytes(value))).collect();
+        let now = recording["now"].as_str().expect("a time").parse().expect("a time");
+        Self { now, values, state: recording["state"].take() }
     }
 
-    /// A service on the recorded store, at the time of the record.
+    /// A service on the recorded store, at the time of the recording.
     fn service(&self) -> NativeService {
-        let variables = TestVariables::default().with("quota_snapshots", "-1").with("delete_seconds", "30");
-        let service = NativeService::with_variables(variables);
+        let service = NativeService::with_variables(variables());
         service.key_value.set_many(&self.values).expect("memory takes everything");
         service.set_now(self.now);
         service
     }
 
-    /// The state as that release showed it: version 1 did not tell that the clock has ended the work of some.
-    fn state_of(&self, service: &impl Service) -> Value {
-        let mut state = service.state();
-        if self.version == 1 {
-            for row in state["snapshots"].as_array_mut().expect("rows") {
-                row.as_object_mut().expect("a row").remove("history");
-            }
-        }
-        state
-    }
-
-    /// How many snapshots it had begun to delete.
+    /// The number of snapshots of `a1` whose deletion had begun.
     fn deleting(&self) -> usize {
         snapshots(&self.state).filter(|row| row["project_id"] == "a1" && being_removed(row)).count()
     }
 }
 
-/// A recorded value: a text, or the bytes of something else.
-fn stored(value: &Value) -> Vec<u8> {
-    if let Some(text) = value.as_str() {
-        return text.as_bytes().to_vec();
-    }
-    let digits = value["hex"].as_str().expect("a text or bytes").as_bytes().chunks(2);
-    digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).expect("digits"), 16).expect("digits")).collect()
+fn variables() -> TestVariables {
+    TestVariables::default().with("quota_snapshots", "-1").with("delete_seconds", "30")
 }
 
-fn records() -> [Record; 2] {
-    [Record::read(1, include_str!("format/version-1.json")), Record::read(2, include_str!("format/version-2.json"))]
+/// A recorded value: a string, or the hexadecimal digits of bytes.
+fn bytes(value: &Value) -> Vec<u8> {
+    if let Some(string) = value.as_str() {
+        return string.as_bytes().to_vec();
+    }
+    let digits = value["hex"].as_str().expect("a string or bytes").as_bytes().chunks(2);
+    digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).expect("digits"), 16).expect("digits")).collect()
 }
 
 fn snapshots(state: &Value) -> impl Iterator<Item = &Value> {
@@ -86,127 +79,148 @@ fn tick(service: &NativeService) -> Value {
     crate::support::json(&answer)
 }
 
-/// Whether a stored value is of a format version.
-fn is_of_version(value: &[u8], version: u8) -> bool {
-    value.starts_with(&[b'0' + version, b' '])
+fn snapshot_id(number: usize) -> String {
+    format!("bbbbbbbb-0000-4000-8000-{number:012}")
 }
 
-/// Whether a stored value is as this release writes it.
-fn is_of_today(value: &[u8]) -> bool {
-    is_of_version(value, u8::try_from(FORMAT_VERSION).expect("small"))
-}
-
-#[test]
-fn everything_that_an_older_version_kept_is_shown_as_it_was() {
-    for record in records() {
-        let service = record.service();
-        assert!(record.state_of(&service) == record.state, "version {}: the state is not as it was", record.version);
-        assert!(service.key_value.dump().into_iter().eq(record.values.iter().cloned()), "reading writes nothing");
-
-        let rows = || snapshots(&record.state).filter(|row| row["project_id"] == "a1");
-        assert_eq!(service.count("/v3/a1/snapshots"), rows().count());
-        let text = |value: &Value| value.as_str().expect("a text").to_owned();
-        let mut expected: Vec<(String, String)> =
-            rows().map(|row| (text(&row["created_at"]), text(&row["id"]))).collect();
-        expected.sort_unstable();
-        expected.reverse();
-        let expected: Vec<String> = expected.into_iter().map(|(_, id)| id).take(500).collect();
-        assert_eq!(service.ids("/v3/a1/snapshots"), expected, "in order, the page of its config");
+/// Records a store with rows of every shape: pages and a head, deletions begun, work under way, and two projects.
+fn record() {
+    let service = NativeService::with_variables(variables());
+    let rows: Vec<Value> = (0..80)
+        .map(|number| {
+            let mut row = json!({
+                "id": snapshot_id(number), "project_id": "a1", "volume_id": VOLUME, "name": format!("snapshot-{number}"),
+                "created_at": format!("2026-01-01T{:02}:{:02}:00", number / 60, number % 60),
+                "metadata": { "tier": "gold", "unicode": "é" },
+            });
+            match number % 5 {
+                1 => row["status"] = json!("creating"),
+                2 => row["status"] = json!("error"),
+                3 => row["description"] = Value::Null,
+                _ => {}
+            }
+            row
+        })
+        .collect();
+    let mut rows = rows;
+    rows.push(json!({ "id": snapshot_id(900), "project_id": "b2", "volume_id": VOLUME, "consumes_quota": false }));
+    service.put_state(&json!({
+        "volumes": [
+            { "id": VOLUME, "project_id": "a1", "host": "host1@lvm#pool" },
+            { "id": "aaaaaaaa-0000-4000-8000-000000000002", "project_id": "b2", "status": "in-use", "size": 3 },
+        ],
+        "snapshots": rows,
+        "quotas": { "gigabytes": 5000 },
+        "services": [{ "host": "host1@lvm" }],
+        "config": { "osapi_max_limit": 500 },
+    }));
+    service.advance(10.0);
+    for number in (30..70).step_by(5) {
+        let answer = service.delete(&format!("/v3/a1/snapshots/{}", snapshot_id(number)));
+        assert_eq!(answer.status, 202, "{answer:?}");
     }
-}
-
-#[test]
-fn what_an_older_version_began_is_finished_and_every_change_is_written_as_of_today() {
-    for record in records() {
-        let service = record.service();
-        let (before, deleting) = (service.count("/v3/a1/snapshots"), record.deleting());
-        assert!(deleting > 0, "the record has something that was begun");
-        let created = service.new_snapshot("/v3/a1", VOLUME);
-        let renamed = "/v3/a1/snapshots/bbbbbbbb-0000-4000-8000-000000000100";
-        assert_eq!(service.call("PUT", renamed, &json!({ "snapshot": { "name": "renamed" } })).status, 200);
-        let in_page = "/v3/a1/snapshots/bbbbbbbb-0000-4000-8000-000000000120";
-        assert_eq!(service.delete(in_page).status, 202);
-
-        // Each project gets its turn within a minute of ticks, and everything is due.
-        service.advance(31.0);
-        let left = before - deleting;
-        assert_eq!(service.count("/v3/a1/snapshots"), left, "due is due, with or without a tick");
-        for _ in 0..60 {
-            tick(&service);
-            service.advance(1.0);
-        }
-        assert_eq!(service.count("/v3/a1/snapshots"), left);
-        assert!(!snapshots(&service.state()).any(being_removed));
-        assert_eq!(service.in_use("snapshots"), json!(left));
-        assert_eq!(service.in_use("gigabytes"), json!(left + 4));
-        assert_eq!(service.status_of(&format!("/v3/a1/snapshots/{created}")).as_deref(), Some("available"));
-        let dump = service.key_value.dump();
-        assert!(is_of_today(&dump["vs:project:a1"]));
-        assert!(
-            !String::from_utf8_lossy(&dump["vs:project:a1"]).contains("former_agenda"),
-            "the agenda is where it belongs"
-        );
-        assert!(is_of_today(&dump["vs:snapshot:bbbbbbbb-0000-4000-8000-000000000100"]));
-        let unchanged = &dump["vs:snapshot:bbbbbbbb-0000-4000-8000-000000000101"];
-        assert!(is_of_version(unchanged, record.version), "what nobody changed stays");
-
-        let repair = service.operate("POST", "/_ops/repair", &Value::Null);
-        for field in ["entries_without_row", "rows_without_entry", "counters", "rows_without_agenda"] {
-            assert_eq!(repair.body[field], 0, "{repair:?}");
-        }
-    }
-}
-
-#[test]
-fn a_volume_goes_with_snapshots_of_other_projects_that_version_1_did_not_note() {
-    let [record, _] = records();
-    let service = record.service();
-    // One that version 1 had begun to delete is gone in a while, and one that is being created keeps its volume.
-    service.advance(31.0);
-    // An administrator had set this one to creating.
-    let action = "/v3/a1/snapshots/bbbbbbbb-0000-4000-8000-000000000004/action";
-    let reset = service.call("POST", action, &json!({ "os-reset_status": { "status": "error" } }));
-    assert_eq!(reset.status, 202, "{reset:?}");
-    let answer = service.delete(&format!("/v3/a1/volumes/{VOLUME}?cascade=true"));
-    assert_eq!(answer.status, 202, "{answer:?}");
+    service.new_snapshot("/v3/a1", VOLUME);
+    service.advance(3.0);
+    tick(&service);
     let state = service.state();
-    let other = snapshots(&state).find(|row| row["project_id"] == "b2");
-    assert_eq!(other.expect("still there")["status"], "deleting");
+    let values: Map<String, Value> = service
+        .key_value
+        .dump()
+        .into_iter()
+        .map(|(key, value)| {
+            let value = match String::from_utf8(value) {
+                Ok(string) => Value::String(string),
+                Err(error) => {
+                    let digits: Vec<String> = error.into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+                    json!({ "hex": digits.concat() })
+                }
+            };
+            (key, value)
+        })
+        .collect();
+    let recording = json!({ "now": service.now().to_string(), "state": state, "values": values });
+    let path = format!("{}/{VERSION_1}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::write(path, serde_json::to_string(&recording).expect("JSON") + "\n").expect("the recording is written");
 }
 
-/// Every row that version 2 kept, written anew as of today, shows what it showed.
 #[test]
-fn rows_of_an_older_version_show_the_same_once_they_are_written_anew() {
-    for record in records() {
-        let service = record.service();
-        service.put_state(&service.state());
-        let dump = service.key_value.dump();
-        let mut rows = dump.iter().filter(|(key, _)| key.starts_with("vs:snapshot:") || key.starts_with("vs:volume:"));
-        assert!(rows.all(|(_, value)| is_of_today(value)));
-        assert!(record.state_of(&service) == record.state, "version {}: the state is not as it was", record.version);
+fn everything_that_was_recorded_is_shown_as_it_was() {
+    if std::env::var_os("UPDATE_FORMAT").is_some() {
+        record();
+    }
+    let recording = Recording::read(VERSION_1);
+    let service = recording.service();
+    assert!(service.state() == recording.state, "the state is not as it was");
+    assert!(service.key_value.dump().into_iter().eq(recording.values.iter().cloned()), "reading writes nothing");
+
+    let rows = || snapshots(&recording.state).filter(|row| row["project_id"] == "a1");
+    assert_eq!(service.count("/v3/a1/snapshots"), rows().count());
+    let string = |value: &Value| value.as_str().expect("a string").to_owned();
+    let mut expected: Vec<(String, String)> =
+        rows().map(|row| (string(&row["created_at"]), string(&row["id"]))).collect();
+    expected.sort_unstable();
+    expected.reverse();
+    let expected: Vec<String> = expected.into_iter().map(|(_, id)| id).take(500).collect();
+    assert_eq!(service.ids("/v3/a1/snapshots"), expected, "in order, a page of the recorded limit");
+}
+
+#[test]
+fn work_that_was_begun_is_finished() {
+    let recording = Recording::read(VERSION_1);
+    let service = recording.service();
+    let (before, deleting) = (service.count("/v3/a1/snapshots"), recording.deleting());
+    assert!(deleting > 0, "the recording has deletions that were begun");
+    let created = service.new_snapshot("/v3/a1", VOLUME);
+    let renamed = format!("/v3/a1/snapshots/{}", snapshot_id(31));
+    assert_eq!(service.call("PUT", &renamed, &json!({ "snapshot": { "name": "renamed" } })).status, 200);
+
+    service.advance(31.0);
+    let left = before - deleting + 1;
+    assert_eq!(service.count("/v3/a1/snapshots"), left, "due is due, with or without a tick");
+    for _ in 0..60 {
+        tick(&service);
+        service.advance(1.0);
+    }
+    assert_eq!(service.count("/v3/a1/snapshots"), left);
+    assert!(!snapshots(&service.state()).any(being_removed));
+    assert_eq!(service.in_use("snapshots"), json!(left));
+    assert_eq!(service.status_of(&format!("/v3/a1/snapshots/{created}")).as_deref(), Some("available"));
+    let repair = service.operate("POST", "/_ops/repair", &Value::Null);
+    for field in ["entries_without_row", "rows_without_entry", "counters", "rows_without_agenda"] {
+        assert_eq!(repair.body[field], 0, "{repair:?}");
     }
 }
 
-/// The component goes on where an older version stopped: it shows the same, and ends what was begun.
 #[test]
-fn the_component_reads_what_an_older_version_wrote() {
-    for record in records() {
-        let (service, memory) = ComponentService::with_memory(&[("quota_snapshots", "-1"), ("delete_seconds", "30")]);
-        memory.set_many("default", &record.values).expect("memory takes everything");
-        let start = Timestamp::from_seconds(i64::try_from(START).expect("small"));
-        let microseconds = u64::try_from(record.now.microseconds() - start.microseconds()).expect("later");
-        service.clock.advance(std::time::Duration::from_micros(microseconds));
-        assert!(record.state_of(&service) == record.state, "version {}: the state is not as it was", record.version);
-
-        let left = service.count("/v3/a1/snapshots") - record.deleting();
-        service.advance(31.0);
-        for _ in 0..60 {
-            service.tick().expect("a tick");
-            service.advance(1.0);
-        }
-        assert_eq!(service.count("/v3/a1/snapshots"), left);
-        assert_eq!(service.in_use("snapshots"), json!(left));
-        assert!(is_of_today(&memory.rows("default")["vs:project:a1"]));
-        assert_eq!(service.app.traps(), 0);
+fn every_value_names_its_format_version() {
+    let recording = Recording::read(VERSION_1);
+    let service = recording.service();
+    service.put_state(&service.state());
+    let version = format!("{FORMAT_VERSION} ");
+    let is_counter = |key: &str| key.contains(":claim");
+    for (key, value) in service.key_value.dump() {
+        assert!(is_counter(&key) || value.starts_with(version.as_bytes()), "{key}");
     }
+    assert!(service.state() == recording.state, "written again, the state is as it was");
+}
+
+#[test]
+fn the_component_goes_on_from_the_recording() {
+    let recording = Recording::read(VERSION_1);
+    let (service, memory) = ComponentService::with_memory(&[("quota_snapshots", "-1"), ("delete_seconds", "30")]);
+    memory.set_many("default", &recording.values).expect("memory takes everything");
+    let start = Timestamp::from_seconds(i64::try_from(START).expect("small"));
+    let microseconds = u64::try_from(recording.now.microseconds() - start.microseconds()).expect("later");
+    service.clock.advance(std::time::Duration::from_micros(microseconds));
+    assert!(service.state() == recording.state, "the state is not as it was");
+
+    let left = service.count("/v3/a1/snapshots") - recording.deleting();
+    service.advance(31.0);
+    for _ in 0..60 {
+        service.tick().expect("a tick");
+        service.advance(1.0);
+    }
+    assert_eq!(service.count("/v3/a1/snapshots"), left);
+    assert_eq!(service.in_use("snapshots"), json!(left));
+    assert_eq!(service.app.traps(), 0);
 }

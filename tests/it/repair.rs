@@ -128,7 +128,7 @@ fn damage_of_every_kind_is_found_and_put_right() {
                 for number in [5, 180] {
                     assert_eq!(service.delete(&format!("/v3/a1/snapshots/{}", snapshot_id(number))).status, 202);
                 }
-                set(&service.key_value, "vs:agenda:07", b"2 0\n[]".to_vec());
+                set(&service.key_value, "vs:agenda:07", b"1 0\n[]".to_vec());
             },
             &[("rows_without_agenda", 2)],
         ),
@@ -192,7 +192,7 @@ fn a_repair_may_stop_anywhere() {
             let service = service_with(200);
             let path = format!("/v3/a1/snapshots/{}", snapshot_id(180));
             assert_eq!(service.delete(&path).status, 202);
-            set(&service.key_value, "vs:agenda:07", b"2 0\n[]".to_vec());
+            set(&service.key_value, "vs:agenda:07", b"1 0\n[]".to_vec());
             let keys = [snapshot_id(3), snapshot_id(150)].map(|id| format!("vs:snapshot:{id}"));
             service.key_value.delete_many(&keys).expect("deletes");
             service.key_value.plan(Some(fault(call)));

@@ -131,18 +131,18 @@ impl<'a> Field<'a> for &'a str {
 /// Makes an enum a [`Field`] by its words.
 macro_rules! word_field {
     ($($word:ty),+) => {$(
-        impl $crate::store::bytes::Field<'_> for $word {
+        impl $crate::store::codec::bytes::Field<'_> for $word {
             fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
                 self.as_str().write(bytes)
             }
 
-            fn read(bytes: &mut $crate::store::bytes::Bytes<'_>) -> Result<Self, String> {
+            fn read(bytes: &mut $crate::store::codec::bytes::Bytes<'_>) -> Result<Self, String> {
                 <&str>::read(bytes)?.parse().map_err(|error: $crate::domain::UnknownWord| error.to_string())
             }
         }
     )+};
 }
-pub(super) use word_field;
+pub(in crate::store) use word_field;
 
 impl<'a, T: Field<'a>> Field<'a> for Option<T> {
     fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
@@ -194,27 +194,27 @@ impl<'a, T: Field<'a>> Field<'a> for Vec<T> {
 /// format.
 macro_rules! fields {
     ($name:ident<$lifetime:lifetime> { $($field:ident),+ $(,)? }) => {
-        impl<$lifetime> $crate::store::bytes::Field<$lifetime> for $name<$lifetime> {
-            $crate::store::bytes::fields!(@methods $lifetime { $($field),+ });
+        impl<$lifetime> $crate::store::codec::bytes::Field<$lifetime> for $name<$lifetime> {
+            $crate::store::codec::bytes::fields!(@methods $lifetime { $($field),+ });
         }
     };
     ($name:ident { $($field:ident),+ $(,)? }) => {
-        impl<'a> $crate::store::bytes::Field<'a> for $name {
-            $crate::store::bytes::fields!(@methods 'a { $($field),+ });
+        impl<'a> $crate::store::codec::bytes::Field<'a> for $name {
+            $crate::store::codec::bytes::fields!(@methods 'a { $($field),+ });
         }
     };
     (@methods $lifetime:lifetime { $($field:ident),+ }) => {
         fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
-            $($crate::store::bytes::Field::write(&self.$field, bytes)?;)+
+            $($crate::store::codec::bytes::Field::write(&self.$field, bytes)?;)+
             Ok(())
         }
 
-        fn read(bytes: &mut $crate::store::bytes::Bytes<$lifetime>) -> Result<Self, String> {
-            Ok(Self { $($field: $crate::store::bytes::Field::read(bytes)?),+ })
+        fn read(bytes: &mut $crate::store::codec::bytes::Bytes<$lifetime>) -> Result<Self, String> {
+            Ok(Self { $($field: $crate::store::codec::bytes::Field::read(bytes)?),+ })
         }
     };
 }
-pub(super) use fields;
+pub(in crate::store) use fields;
 
 /// Reads a value that is all there is.
 ///

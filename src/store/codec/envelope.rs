@@ -2,7 +2,7 @@
 //! The value follows, rows in bytes and most others as JSON:
 //!
 //! ```text
-//! 3 12 90c2d4e81b67 1d2f3b4a5867
+//! 1 12 90c2d4e81b67 1d2f3b4a5867
 //! {"quotas":{}}
 //! ```
 //!
@@ -12,10 +12,10 @@
 
 use std::fmt::Write as _;
 
-use super::key_value::StoreError;
+use crate::store::key_value::StoreError;
 
-/// The format that this release writes, and the newest that it reads; it reads all older ones.
-pub const FORMAT_VERSION: u32 = 3;
+/// The format version that this release writes, and the newest that it reads.
+pub const FORMAT_VERSION: u32 = 1;
 
 /// How many write ids a value remembers: more than the writers that overtake one in the time of a read. Should more do
 /// so, [`Header::forgot`] tells.
@@ -97,7 +97,7 @@ pub trait Stored: Sized {
 /// Makes a type whose JSON is the same in every format version so far [`Stored`]; the function reads it.
 macro_rules! stored_as_json {
     ($name:ty, $read:path) => {
-        impl $crate::store::envelope::Stored for $name {
+        impl $crate::store::codec::envelope::Stored for $name {
             fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
                 serde_json::to_writer(bytes, self).map_err(|error| error.to_string())
             }
@@ -108,7 +108,7 @@ macro_rules! stored_as_json {
         }
     };
 }
-pub(super) use stored_as_json;
+pub(in crate::store) use stored_as_json;
 
 /// The bytes to store for a value.
 pub fn encode<T: Stored>(key: &str, header: &Header, value: &T) -> Result<Vec<u8>, StoreError> {
@@ -137,6 +137,11 @@ pub fn decode_value<T: Stored>(key: &str, stored: &[u8]) -> Result<T, StoreError
         return Err(corrupt(key));
     }
     T::read(version, value).map_err(|reason| StoreError::Corrupt { key: key.to_owned(), reason })
+}
+
+/// Reads a value that may be absent.
+pub fn decode_optional<T: Stored>(key: &str, stored: Option<Vec<u8>>) -> Result<Option<T>, StoreError> {
+    stored.map(|bytes| decode_value(key, &bytes)).transpose()
 }
 
 /// Reads stored bytes, to write others in their place.

@@ -1,19 +1,22 @@
-//! The whole store at once: replaced by another state, or emptied, as an operator may wish.
+//! The whole store at once: replaced by another state, or emptied, as an operator asks.
 
 use crate::domain::order::sorted;
 use crate::domain::{ProjectId, Snapshot, Volume};
 
-use super::agenda::{self, Agenda, AgendaItem, Kind};
+use super::Store;
+use super::agenda::{self, Agenda, AgendaItem};
+use super::codec::envelope::encode_fresh;
 use super::deployment::Deployment;
-use super::envelope::encode_fresh;
+use super::directory::{Directory, DirectoryEntry};
 use super::index::{Entry, Index};
 use super::key_value::StoreError;
-use super::projects::{Directory, DirectoryEntry, ProjectRecord, entry_of_snapshot, entry_of_volume};
-use super::{Store, keys};
+use super::keys;
+use super::projects::ProjectRecord;
+use super::row::{Kind, Row};
 
-/// Everything that a store holds, as [`Store::replace_everything`] takes it.
+/// StoredState that a store holds, as [`Store::replace_state`] takes it.
 #[derive(Debug, Default, Clone)]
-pub struct Everything {
+pub struct StoredState {
     pub snapshots: Vec<Snapshot>,
     pub volumes: Vec<Volume>,
     pub deployment: Deployment,
@@ -29,41 +32,25 @@ impl Store<'_> {
     /// # Errors
     ///
     /// What the key-value store gives. On `SQLite` nothing has changed then.
-    pub fn replace_everything(&self, state: &Everything) -> Result<(), StoreError> {
+    pub fn replace_state(&self, state: &StoredState) -> Result<(), StoreError> {
         let mut entries: Vec<(String, Vec<u8>)> = Vec::with_capacity(state.snapshots.len() + state.volumes.len() + 64);
-        for snapshot in &state.snapshots {
-            let key = keys::snapshot(snapshot.id);
-            let row = encode_fresh(&key, snapshot)?;
-            entries.push((key, row));
-        }
-        for volume in &state.volumes {
-            let key = keys::volume(volume.id);
-            let row = encode_fresh(&key, volume)?;
-            entries.push((key, row));
-        }
+        push_rows(&state.snapshots, &mut entries)?;
+        push_rows(&state.volumes, &mut entries)?;
         entries.push((keys::DEPLOYMENT.to_owned(), encode_fresh(keys::DEPLOYMENT, &state.deployment)?));
 
         let mut records = state.projects.clone();
         let number_of =
             |project: &ProjectId| state.projects.binary_search_by(|record| record.project.cmp(project)).ok();
-        let mut listed: Vec<[Vec<Entry>; 2]> = vec![Default::default(); records.len()];
-        for snapshot in &state.snapshots {
-            if let Some(number) = number_of(&snapshot.project_id) {
-                listed[number][0].push(entry_of_snapshot(snapshot));
-            }
-        }
-        for volume in &state.volumes {
-            if let Some(number) = number_of(&volume.project_id) {
-                listed[number][1].push(entry_of_volume(volume));
-            }
-        }
+        let mut indexed: Vec<[Vec<Entry>; Kind::ALL.len()]> = vec![Default::default(); records.len()];
+        index_rows(&state.snapshots, &number_of, &mut indexed);
+        index_rows(&state.volumes, &number_of, &mut indexed);
         // Projects of before keep an empty record, since their claim counters stay too.
         let former = self.project_ids()?.into_iter().filter(|id| !state.projects.iter().any(|own| own.project == *id));
         records.extend(former.map(ProjectRecord::new));
-        let mut shared: Vec<(Agenda, Directory)> = vec![Default::default(); Agenda::VALUES];
-        let mut listed = listed.into_iter();
+        let mut shared: Vec<(Agenda, Directory)> = vec![Default::default(); Agenda::SLOTS];
+        let mut indexed = indexed.into_iter();
         for mut record in records {
-            for (kind, own) in [Kind::Snapshot, Kind::Volume].into_iter().zip(listed.next().unwrap_or_default()) {
+            for (kind, own) in Kind::ALL.into_iter().zip(indexed.next().unwrap_or_default()) {
                 let (index, changes) = Index::build(own, self);
                 *record.index_mut(kind) = index;
                 for (id, page) in changes.written {
@@ -77,16 +64,16 @@ impl Store<'_> {
             entries.push((key, value));
             let has_snapshots_of_other_projects_volumes = record.has_snapshots_of_other_projects_volumes;
             let entry = DirectoryEntry { project: record.project, has_snapshots_of_other_projects_volumes };
-            shared[agenda::place_of(&entry.project)].1.0.push(entry);
+            shared[agenda::slot_of(&entry.project)].1.0.push(entry);
         }
         for item in &state.agenda {
-            shared[agenda::place_of(&item.project)].0.0.push(item.clone());
+            shared[agenda::slot_of(&item.project)].0.0.push(item.clone());
         }
-        for (place, (agenda, directory)) in shared.into_iter().enumerate() {
-            let key = keys::agenda(place);
+        for (slot, (agenda, directory)) in shared.into_iter().enumerate() {
+            let key = keys::agenda(slot);
             let value = encode_fresh(&key, &agenda)?;
             entries.push((key, value));
-            let key = keys::directory(place);
+            let key = keys::directory(slot);
             let value = encode_fresh(&key, &directory)?;
             entries.push((key, value));
         }
@@ -112,8 +99,32 @@ impl Store<'_> {
     }
 }
 
+/// Encodes rows.
+fn push_rows<T: Row>(rows: &[T], entries: &mut Vec<(String, Vec<u8>)>) -> Result<(), StoreError> {
+    for row in rows {
+        let key = keys::row(T::KIND, row.id());
+        let bytes = encode_fresh(&key, row)?;
+        entries.push((key, bytes));
+    }
+    Ok(())
+}
+
+/// Adds the entries of rows to the indexes of their projects.
+fn index_rows<T: Row>(
+    rows: &[T],
+    number_of: &dyn Fn(&ProjectId) -> Option<usize>,
+    indexed: &mut [[Vec<Entry>; Kind::ALL.len()]],
+) {
+    for row in rows {
+        if let Some(number) = number_of(row.project_id()) {
+            indexed[number][T::KIND as usize].push(row.entry());
+        }
+    }
+}
+
 /// Whether a key that a new state lacks goes with the old one: anything but records and counters of claims.
 fn is_obsolete(key: &str) -> bool {
-    let kinds = [keys::of_rows(Kind::Snapshot), keys::of_rows(Kind::Volume), keys::PAGES];
-    kinds.iter().any(|kind| key.starts_with(kind)) || [keys::FORMER_DIRECTORY, keys::SUSPECTS].contains(&key)
+    Kind::ALL.into_iter().any(|kind| key.starts_with(kind.key_prefix()))
+        || key.starts_with(keys::PAGES)
+        || key == keys::SUSPECTS
 }

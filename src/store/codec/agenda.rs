@@ -1,0 +1,43 @@
+//! The agenda as JSON: each item an array, since there may be many.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::domain::ProjectId;
+use crate::store::agenda::{Agenda, AgendaItem, Purpose};
+use crate::store::row::Kind;
+
+use super::envelope::Stored;
+
+/// The stored form of an [`AgendaItem`].
+#[derive(Serialize, Deserialize)]
+struct ItemRow(ProjectId, Kind, Uuid, i64, i64, u32, Option<String>, bool, Purpose);
+
+impl From<ItemRow> for AgendaItem {
+    fn from(ItemRow(project, kind, id, due, created, size, volume_type, counted, purpose): ItemRow) -> Self {
+        Self { project, kind, id, due, created, size, volume_type, counted, purpose }
+    }
+}
+
+impl From<&AgendaItem> for ItemRow {
+    fn from(item: &AgendaItem) -> Self {
+        let AgendaItem { project, kind, id, due, created, size, volume_type, counted, purpose } = item.clone();
+        Self(project, kind, id, due, created, size, volume_type, counted, purpose)
+    }
+}
+
+impl Stored for Agenda {
+    fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
+        let rows: Vec<ItemRow> = self.0.iter().map(ItemRow::from).collect();
+        serde_json::to_writer(bytes, &rows).map_err(|error| error.to_string())
+    }
+
+    fn read(_version: u32, bytes: &[u8]) -> Result<Self, String> {
+        // An idle run of the scheduled step reads every slot, and nearly always all of them are empty.
+        if bytes == b"[]" {
+            return Ok(Self::default());
+        }
+        let rows: Vec<ItemRow> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        Ok(Self(rows.into_iter().map(AgendaItem::from).collect()))
+    }
+}

@@ -1,0 +1,26 @@
+//! Metadata, names, and optional strings as rows store them.
+
+use std::str::FromStr;
+
+use crate::domain::Metadata;
+use crate::domain::identifiers::IdentifierError;
+
+/// Returns the pairs that a row stores.
+pub fn pairs(metadata: &Metadata) -> Vec<(&str, &str)> {
+    metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+}
+
+/// Returns the metadata of a row's pairs.
+pub fn metadata(pairs: &[(&str, &str)]) -> Metadata {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Returns an owned copy of an optional string.
+pub fn owned(string: Option<&str>) -> Option<String> {
+    string.map(str::to_owned)
+}
+
+/// Parses the id of a user or a project.
+pub fn identifier<T: FromStr<Err = IdentifierError>>(string: &str) -> Result<T, String> {
+    string.parse().map_err(|error: IdentifierError| error.to_string())
+}

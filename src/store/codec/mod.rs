@@ -1,0 +1,11 @@
+//! The bytes of stored values. Types of the store do not know their formats: `Stored` is implemented here, or for a row
+//! beside its layout in the resource's own file.
+
+pub(super) mod agenda;
+pub(super) mod bytes;
+pub(super) mod deployment;
+pub(super) mod envelope;
+pub(super) mod index;
+pub(super) mod metadata;
+pub(super) mod pending;
+pub(super) mod project;

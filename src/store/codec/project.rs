@@ -1,0 +1,90 @@
+//! A project's record as a line of JSON with its indexes behind it in bytes, and the directory as JSON.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ProjectId;
+use crate::domain::quota::Amounts;
+use crate::store::directory::{Directory, DirectoryEntry};
+use crate::store::index::{Index, PageId};
+use crate::store::projects::ProjectRecord;
+use crate::store::row::Kind;
+
+use super::bytes::Bytes;
+use super::envelope::Stored;
+
+/// The line of JSON. Fields that hold their usual value are left out.
+#[derive(Serialize, Deserialize)]
+struct RecordRow {
+    project: ProjectId,
+    #[serde(default, skip_serializing_if = "Amounts::is_empty")]
+    totals: Amounts,
+    #[serde(default, skip_serializing_if = "Amounts::is_empty")]
+    usage: Amounts,
+    #[serde(default, skip_serializing_if = "Amounts::is_empty")]
+    quotas: Amounts,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    retired: Vec<PageId>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    has_snapshots_of_other_projects_volumes: bool,
+}
+
+impl Stored for ProjectRecord {
+    fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
+        let row = RecordRow {
+            project: self.project.clone(),
+            totals: self.totals.clone(),
+            usage: self.usage.clone(),
+            quotas: self.quotas.clone(),
+            retired: self.retired.clone(),
+            has_snapshots_of_other_projects_volumes: self.has_snapshots_of_other_projects_volumes,
+        };
+        serde_json::to_writer(&mut *bytes, &row).map_err(|error| error.to_string())?;
+        bytes.push(b'\n');
+        Kind::ALL.into_iter().try_for_each(|kind| self.index(kind).write(bytes))
+    }
+
+    fn read(_version: u32, bytes: &[u8]) -> Result<Self, String> {
+        // The JSON is written without a line break.
+        let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("it has no indexes")?;
+        let row: RecordRow = crate::json::read(&bytes[..end]).map_err(|error| error.to_string())?;
+        let mut record = Self::new(row.project);
+        record.totals = row.totals;
+        record.usage = row.usage;
+        record.quotas = row.quotas;
+        record.retired = row.retired;
+        record.has_snapshots_of_other_projects_volumes = row.has_snapshots_of_other_projects_volumes;
+        let mut indexes = Bytes::new(&bytes[end + 1..]);
+        for kind in Kind::ALL {
+            *record.index_mut(kind) = Index::read(&mut indexes)?;
+        }
+        if indexes.is_empty() { Ok(record) } else { Err("it goes on behind its indexes".to_owned()) }
+    }
+}
+
+/// The stored form of a [`DirectoryEntry`].
+#[derive(Serialize, Deserialize)]
+struct EntryRow {
+    project: ProjectId,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    has_snapshots_of_other_projects_volumes: bool,
+}
+
+impl Stored for Directory {
+    fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
+        let row = |entry: &DirectoryEntry| EntryRow {
+            project: entry.project.clone(),
+            has_snapshots_of_other_projects_volumes: entry.has_snapshots_of_other_projects_volumes,
+        };
+        let rows: Vec<EntryRow> = self.0.iter().map(row).collect();
+        serde_json::to_writer(bytes, &rows).map_err(|error| error.to_string())
+    }
+
+    fn read(_version: u32, bytes: &[u8]) -> Result<Self, String> {
+        let rows: Vec<EntryRow> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let entry = |row: EntryRow| DirectoryEntry {
+            project: row.project,
+            has_snapshots_of_other_projects_volumes: row.has_snapshots_of_other_projects_volumes,
+        };
+        Ok(Self(rows.into_iter().map(entry).collect()))
+    }
+}

@@ -1,0 +1,121 @@
+//! The one loop that changes a stored value: read, decide, swap, and again when another writer was faster.
+//!
+//! A compare-and-swap of a real backend answers in three ways, and none of them can be taken at its word
+//! (`docs/spec/spin.md`, "Key-value truth table"). "Done" is true. "Refused" may be false: Spin's Redis store always says
+//! so, although the write has often landed. An error says nothing about the write. So each write carries a random id, and
+//! the value remembers the last ids. After anything but "done" the loop reads the value back: if the id is there, the write
+//! has landed and is never applied again. If so many others have written since that the id may have been forgotten, the
+//! loop stops with [`StoreError::Unknown`] and does not guess.
+//!
+//! A swap cannot create: where nothing is stored, SQLite's store writes without comparing. Values that several writers may
+//! create are made by `claim`; rows are written once under a random id.
+//!
+//! The loop is generic over the value and the decision. Its two heavy steps, [`Swap::read`] and [`Swap::write`], are not,
+//! so they are compiled once.
+
+use super::codec::envelope::{Header, Stored, decode, encode};
+use super::key_value::{ReadToSwap, StoreError};
+use super::store::Store;
+
+/// The attempts of one change. After the last one the client is asked to come back.
+const ATTEMPTS: u32 = 24;
+
+/// The part of a random number that names a write: 48 bits tell it from the few others that a value remembers.
+const WRITE_ID: u64 = 0xffff_ffff_ffff;
+
+/// A decision about a value that was read.
+#[derive(Debug)]
+pub enum Change<T, R> {
+    /// Write this value, then answer.
+    Write(T, R),
+    /// Write nothing, and answer.
+    Leave(R),
+    /// Read the value again: the one that was read is out of date.
+    Reread,
+}
+
+/// The compare-and-swap of one key, through all its attempts.
+struct Swap<'a> {
+    store: &'a Store<'a>,
+    key: &'a str,
+    attempts: u32,
+}
+
+impl<'a> Swap<'a> {
+    /// Reads the value, after a pause that grows with each attempt.
+    fn read(&mut self) -> Result<ReadToSwap<'a>, StoreError> {
+        if self.attempts == ATTEMPTS {
+            return Err(StoreError::Contended(self.key.to_owned()));
+        }
+        if self.attempts > 0 {
+            self.store.key_value.pause(self.attempts - 1);
+        }
+        self.attempts += 1;
+        self.store.key_value.read_to_swap(self.key)
+    }
+
+    /// Swaps, and returns whether the write has landed.
+    fn write(&self, read: ReadToSwap<'a>, write_id: u64, bytes: &[u8]) -> Result<bool, StoreError> {
+        let failure = match read.handle.swap(bytes) {
+            Ok(true) => return Ok(true),
+            Ok(false) => None,
+            Err(error) => Some(error),
+        };
+        match (self.has_landed(read.value.as_deref(), write_id)?, failure) {
+            (true, _) => Ok(true),
+            (false, None) => Ok(false),
+            (false, Some(error)) => Err(error),
+        }
+    }
+
+    /// Returns whether a write over `seen` is among those that the stored value remembers.
+    fn has_landed(&self, seen: Option<&[u8]>, write_id: u64) -> Result<bool, StoreError> {
+        let key = self.key;
+        let Some(bytes) = self.store.key_value.get(key)? else { return Ok(false) };
+        let (_, header, _) = Header::read(key, &bytes)?;
+        let seen = seen.map(|bytes| Header::read(key, bytes)).transpose()?.map(|(_, seen, _)| seen).unwrap_or_default();
+        if header.has_write(write_id) {
+            Ok(true)
+        } else if header.forgot(&seen) {
+            // The write may have landed and been overtaken by more writes than are remembered. Applied again, it might
+            // undo theirs.
+            Err(StoreError::Unknown(key.to_owned()))
+        } else {
+            Ok(false)
+        }
+    }
+}
+
+impl Store<'_> {
+    /// Replaces a value. `decide` gets the stored value, and gets it again for each attempt.
+    ///
+    /// # Errors
+    ///
+    /// The error of `decide`, [`StoreError::Contended`] when other writers were faster at every attempt, or an error of the
+    /// key-value store.
+    pub(super) fn replace<T: Stored, R, E: From<StoreError>>(
+        &self,
+        key: &str,
+        mut decide: impl FnMut(Option<T>) -> Result<Change<T, R>, E>,
+    ) -> Result<R, E> {
+        let mut swap = Swap { store: self, key, attempts: 0 };
+        loop {
+            let read = swap.read()?;
+            let write_id = self.identifiers.number() & WRITE_ID;
+            let (header, value) = match read.value.as_deref().map(|bytes| decode(key, bytes)).transpose()? {
+                Some((header, value)) => (header, Some(value)),
+                None => (Header::default(), None),
+            };
+            match decide(value)? {
+                Change::Write(value, answer) => {
+                    let bytes = encode(key, &header.next(write_id), &value)?;
+                    if swap.write(read, write_id, &bytes)? {
+                        return Ok(answer);
+                    }
+                }
+                Change::Leave(answer) => return Ok(answer),
+                Change::Reread => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The index itself: a head, and references to pages.
+
+use crate::domain::order::sorted;
+use crate::store::key_value::StoreError;
+
+use super::page::{Entry, PAGE_CAPACITY, PageChanges, PageId, PageReference, PageSource, Position, search};
+
+/// The most entries that the head keeps; one more moves the oldest of them to a page.
+const HEAD_CAPACITY: usize = 128;
+/// How many entries the head keeps after that.
+const HEAD_KEPT: usize = 28;
+/// The listing of one kind of resource in one project.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Index {
+    pub(in crate::store) head: Vec<Entry>,
+    pub(in crate::store) pages: Vec<PageReference>,
+}
+
+/// Where an entry stands.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Head,
+    Page { number: usize, entry: usize },
+}
+
+impl Index {
+    /// An index of nothing.
+    pub const EMPTY: Self = Self { head: Vec::new(), pages: Vec::new() };
+
+    /// An index of entries in any order.
+    pub fn build(entries: Vec<Entry>, source: &dyn PageSource) -> (Self, PageChanges) {
+        let mut entries = sorted(entries, |one, two| two.position.cmp(&one.position));
+        let older = entries.split_off(entries.len().min(HEAD_KEPT));
+        let mut index = Self { head: entries, pages: Vec::new() };
+        let mut changes = PageChanges::default();
+        for chunk in older.chunks(PAGE_CAPACITY) {
+            index.pages.extend(changes.write(chunk.to_vec(), source));
+        }
+        (index, changes)
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.head.len() + self.pages.iter().map(PageReference::len).sum::<usize>()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.pages.is_empty()
+    }
+
+    /// Every page that the index names.
+    pub fn pages(&self) -> impl Iterator<Item = PageId> + '_ {
+        self.pages.iter().map(|page| page.id)
+    }
+
+    /// The newest entries, those that need no page.
+    #[must_use]
+    pub fn newest(&self) -> &[Entry] {
+        &self.head
+    }
+
+    /// Adds an entry at its place, and says whether it was not there yet.
+    ///
+    /// # Errors
+    ///
+    /// What reading a page gives; the index is then to be thrown away.
+    pub fn insert(
+        &mut self,
+        entry: Entry,
+        changes: &mut PageChanges,
+        source: &dyn PageSource,
+    ) -> Result<bool, StoreError> {
+        let Some(number) = self.page_of(entry.position) else {
+            let inserted = insert_in_order(&mut self.head, entry);
+            if self.head.len() > HEAD_CAPACITY {
+                self.spill(changes, source)?;
+            }
+            return Ok(inserted);
+        };
+        let mut entries = changes.take(&self.pages[number..=number], source)?;
+        let inserted = insert_in_order(&mut entries, entry);
+        let parts = if entries.len() > PAGE_CAPACITY {
+            let older = entries.split_off(entries.len() / 2);
+            vec![entries, older]
+        } else {
+            vec![entries]
+        };
+        let written: Vec<_> = parts.into_iter().filter_map(|part| changes.write(part, source)).collect();
+        self.pages.splice(number..=number, written);
+        Ok(inserted)
+    }
+
+    /// Of some positions, those that have an entry.
+    ///
+    /// # Errors
+    ///
+    /// What reading a page gives.
+    pub fn listed(&self, positions: &[Position], source: &dyn PageSource) -> Result<Vec<Position>, StoreError> {
+        Ok(self.find(positions, source)?.into_iter().map(|(position, _)| position).collect())
+    }
+
+    /// Takes entries out, and says which were there; others are skipped. Pages that run empty are retired.
+    ///
+    /// # Errors
+    ///
+    /// What reading a page gives; the index is then to be thrown away.
+    pub fn remove(
+        &mut self,
+        positions: &[Position],
+        changes: &mut PageChanges,
+        source: &dyn PageSource,
+    ) -> Result<Vec<Position>, StoreError> {
+        let mut removed = Vec::new();
+        for (position, place) in self.find(positions, source)? {
+            match place {
+                Place::Head => self.head.retain(|entry| entry.position != position),
+                Place::Page { number, entry } => self.pages[number].removed.insert(entry),
+            }
+            removed.push(position);
+        }
+        self.pages.retain(|page| {
+            let is_empty = page.len() == 0;
+            if is_empty {
+                changes.retired.push(page.id);
+            }
+            !is_empty
+        });
+        Ok(removed)
+    }
+
+    /// Where entries stand that are there. Reads pages in one call.
+    fn find(&self, positions: &[Position], source: &dyn PageSource) -> Result<Vec<(Position, Place)>, StoreError> {
+        let mut found = Vec::new();
+        let mut by_page: Vec<(usize, Vec<Position>)> = Vec::new();
+        for position in positions {
+            let Some(number) = self.page_of(*position) else {
+                if search(&self.head, *position).is_ok() {
+                    found.push((*position, Place::Head));
+                }
+                continue;
+            };
+            match by_page.iter_mut().find(|(own, _)| *own == number) {
+                Some((_, wanted)) => wanted.push(*position),
+                None => by_page.push((number, vec![*position])),
+            }
+        }
+        let ids: Vec<PageId> = by_page.iter().map(|(number, _)| self.pages[*number].id).collect();
+        for ((number, wanted), page) in by_page.into_iter().zip(source.read(&ids)?) {
+            for position in wanted {
+                if let Ok(entry) = search(&page.0, position)
+                    && !self.pages[number].removed.contains(entry)
+                {
+                    found.push((position, Place::Page { number, entry }));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether [`Index::compact`] has something to do.
+    #[must_use]
+    pub fn is_sparse(&self) -> bool {
+        self.sparse_run().is_some()
+    }
+
+    /// Writes some neighbouring pages anew, as one page without what was removed from them; says whether it did. Each
+    /// call writes at most one page.
+    ///
+    /// # Errors
+    ///
+    /// What reading a page gives; the index is then to be thrown away.
+    pub fn compact(&mut self, changes: &mut PageChanges, source: &dyn PageSource) -> Result<bool, StoreError> {
+        let Some(run) = self.sparse_run() else { return Ok(false) };
+        let entries = changes.take(&self.pages[run.clone()], source)?;
+        let written = changes.write(entries, source);
+        self.pages.splice(run, written);
+        Ok(true)
+    }
+
+    /// Pages that are to become one: neighbours that fill no more than half a page together, or a page half of which is
+    /// removed, with the neighbours that fit beside what is left of it. So what is written anew is paid for by as many
+    /// removals, and two neighbours always hold more than half a page.
+    fn sparse_run(&self) -> Option<std::ops::Range<usize>> {
+        let fits = |run: &[PageReference], most: usize| run.iter().map(PageReference::len).sum::<usize>() <= most;
+        for (number, page) in self.pages.iter().enumerate() {
+            let is_half_removed = page.removed.len() * 2 >= page.count;
+            let joins_next = self.pages.get(number..number + 2).is_some_and(|pair| fits(pair, PAGE_CAPACITY / 2));
+            if !is_half_removed && !joins_next {
+                continue;
+            }
+            let mut run = number..number + 1;
+            while self.pages.get(run.start..=run.end).is_some_and(|longer| fits(longer, PAGE_CAPACITY / 2)) {
+                run.end += 1;
+            }
+            return Some(run);
+        }
+        None
+    }
+
+    /// Moves the oldest entries of the head to the newest page, or to a new one.
+    fn spill(&mut self, changes: &mut PageChanges, source: &dyn PageSource) -> Result<(), StoreError> {
+        let mut entries = self.head.split_off(HEAD_KEPT);
+        let mut replaced = 0..0;
+        if let Some(newest) = self.pages.first().filter(|_| !changes.retires_little)
+            && newest.len() + entries.len() <= PAGE_CAPACITY
+        {
+            entries.extend(changes.take(std::slice::from_ref(newest), source)?);
+            replaced = 0..1;
+        }
+        let written = changes.write(entries, source);
+        self.pages.splice(replaced, written);
+        Ok(())
+    }
+
+    /// The number of the page where a position belongs; `None` for the head.
+    fn page_of(&self, position: Position) -> Option<usize> {
+        let newer_pages = self.pages.partition_point(|page| page.newest >= position);
+        newer_pages.checked_sub(1)
+    }
+}
+
+fn insert_in_order(entries: &mut Vec<Entry>, entry: Entry) -> bool {
+    match search(entries, entry.position) {
+        Ok(_) => false,
+        Err(place) => {
+            entries.insert(place, entry);
+            true
+        }
+    }
+}

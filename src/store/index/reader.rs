@@ -1,0 +1,120 @@
+//! Reads an index piece by piece.
+
+use std::collections::VecDeque;
+
+use super::entries::Index;
+use super::page::{Entry, Page, PageId, PageReference, Position};
+
+/// Which end of the listing comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    NewestFirst,
+    OldestFirst,
+}
+
+/// A reader of one index, piece by piece, that asks for no page before its entries are wanted.
+#[derive(Debug)]
+pub struct IndexReader {
+    /// What is still to come, next piece last.
+    pieces: Vec<Piece>,
+    /// Entries that were loaded and not yet taken, next one first.
+    loaded: VecDeque<Entry>,
+    direction: Direction,
+    after: Option<Position>,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Head(Vec<Entry>),
+    Page(PageReference),
+}
+
+impl IndexReader {
+    /// Reads in a direction, from after a position or from the start.
+    #[must_use]
+    pub fn new(index: Index, direction: Direction, after: Option<Position>) -> Self {
+        let mut pages = index.pages;
+        // Pages wholly before the position in reading order are never asked for.
+        if let Some(position) = after {
+            let reaching = pages.partition_point(|page| page.newest >= position);
+            match direction {
+                Direction::NewestFirst => drop(pages.drain(..reaching.saturating_sub(1))),
+                Direction::OldestFirst => pages.truncate(reaching),
+            }
+        }
+        let mut pieces: Vec<Piece> = Vec::with_capacity(pages.len() + 1);
+        pieces.push(Piece::Head(index.head));
+        pieces.extend(pages.into_iter().map(Piece::Page));
+        if direction == Direction::NewestFirst {
+            pieces.reverse();
+        }
+        let mut reader = Self { pieces, loaded: VecDeque::new(), direction, after };
+        reader.load_head();
+        reader
+    }
+
+    /// The pages that must be supplied before `entries` more entries are known, next one first; none when they are, or
+    /// when none are left. Never more than `most`.
+    #[must_use]
+    pub fn wanted_pages(&self, entries: usize, most: usize) -> Vec<PageId> {
+        let mut known = self.loaded.len();
+        let mut wanted = Vec::new();
+        for piece in self.pieces.iter().rev() {
+            let Piece::Page(page) = piece else { break };
+            if known >= entries || wanted.len() == most {
+                break;
+            }
+            known += page.len();
+            wanted.push(page.id);
+        }
+        wanted
+    }
+
+    /// Whether the next entry is known only once a page is supplied.
+    #[must_use]
+    pub fn waits_for_page(&self) -> bool {
+        self.loaded.is_empty() && matches!(self.pieces.last(), Some(Piece::Page(_)))
+    }
+
+    /// Supplies wanted pages, in the order in which they were named.
+    pub fn supply(&mut self, pages: Vec<Page>) {
+        for page in pages {
+            let Some(Piece::Page(reference)) = self.pieces.pop() else { break };
+            self.load(reference.removed.remaining(page));
+        }
+        self.load_head();
+    }
+
+    /// The next entry, without taking it.
+    #[must_use]
+    pub fn peek(&self) -> Option<&Entry> {
+        self.loaded.front()
+    }
+
+    /// Takes the next entry.
+    pub fn take(&mut self) -> Option<Entry> {
+        self.loaded.pop_front()
+    }
+
+    /// Loads the head if it is next; that needs no store.
+    fn load_head(&mut self) {
+        if let Some(Piece::Head(_)) = self.pieces.last()
+            && let Some(Piece::Head(entries)) = self.pieces.pop()
+        {
+            self.load(entries);
+        }
+    }
+
+    fn load(&mut self, mut entries: Vec<Entry>) {
+        if self.direction == Direction::OldestFirst {
+            entries.reverse();
+        }
+        if let Some(after) = self.after {
+            match self.direction {
+                Direction::NewestFirst => entries.retain(|entry| entry.position < after),
+                Direction::OldestFirst => entries.retain(|entry| entry.position > after),
+            }
+        }
+        self.loaded.extend(entries);
+    }
+}

@@ -1,0 +1,146 @@
+//! The row of a resource: what a type must say about itself, once, to be stored, indexed, scheduled, counted, repaired,
+//! and exported.
+//!
+//! Code that knows the type at compile time uses [`Row`]. Code that reads a [`Kind`] from the store, such as the agenda,
+//! goes through `with_row_type!`. That macro is the only `match` with an arm for each resource.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::domain::identifiers::IdentifierError;
+use crate::domain::lifecycle::Occasion;
+use crate::domain::quota::{self, Amounts, Counted};
+use crate::domain::{Pending, ProjectId, Snapshot, Timestamp, Volume};
+
+use super::agenda::{AgendaItem, Purpose};
+use super::codec::envelope::Stored;
+use super::index::{Entry, Position};
+
+/// The kind of a row. The order of the variants is that of the indexes in a project's record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Snapshot,
+    Volume,
+}
+
+/// Evaluates an expression in which a name is the row type of a kind.
+macro_rules! with_row_type {
+    ($kind:expr, $row:ident => $result:expr) => {
+        match $kind {
+            $crate::store::row::Kind::Snapshot => {
+                type $row = $crate::domain::Snapshot;
+                $result
+            }
+            $crate::store::row::Kind::Volume => {
+                type $row = $crate::domain::Volume;
+                $result
+            }
+        }
+    };
+}
+pub(crate) use with_row_type;
+
+impl Kind {
+    /// Every kind, in the order of their indexes.
+    pub const ALL: [Self; 2] = [Snapshot::KIND, Volume::KIND];
+
+    /// Returns the prefix of the keys of rows of this kind; an id follows it.
+    #[must_use]
+    pub fn key_prefix(self) -> &'static str {
+        with_row_type!(self, R => R::KEY_PREFIX)
+    }
+
+    /// Returns the quota resource that counts the rows of this kind.
+    #[must_use]
+    pub fn resource(self) -> &'static str {
+        with_row_type!(self, R => R::COUNTED.resource())
+    }
+
+    /// Returns the amounts that a row of this kind adds to the counters.
+    #[must_use]
+    pub fn amounts(self, size: u32, volume_type: Option<&str>, deployment_counts_gigabytes: bool) -> Amounts {
+        let (counted, always) = with_row_type!(self, R => (R::COUNTED, R::ALWAYS_COUNTS_GIGABYTES));
+        quota::amounts_of(counted, size, volume_type, always || deployment_counts_gigabytes)
+    }
+}
+
+/// A row of a resource.
+pub trait Row: Stored + Clone + PartialEq {
+    /// The id of a row of this type.
+    type Id: Copy + From<Uuid> + Into<Uuid> + FromStr<Err = IdentifierError>;
+    /// The kind of a row of this type.
+    const KIND: Kind;
+    /// The prefix of the keys of rows.
+    const KEY_PREFIX: &'static str;
+    /// What a row counts as towards quota.
+    const COUNTED: Counted;
+    /// Whether a row's size counts towards gigabytes even where the deployment leaves snapshots out of them.
+    const ALWAYS_COUNTS_GIGABYTES: bool;
+
+    /// Returns the id.
+    fn id(&self) -> Uuid;
+
+    /// Returns the project that owns the row.
+    fn project_id(&self) -> &ProjectId;
+
+    /// Returns the time of creation, which decides the position in the index.
+    fn created_at(&self) -> Timestamp;
+
+    /// Returns the volume that the index keeps beside the id, or the nil UUID.
+    fn indexed_volume(&self) -> Uuid {
+        Uuid::nil()
+    }
+
+    /// Returns the size in GiB.
+    fn size(&self) -> u32;
+
+    /// Returns the name of the volume type.
+    fn volume_type(&self) -> Option<&str>;
+
+    /// Returns whether the row counts towards quota.
+    fn consumes_quota(&self) -> bool;
+
+    /// Returns the work under way.
+    fn pending(&self) -> Option<Pending>;
+
+    /// Returns the row with other work under way, and nothing else changed.
+    #[must_use]
+    fn with_pending(self, pending: Option<Pending>) -> Self;
+
+    /// Returns the row as it is at a time, or `None` when it is gone by then.
+    fn effective(self, now: Timestamp, occasion: Occasion) -> Option<Self>;
+
+    /// Returns the entry of the row in its index.
+    fn entry(&self) -> Entry {
+        let position = Position { created_at: self.created_at(), id: self.id() };
+        Entry { position, volume_id: self.indexed_volume() }
+    }
+
+    /// Returns an agenda item that makes the scheduled step look at the row at a time.
+    fn agenda_item(&self, due: Timestamp) -> AgendaItem {
+        AgendaItem {
+            project: self.project_id().clone(),
+            kind: Self::KIND,
+            id: self.id(),
+            due: due.microseconds(),
+            created: self.created_at().microseconds(),
+            size: self.size(),
+            volume_type: self.volume_type().map(str::to_owned),
+            counted: self.consumes_quota(),
+            purpose: Purpose::Row,
+        }
+    }
+
+    /// Returns the agenda item for the end of the work under way, or for the time of creation where none is.
+    fn agenda_item_when_due(&self) -> AgendaItem {
+        self.agenda_item(self.pending().map_or_else(|| self.created_at(), |pending| pending.due))
+    }
+
+    /// Returns whether the scheduled step must look at the row.
+    fn needs_tick(&self) -> bool {
+        self.pending().is_some_and(|pending| pending.needs_tick())
+    }
+}

@@ -1,0 +1,72 @@
+//! The state of rows on the agenda: what the scheduled step must know of a row without its fields.
+
+use uuid::Uuid;
+
+use crate::domain::lifecycle::{Moment, Occasion};
+
+use super::Store;
+use super::agenda::AgendaItem;
+use super::key_value::StoreError;
+use super::row::{Kind, Row, with_row_type};
+
+/// The state of a row on the agenda.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowState {
+    /// There is no row.
+    Gone,
+    /// Its removal is due, for everyone who reads the clock.
+    Ended,
+    /// Its removal is due, but readers cannot know yet: the row must say so before it goes.
+    Ending,
+    /// Its work has ended, but readers cannot know yet: the row must say so.
+    Completed,
+    /// Its work goes on.
+    Waiting,
+    /// Nothing is under way, or the work has ended for everyone who reads the clock. Nothing is to be written. The delete
+    /// that announced the row may still be about to write it.
+    Idle,
+}
+
+impl RowState {
+    /// Returns the state of a row at a moment.
+    #[must_use]
+    pub fn of<T: Row>(row: Option<T>, moment: Moment) -> Self {
+        let Some(row) = row else { return Self::Gone };
+        let is_under_way = row.pending().is_some();
+        let goes_on = |row: Option<T>| row.map(|row| row.pending().is_some());
+        let seen = goes_on(row.clone().effective(moment.clock, Occasion::Reading));
+        let then = goes_on(row.effective(moment.now, moment.occasion));
+        Self::compare(is_under_way, seen, then)
+    }
+
+    /// Compares whether work is under way in a row, whether it goes on for a reader, and whether it goes on after this
+    /// run. `None` means that the row is gone by then.
+    const fn compare(is_under_way: bool, seen: Option<bool>, then: Option<bool>) -> Self {
+        match (is_under_way, seen, then) {
+            (_, None, _) => Self::Ended,
+            (_, _, None) => Self::Ending,
+            (false, ..) => Self::Idle,
+            (true, Some(false), _) => Self::Idle,
+            (true, Some(true), Some(false)) => Self::Completed,
+            (true, Some(true), Some(true)) => Self::Waiting,
+        }
+    }
+}
+
+impl Store<'_> {
+    /// Returns the states of the rows that agenda items are about, in the order of the items. One call for each kind.
+    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    pub fn row_states(&self, items: &[AgendaItem], moment: Moment) -> Result<Vec<RowState>, StoreError> {
+        let mut states = vec![RowState::Gone; items.len()];
+        for kind in Kind::ALL {
+            let of_kind = || items.iter().enumerate().filter(|(_, item)| item.kind == kind);
+            let ids: Vec<Uuid> = of_kind().map(|(_, item)| item.id).collect();
+            with_row_type!(kind, R => {
+                for ((number, _), row) in of_kind().zip(self.rows::<R>(&ids)?) {
+                    states[number] = RowState::of(row, moment);
+                }
+            });
+        }
+        Ok(states)
+    }
+}

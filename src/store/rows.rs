@@ -1,0 +1,157 @@
+//! Rows of every resource: read, create, update, and remove.
+
+use uuid::Uuid;
+
+use crate::domain::ProjectId;
+use crate::domain::quota::Amounts;
+
+use super::Store;
+use super::agenda::AgendaItem;
+use super::codec::envelope::encode_fresh;
+use super::compare_and_swap::Change;
+use super::index::{Entry, Position};
+use super::key_value::StoreError;
+use super::keys;
+use super::projects::{ProjectRecord, UpdateError};
+use super::row::{Kind, Row};
+
+impl Store<'_> {
+    /// Returns a row.
+    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    pub fn row<T: Row>(&self, id: T::Id) -> Result<Option<T>, StoreError> {
+        self.read(&keys::row(T::KIND, id.into()))
+    }
+
+    /// Returns rows, in the order of their ids here.
+    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    pub fn rows<T: Row>(&self, ids: &[Uuid]) -> Result<Vec<Option<T>>, StoreError> {
+        let keys: Vec<String> = ids.iter().map(|id| keys::row(T::KIND, *id)).collect();
+        self.read_many(&keys)
+    }
+
+    /// Writes a new row, indexes it in its project, and counts it, if `admit` allows it beside the project's record at that
+    /// moment.
+    ///
+    /// # Errors
+    ///
+    /// The error of `admit`, or [`StoreError::Contended`]: nothing is left then. After a failure of the host the row may
+    /// be there or not, as after any lost answer.
+    pub fn create<T: Row, E: From<StoreError>>(
+        &self,
+        row: &T,
+        amounts: &Amounts,
+        of_other_projects_volume: bool,
+        mut admit: impl FnMut(&ProjectRecord) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let key = keys::row(T::KIND, row.id());
+        let bytes = encode_fresh(&key, row)?;
+        let creation = Creation {
+            project: row.project_id(),
+            row: (key, bytes),
+            kind: T::KIND,
+            entry: row.entry(),
+            amounts,
+            of_other_projects_volume,
+        };
+        self.create_encoded(creation, &mut admit)
+    }
+
+    fn create_encoded<E: From<StoreError>>(
+        &self,
+        creation: Creation<'_>,
+        admit: &mut dyn FnMut(&ProjectRecord) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Creation { project, row, kind, entry, amounts, of_other_projects_volume } = creation;
+        let key = row.0.clone();
+        let mut unwritten = Some(row);
+        let outcome = self.update_project(project, |record, writes| {
+            // A repair that found the row before the record was written has indexed and counted it.
+            let is_new = record.index_mut(kind).insert(entry, &mut writes.pages, writes.source)?;
+            if is_new {
+                admit(record)?;
+                record.take(amounts);
+            }
+            if of_other_projects_volume && !record.has_snapshots_of_other_projects_volumes {
+                // A request that deletes a volume must find this project before the project has such a snapshot.
+                self.enter(project, true)?;
+                record.has_snapshots_of_other_projects_volumes = true;
+            }
+            // The row goes with the pages of the first attempt; later attempts find it written.
+            writes.rows.extend(unwritten.take());
+            Ok::<_, E>(())
+        });
+        let error = match outcome {
+            Ok(()) => return Ok(()),
+            Err(UpdateError::Refused(refusal)) => refusal,
+            // It is unknown whether a failed write landed, so its row stays. A row whose record was never tried goes.
+            Err(UpdateError::Store(error @ StoreError::Contended(_))) => error.into(),
+            Err(UpdateError::Store(error)) => return Err(error.into()),
+        };
+        if unwritten.is_none() {
+            self.key_value.delete_many(&[key])?;
+        }
+        Err(error)
+    }
+
+    /// Changes a row. `change` gets the stored row, and gets it again for each attempt.
+    ///
+    /// # Errors
+    ///
+    /// The error of `change`, [`StoreError::Contended`] when other writers were faster at every attempt, or an error of the
+    /// key-value store.
+    pub fn update<T: Row, R, E: From<StoreError>>(
+        &self,
+        id: T::Id,
+        change: impl FnMut(Option<T>) -> Result<Change<T, R>, E>,
+    ) -> Result<R, E> {
+        self.replace(&keys::row(T::KIND, id.into()), change)
+    }
+
+    /// Writes rows that are about to be removed with their volume, all in one commit, over whatever was written to them
+    /// meanwhile. A writer that changes one by compare-and-swap sees the new value and decides again.
+    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    pub fn overwrite<T: Row>(&self, rows: &[T]) -> Result<(), StoreError> {
+        let mut entries = Vec::with_capacity(rows.len());
+        for row in rows {
+            let key = keys::row(T::KIND, row.id());
+            let bytes = encode_fresh(&key, row)?;
+            entries.push((key, bytes));
+        }
+        if entries.is_empty() { Ok(()) } else { self.key_value.set_many(&entries) }
+    }
+
+    /// Removes rows of one project: deletes them, takes them out of their indexes, and gives back their quota. Two commits.
+    /// It is safe to repeat, and safe when two do it at once. The items stay on the agenda. Returns whether pages are left
+    /// that [`Store::compact`] should rewrite.
+    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    pub fn remove(
+        &self,
+        project: &ProjectId,
+        items: &[AgendaItem],
+        snapshots_count_gigabytes: bool,
+    ) -> Result<bool, StoreError> {
+        let keys: Vec<String> = items.iter().map(|item| keys::row(item.kind, item.id)).collect();
+        self.key_value.delete_many(&keys)?;
+        self.change_project(project, |record, writes| {
+            for kind in Kind::ALL {
+                let of_kind = || items.iter().filter(|item| item.kind == kind);
+                let positions: Vec<Position> = of_kind().map(AgendaItem::position).collect();
+                let removed = record.index_mut(kind).remove(&positions, &mut writes.pages, writes.source)?;
+                for item in of_kind().filter(|item| removed.contains(&item.position())) {
+                    record.give_back(&item.amounts(snapshots_count_gigabytes));
+                }
+            }
+            Ok(record.is_sparse())
+        })
+    }
+}
+
+/// A row that is to be written, indexed, and counted.
+struct Creation<'a> {
+    project: &'a ProjectId,
+    row: (String, Vec<u8>),
+    kind: Kind,
+    entry: Entry,
+    amounts: &'a Amounts,
+    of_other_projects_volume: bool,
+}

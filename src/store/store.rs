@@ -1,0 +1,78 @@
+//! The handle on the store, and the reads that belong to no resource.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+use crate::domain::{Volume, VolumeId};
+
+use super::codec::envelope::{Stored, decode_optional};
+use super::deployment::Deployment;
+use super::key_value::{KeyValue, StoreError};
+use super::keys;
+use super::row::Row;
+
+/// The source of ids, passed in so that the core has no randomness of its own.
+pub trait Identifiers {
+    /// Returns a random UUID (version 4).
+    fn uuid(&self) -> Uuid;
+
+    /// Returns a random number, the name of a page or a write.
+    fn number(&self) -> u64 {
+        self.uuid().as_u64_pair().1
+    }
+}
+
+/// The store of this service.
+///
+/// # Errors
+///
+/// Every method that reads or writes returns the errors of the key-value store, and [`StoreError::Corrupt`] or
+/// [`StoreError::UnknownFormat`] for a value that it cannot read.
+#[derive(Clone, Copy)]
+pub struct Store<'a> {
+    pub(super) key_value: &'a dyn KeyValue,
+    pub(super) identifiers: &'a dyn Identifiers,
+}
+
+impl fmt::Debug for Store<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+impl<'a> Store<'a> {
+    /// Returns a store over a key-value store.
+    #[must_use]
+    pub const fn new(key_value: &'a dyn KeyValue, identifiers: &'a dyn Identifiers) -> Self {
+        Self { key_value, identifiers }
+    }
+
+    /// Returns the settings of the whole deployment.
+    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    pub fn deployment(&self) -> Result<Deployment, StoreError> {
+        Ok(self.read::<Deployment>(keys::DEPLOYMENT)?.unwrap_or_default())
+    }
+
+    /// Returns a volume and the deployment, in one call.
+    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    pub fn volume_and_deployment(&self, id: VolumeId) -> Result<(Option<Volume>, Deployment), StoreError> {
+        let keys = [keys::row(Volume::KIND, id.as_uuid()), keys::DEPLOYMENT.to_owned()];
+        let mut values = self.key_value.get_many(&keys)?.into_iter();
+        let volume = decode_optional(&keys[0], values.next().flatten())?;
+        let deployment = decode_optional::<Deployment>(&keys[1], values.next().flatten())?;
+        Ok((volume, deployment.unwrap_or_default()))
+    }
+
+    pub(super) fn read<T: Stored>(&self, key: &str) -> Result<Option<T>, StoreError> {
+        decode_optional(key, self.key_value.get(key)?)
+    }
+
+    pub(super) fn read_many<T: Stored>(&self, keys: &[String]) -> Result<Vec<Option<T>>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let values = self.key_value.get_many(keys)?;
+        keys.iter().zip(values).map(|(key, value)| decode_optional(key, value)).collect()
+    }
+}

@@ -1,0 +1,96 @@
+//! Applies a plan, one commit after the other; each may be the last.
+
+use crate::domain::lifecycle::Moment;
+use crate::store::agenda::{self, AgendaItem};
+use crate::store::row::with_row_type;
+use crate::store::{Change, Row, Store, StoreError};
+
+use super::plan::{Allowance, Plan};
+use super::run::Report;
+
+/// The rows of one project that are removed in one batch, which is two commits.
+const ROWS_PER_BATCH: usize = 250;
+
+/// The items without further need for which a run writes the agenda although it has removed something. Fewer wait for a run
+/// that has nothing else to write, so that a removal is two commits.
+const FORGOTTEN_AT_ONCE: usize = 500;
+
+/// Applies the plan for one slot of the agenda.
+pub fn apply(
+    store: &Store<'_>,
+    slot: usize,
+    plan: Plan,
+    moment: Moment,
+    allowance: &mut Allowance,
+) -> Result<Report, StoreError> {
+    let Plan { schedule, complete, end, gone, mut remove, mut forget, more } = plan;
+    let mut report = Report { more, ..Report::default() };
+    if !schedule.is_empty() {
+        store.schedule(&schedule)?;
+    }
+    for item in complete {
+        settle(store, &item, moment)?;
+        forget.push(item);
+        report.settled += 1;
+    }
+    for item in end {
+        if settle(store, &item, moment)? {
+            remove.push(item);
+        }
+        report.settled += 1;
+    }
+    for (project, gone) in agenda::by_project(gone) {
+        // A row that is gone may have been left in its index by a run that was stopped on the way.
+        let left = store.project(&project)?.map_or(Ok(Vec::new()), |record| store.listed(&record, &gone));
+        match left {
+            Ok(left) => {
+                forget.extend(gone.into_iter().filter(|item| !left.contains(item)));
+                remove.extend(left);
+            }
+            // A page was replaced since the record was read; a later run looks again.
+            Err(StoreError::Contended(_)) => report.more = true,
+            Err(error) => return Err(error),
+        }
+    }
+    let gigabytes = remove.is_empty() || store.deployment()?.snapshots_count_gigabytes();
+    for (project, items) in agenda::by_project(remove) {
+        let mut is_sparse = false;
+        for batch in items.chunks(ROWS_PER_BATCH) {
+            let Some(batches) = allowance.batches.checked_sub(1) else {
+                report.more = true;
+                break;
+            };
+            allowance.batches = batches;
+            is_sparse = store.remove(&project, batch, gigabytes)?;
+            report.removed += batch.len();
+            forget.extend_from_slice(batch);
+        }
+        if is_sparse {
+            store.compact(&project)?;
+        }
+    }
+    if !forget.is_empty() && (report.removed == 0 || forget.len() >= FORGOTTEN_AT_ONCE) {
+        store.forget(slot, &forget)?;
+    }
+    Ok(report)
+}
+
+/// Writes into a row that its work has ended. A row whose removal is due is gone for every reader from then on, so nobody
+/// changes it any more. Returns whether it is gone, since somebody may have decided otherwise meanwhile.
+fn settle(store: &Store<'_>, item: &AgendaItem, moment: Moment) -> Result<bool, StoreError> {
+    with_row_type!(item.kind, R => settle_row::<R>(store, item.id.into(), moment))
+}
+
+fn settle_row<T: Row>(store: &Store<'_>, id: T::Id, moment: Moment) -> Result<bool, StoreError> {
+    store.update(id, |row: Option<T>| {
+        let Some(row) = row else { return Ok(Change::Leave(true)) };
+        Ok(match row.clone().effective(moment.now, moment.occasion) {
+            Some(settled) if settled == row => Change::Leave(false),
+            Some(settled) => Change::Write(settled, false),
+            None => {
+                let pending = row.pending().map(|pending| pending.ended(moment.clock));
+                Change::Write(row.with_pending(pending), true)
+            }
+        })
+    })
+}

@@ -1,0 +1,164 @@
+//! The plan of a run for one slot of the agenda: a pure function of the states of the rows.
+
+use crate::store::RowState;
+use crate::store::agenda::{AgendaItem, Purpose};
+
+/// The compare-and-swaps that one run may make. Spin lets an invocation open 256 of them and never closes any. A run needs
+/// some more for the agenda, and a few where it is overtaken.
+#[derive(Debug, Clone, Copy)]
+pub struct Allowance {
+    /// Rows whose work has ended and that must say so.
+    pub settled: usize,
+    /// Batches of rows of one project that are removed.
+    pub batches: usize,
+}
+
+impl Allowance {
+    /// The allowance of one run.
+    pub const OF_ONE_RUN: Self = Self { settled: 100, batches: 50 };
+}
+
+/// The state of a row, and the agenda item that names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    pub item: AgendaItem,
+    pub state: RowState,
+    /// Whether the item is on the agenda. An operator's run also finds rows that are not.
+    pub is_scheduled: bool,
+    /// Whether the item is so old that the delete which announced it has written its row or never will.
+    pub is_stale: bool,
+}
+
+/// The work of a run on one slot, in the order in which it is done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Rows to put on the agenda before they go: readers leave a row out of the count once it is gone only if it is there.
+    pub schedule: Vec<AgendaItem>,
+    /// Rows to settle whose work has ended well.
+    pub complete: Vec<AgendaItem>,
+    /// Rows to settle as gone, and then to remove.
+    pub end: Vec<AgendaItem>,
+    /// Rows that are gone. Where an index still has their entry, the entry is removed.
+    pub gone: Vec<AgendaItem>,
+    /// Rows to remove.
+    pub remove: Vec<AgendaItem>,
+    /// Items that need nothing more.
+    pub forget: Vec<AgendaItem>,
+    /// Whether work is left for the next run.
+    pub more: bool,
+}
+
+/// Plans the work on one slot, and takes the compare-and-swaps for it out of the allowance.
+pub fn plan(observations: Vec<Observation>, allowance: &mut Allowance) -> Plan {
+    let mut plan = Plan::default();
+    for Observation { item, state, is_scheduled, is_stale } in observations {
+        match state {
+            RowState::Ending | RowState::Completed if allowance.settled == 0 => plan.more = true,
+            RowState::Completed => {
+                allowance.settled -= 1;
+                plan.complete.push(item);
+            }
+            RowState::Ended | RowState::Ending => {
+                if !is_scheduled {
+                    plan.schedule.push(item.clone());
+                }
+                if state == RowState::Ending {
+                    allowance.settled -= 1;
+                    plan.end.push(item);
+                } else {
+                    plan.remove.push(item);
+                }
+            }
+            // The create that announced the row may still be about to write it.
+            RowState::Gone if item.purpose == Purpose::New && !is_stale => {}
+            RowState::Gone => plan.gone.push(item),
+            RowState::Idle if is_stale => plan.forget.push(item),
+            RowState::Idle | RowState::Waiting => {}
+        }
+    }
+    plan
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use crate::store::Kind;
+
+    use super::*;
+
+    fn item(number: u128, purpose: Purpose) -> AgendaItem {
+        AgendaItem {
+            project: "a1".parse().expect("a project id"),
+            kind: Kind::Snapshot,
+            id: Uuid::from_u128(number),
+            due: 0,
+            created: 0,
+            size: 1,
+            volume_type: None,
+            counted: true,
+            purpose,
+        }
+    }
+
+    /// The names of the lists that an item is in.
+    fn lists(plan: &Plan) -> Vec<&'static str> {
+        let lists = [
+            ("schedule", &plan.schedule),
+            ("complete", &plan.complete),
+            ("end", &plan.end),
+            ("gone", &plan.gone),
+            ("remove", &plan.remove),
+            ("forget", &plan.forget),
+        ];
+        let names = lists.into_iter().filter(|(_, items)| !items.is_empty()).map(|(name, _)| name);
+        names.chain(plan.more.then_some("more")).collect()
+    }
+
+    #[test]
+    fn each_state_has_one_plan() {
+        use Purpose::{New, Row, Volume};
+        use RowState::{Completed, Ended, Ending, Gone, Idle, Waiting};
+        // State, purpose, scheduled, stale, whether the allowance is used up; and the lists of the plan.
+        let cases: [(RowState, Purpose, bool, bool, bool, &[&str]); 17] = [
+            (Gone, Row, true, false, false, &["gone"]),
+            (Gone, Volume, true, false, false, &["gone"]),
+            (Gone, New, true, false, false, &[]),
+            (Gone, New, true, true, false, &["gone"]),
+            (Ended, Row, true, false, false, &["remove"]),
+            (Ended, Row, false, false, false, &["schedule", "remove"]),
+            (Ended, Row, true, false, true, &["remove"]),
+            (Ending, Row, true, false, false, &["end"]),
+            (Ending, Row, false, false, false, &["schedule", "end"]),
+            (Ending, Row, true, false, true, &["more"]),
+            (Completed, Row, true, false, false, &["complete"]),
+            (Completed, Row, false, false, false, &["complete"]),
+            (Completed, Row, true, false, true, &["more"]),
+            (Waiting, Row, true, true, false, &[]),
+            (Idle, Row, true, false, false, &[]),
+            (Idle, Row, true, true, false, &["forget"]),
+            (Idle, Volume, true, true, false, &["forget"]),
+        ];
+        for (state, purpose, is_scheduled, is_stale, is_used_up, expected) in cases {
+            let mut allowance = Allowance { settled: usize::from(!is_used_up), batches: 1 };
+            let observation = Observation { item: item(1, purpose), state, is_scheduled, is_stale };
+            let plan = plan(vec![observation.clone()], &mut allowance);
+            assert_eq!(lists(&plan), expected, "{observation:?}");
+            let settles = plan.complete.len() + plan.end.len();
+            assert_eq!(allowance.settled + settles, usize::from(!is_used_up), "{observation:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_allowance_does_not_cover_is_left_for_the_next_run() {
+        let observations = (0..5).map(|number| Observation {
+            item: item(number, Purpose::Row),
+            state: if number % 2 == 0 { RowState::Completed } else { RowState::Ending },
+            is_scheduled: true,
+            is_stale: false,
+        });
+        let mut allowance = Allowance { settled: 3, batches: 1 };
+        let plan = plan(observations.collect(), &mut allowance);
+        assert_eq!((plan.complete.len(), plan.end.len(), plan.more, allowance.settled), (2, 1, true, 0));
+    }
+}

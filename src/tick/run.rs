@@ -1,0 +1,150 @@
+//! One run: reads the agenda, then plans and applies the work slot by slot within a budget of rows.
+
+use uuid::Uuid;
+
+use crate::domain::lifecycle::{Moment, Occasion};
+use crate::domain::{Completion, Pending, Schedule, Snapshot, SnapshotId, Timestamp, Volume};
+use crate::store::agenda::{self, Agenda, AgendaItem, Purpose};
+use crate::store::index::Direction;
+use crate::store::row::with_row_type;
+use crate::store::{Kind, Listing, Row, RowState, Store, StoreError};
+
+use super::apply::apply;
+use super::look_after::look_after;
+use super::plan::{Allowance, Observation, plan};
+
+/// The rows that one call reads.
+const ROWS_AT_ONCE: usize = 1_000;
+
+/// How long an agenda item whose row is not being removed is kept, in seconds. The delete that announced it may not have
+/// written its row yet.
+pub const ANNOUNCED_SECONDS: f64 = 60.0;
+
+/// The result of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Rows that were removed for good.
+    pub removed: usize,
+    /// Rows that were settled: their work had ended, and now the row says so.
+    pub settled: usize,
+    /// Things that were found to be wrong, and were repaired.
+    pub repaired: usize,
+    /// Whether there was more to do than one run does.
+    pub more: bool,
+}
+
+/// Runs the step once. It looks at no more than `rows` rows; the rest waits for the next run.
+///
+/// # Errors
+///
+/// An error of the store. Everything done before it stays done.
+pub fn run(store: &Store<'_>, moment: Moment, rows: usize) -> Result<Report, StoreError> {
+    let mut report = Report::default();
+    let turn = u64::try_from(moment.clock.microseconds() / 1_000_000).unwrap_or_default();
+    let (agendas, project) = store.agenda_and_turn(turn)?;
+    let mut budget = rows;
+    let mut allowance = Allowance::OF_ONE_RUN;
+    // An operator's clock may be ahead of the one that readers use, so every row with work under way counts.
+    let mut unscheduled =
+        if moment.occasion == Occasion::OperatorTick { under_way(store, budget)? } else { Vec::new() };
+    for (slot, agenda) in agendas.iter().enumerate() {
+        if agenda.0.is_empty() && unscheduled.is_empty() {
+            continue;
+        }
+        let (mut items, scheduled) = due_items(agenda, slot, &mut unscheduled, moment, budget);
+        if items.len() > budget {
+            items.truncate(budget);
+            report.more = true;
+        }
+        budget -= items.len();
+        if !items.is_empty() {
+            let observations = observe(store, items, scheduled, moment)?;
+            let done = apply(store, slot, plan(observations, &mut allowance), moment, &mut allowance)?;
+            report.removed += done.removed;
+            report.settled += done.settled;
+            report.more |= done.more;
+        }
+    }
+    if let Some(project) = project {
+        report.repaired = look_after(store, &project, &agendas[agenda::slot_of(&project)].0, moment)?;
+    }
+    Ok(report)
+}
+
+/// Returns the items of a slot that are due, followed by those found by looking; and how many of them are on the agenda and
+/// within the budget.
+fn due_items(
+    agenda: &Agenda,
+    slot: usize,
+    unscheduled: &mut Vec<AgendaItem>,
+    moment: Moment,
+    budget: usize,
+) -> (Vec<AgendaItem>, usize) {
+    let is_here = |item: &mut AgendaItem| agenda::slot_of(&item.project) == slot;
+    let found = unscheduled.extract_if(.., is_here).filter(|item| !agenda.0.iter().any(|known| known.is_about(item)));
+    let found: Vec<AgendaItem> = found.collect();
+    let is_due = |item: &&AgendaItem| moment.occasion != Occasion::Tick || item.due <= moment.now.microseconds();
+    let mut items: Vec<AgendaItem> = agenda.0.iter().filter(is_due).cloned().collect();
+    let scheduled = items.len().min(budget);
+    items.extend(found);
+    (items, scheduled)
+}
+
+/// Reads the rows that items name. The first `scheduled` items are on the agenda.
+fn observe(
+    store: &Store<'_>,
+    items: Vec<AgendaItem>,
+    scheduled: usize,
+    moment: Moment,
+) -> Result<Vec<Observation>, StoreError> {
+    let states = store.row_states(&items, moment)?;
+    let mut observations = Vec::with_capacity(items.len());
+    for (number, (item, state)) in items.into_iter().zip(states).enumerate() {
+        let state = match state {
+            RowState::Idle if item.purpose == Purpose::Volume => state_by_volume(store, &item, moment)?,
+            state => state,
+        };
+        let is_stale = Timestamp::from_microseconds(item.due).plus_seconds(ANNOUNCED_SECONDS) <= moment.clock;
+        observations.push(Observation { item, state, is_scheduled: number < scheduled, is_stale });
+    }
+    Ok(observations)
+}
+
+/// Returns the state of a snapshot that was announced with its volume and is not being removed itself. It may have been left
+/// behind by a deletion of the volume that was stopped on the way, so it goes when the volume does.
+fn state_by_volume(store: &Store<'_>, item: &AgendaItem, moment: Moment) -> Result<RowState, StoreError> {
+    let Some(snapshot) = store.row::<Snapshot>(SnapshotId::new(item.id))? else { return Ok(RowState::Ended) };
+    let volume = store.row::<Volume>(snapshot.volume_id)?;
+    Ok(match volume.and_then(|row| row.effective(moment.now, moment.occasion)) {
+        None => RowState::Ended,
+        Some(volume) if volume.pending.is_some_and(|pending| pending.completion == Completion::Remove) => {
+            RowState::Waiting
+        }
+        Some(_) => RowState::Idle,
+    })
+}
+
+/// Returns the rows of all projects whose work is under way, newest first, about `limit` of each kind at most.
+fn under_way(store: &Store<'_>, limit: usize) -> Result<Vec<AgendaItem>, StoreError> {
+    let records = store.projects(&store.project_ids()?)?;
+    let due = |pending: Pending| match pending.schedule {
+        Schedule::NextTick => Timestamp::from_seconds(0),
+        Schedule::Clock | Schedule::Told => pending.due,
+    };
+    let mut items = Vec::new();
+    for kind in Kind::ALL {
+        let mut listing = Listing::new(*store, records.clone(), kind, Direction::NewestFirst, None);
+        let already = items.len();
+        while items.len() - already < limit {
+            let ids: Vec<Uuid> = listing.next(ROWS_AT_ONCE)?.iter().map(|entry| entry.position.id).collect();
+            if ids.is_empty() {
+                break;
+            }
+            with_row_type!(kind, R => {
+                let rows = store.rows::<R>(&ids)?.into_iter().flatten();
+                items.extend(rows.filter_map(|row| Some(row.agenda_item(due(row.pending()?)))));
+            });
+        }
+    }
+    Ok(items)
+}
