@@ -36,7 +36,7 @@ impl Candidate {
     async fn load(manifest: PathBuf, is_bare: bool) -> Result<Self> {
         let application = Application::load(&manifest)?;
         let options = Options { store: Arc::new(MemoryStore::new()), output: Output::captured(), ..Options::default() };
-        let app = application.instance_with(if is_bare { options } else { options.variable("ops_token", TOKEN) })?;
+        let app = App::new(&application, if is_bare { options } else { options.variable("ops_token", TOKEN) })?;
         if is_bare {
             let request = Request::put(format!("/rows/{SNAPSHOTS}")).body(Bytes::from("x".repeat(300)))?;
             ensure!(app.handle(request).await?.status().is_success(), "the rows were not taken");

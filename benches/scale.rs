@@ -48,7 +48,7 @@ impl Service {
             ..Options::default()
         };
         let options = options.variable("ops_token", TOKEN).variable("quota_snapshots", "-1");
-        Ok(Self { app: application.instance_with(options.variable("quota_gigabytes", "-1"))?, store, clock })
+        Ok(Self { app: App::new(application, options.variable("quota_gigabytes", "-1"))?, store, clock })
     }
 
     async fn call(&self, method: &str, path: &str, body: String) -> Result<Bytes> {

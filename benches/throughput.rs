@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use support::{PROJECTS, SNAPSHOTS, TOKEN, snapshot_id, state};
-use volume_snapshots_host::{Application, MemoryStore, Options, Output, SqliteStore};
+use volume_snapshots_host::{App as EmbeddedApp, Application, MemoryStore, Options, Output, SqliteStore};
 
 /// How often each pair is measured, each time with servers that were just started: one and the same component can be a
 /// twentieth faster in one process than in the next, for as long as that runs (`docs/adr/0011-the-host-as-one.md`).
@@ -290,7 +290,7 @@ async fn idle_tick(manifest: &Path, file: &Path, is_ours: bool) -> Result<f64> {
     let application = Application::load(manifest)?;
     let store = Arc::new(SqliteStore::open(file)?);
     let options = Options { store, output: Output::captured(), ..Options::default() };
-    let app = application.instance_with(if is_ours { options.variable("ops_token", TOKEN) } else { options })?;
+    let app = EmbeddedApp::new(&application, if is_ours { options.variable("ops_token", TOKEN) } else { options })?;
     if is_ours {
         support::fill(&app).await?;
     }
@@ -312,8 +312,8 @@ async fn fits_in_memory(manifest: &Path) -> Result<bool> {
             Options { store: memory.clone(), output: Output::captured(), memory_limit: limit, ..Options::default() };
         options.variable("ops_token", TOKEN)
     };
-    support::fill(&application.instance_with(options(512 << 20))?).await?;
-    let app = application.instance_with(options(MEMORY))?;
+    support::fill(&EmbeddedApp::new(&application, options(512 << 20))?).await?;
+    let app = EmbeddedApp::new(&application, options(MEMORY))?;
     for number in 0..SNAPSHOTS {
         let path = match number % 10 {
             0 => "/v3/a1/snapshots/detail?limit=1000".to_owned(),

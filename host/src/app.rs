@@ -25,12 +25,13 @@ use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme as WasiSch
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::{Error as HttpError, WasiHttpCtx, WasiHttpView};
 
-use crate::application::{Application, Invocation, LARGEST_MEMORY};
+use crate::application::{Application, LARGEST_MEMORY};
 use crate::bindings::{Error as EventError, Metadata};
 use crate::clock::Clock;
-use crate::key_value::Store;
+use crate::invocation::Invocation;
 use crate::key_value::host::KeyValue;
 use crate::key_value::memory::MemoryStore;
+use crate::key_value::store::Store;
 use crate::manifest::ROUTE;
 use crate::outbound::{AllowedHosts, Outbound};
 use crate::output::Output;
@@ -120,7 +121,13 @@ enum Ended {
 }
 
 impl App {
-    pub(crate) fn new(application: Application, options: Options) -> Result<Self> {
+    /// Creates an app with the store, variables, and clock of `options`, which it shares with no other app.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a required variable has no value, an option names an unknown variable, an allowed outbound host is
+    /// malformed once its variables have values, or the memory limit is above [`LARGEST_MEMORY`].
+    pub fn new(application: &Application, options: Options) -> Result<Self> {
         ensure!(
             options.memory_limit <= LARGEST_MEMORY,
             "the memory limit {} is above {LARGEST_MEMORY}",
@@ -139,7 +146,7 @@ impl App {
         let store_labels = Arc::new(manifest.key_value_stores.clone());
         Ok(Self {
             shared: Arc::new(Shared {
-                application,
+                application: application.clone(),
                 store: options.store,
                 store_labels,
                 variables: Arc::new(variables),

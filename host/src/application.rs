@@ -9,26 +9,20 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime::{
     Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
-    Store as WasmStore, StoreLimits, UpdateDeadline,
+    Store as WasmStore, UpdateDeadline,
 };
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::app::{App, Options};
 use crate::bindings::ComponentPre as ScheduledPre;
-use crate::bindings::fermyon::spin::{key_value as spin_key_value, variables};
-use crate::bindings::wasi::keyvalue::{atomics, batch, store};
-use crate::key_value::host::KeyValue;
+use crate::invocation::{Invocation, linker};
 use crate::manifest::Manifest;
-use crate::outbound::Outbound;
-use crate::variables::ComponentVariables;
+use crate::variables::ENVIRONMENT_PREFIX;
 
-/// The largest memory a guest can be given; see [`Options::memory_limit`].
+/// The largest memory a guest can be given; see [`crate::Options::memory_limit`].
 pub const LARGEST_MEMORY: usize = 1 << 30;
 
 /// How many invocations run at once; more wait for their turn.
@@ -86,7 +80,7 @@ impl Application {
         Self::compile_on(engine(false, &manifest)?, manifest)
     }
 
-    /// Loads a manifest and compiles its component so that its instructions are counted, see [`App::instructions`]; it
+    /// Loads a manifest and compiles its component so that its instructions are counted, see [`crate::App::instructions`]; it
     /// runs slower.
     ///
     /// # Errors
@@ -130,31 +124,11 @@ impl Application {
         self.shared.imported_functions
     }
 
-    /// An app of its own with default options: an empty store in memory, every variable at its default.
-    ///
-    /// # Errors
-    ///
-    /// When a required variable has no default.
-    pub fn instance(&self) -> Result<App> {
-        self.instance_with(Options::default())
-    }
-
-    /// An app of its own: its store, variables and clock are those of `options` and of no other app.
-    ///
-    /// # Errors
-    ///
-    /// When a required variable has no value, an option names an unknown variable, an allowed outbound host is
-    /// malformed once its variables have values, or the memory limit is above [`LARGEST_MEMORY`].
-    pub fn instance_with(&self, options: Options) -> Result<App> {
-        App::new(self.clone(), options)
-    }
-
     /// The names of environment variables that look as if they set a variable which the manifest does not define.
     pub fn unknown_environment_variables(&self) -> Vec<String> {
-        let prefix = crate::variables::ENVIRONMENT_PREFIX;
         let known: HashSet<String> =
             self.shared.manifest.variables.keys().map(|name| name.to_ascii_uppercase()).collect();
-        let is_unknown = |key: &String| key.strip_prefix(prefix).is_some_and(|name| !known.contains(name));
+        let is_unknown = |key: &String| key.strip_prefix(ENVIRONMENT_PREFIX).is_some_and(|name| !known.contains(name));
         let keys = std::env::vars_os().filter_map(|(key, _)| key.into_string().ok());
         let mut unknown: Vec<String> = keys.filter(is_unknown).collect();
         unknown.sort();
@@ -184,29 +158,6 @@ impl Application {
 
     pub(crate) fn scheduled(&self) -> Result<&ScheduledPre<Invocation>> {
         self.shared.scheduled.as_ref().context("the component has no export `handle-cron-event`")
-    }
-}
-
-/// What the host keeps for one invocation of the guest.
-pub(crate) struct Invocation {
-    pub(crate) wasi: WasiCtx,
-    pub(crate) http: WasiHttpCtx,
-    pub(crate) table: ResourceTable,
-    pub(crate) outbound: Outbound,
-    pub(crate) key_value: KeyValue,
-    pub(crate) variables: Arc<ComponentVariables>,
-    pub(crate) limits: StoreLimits,
-}
-
-impl WasiView for Invocation {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
-
-impl WasiHttpView for Invocation {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.outbound }
     }
 }
 
@@ -251,23 +202,6 @@ fn imported_functions(component: &Component) -> usize {
         _ => 0,
     };
     component.component_type().imports(engine).map(|(_, item)| functions(item.ty)).sum()
-}
-
-fn linker(engine: &Engine) -> Result<Linker<Invocation>> {
-    fn key_value(invocation: &mut Invocation) -> &mut KeyValue {
-        &mut invocation.key_value
-    }
-    let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-    spin_key_value::add_to_linker::<_, HasSelf<KeyValue>>(&mut linker, key_value)?;
-    store::add_to_linker::<_, HasSelf<KeyValue>>(&mut linker, key_value)?;
-    atomics::add_to_linker::<_, HasSelf<KeyValue>>(&mut linker, key_value)?;
-    batch::add_to_linker::<_, HasSelf<KeyValue>>(&mut linker, key_value)?;
-    variables::add_to_linker::<_, HasSelf<Arc<ComponentVariables>>>(&mut linker, |invocation| {
-        &mut invocation.variables
-    })?;
-    Ok(linker)
 }
 
 /// Ends a time slice again and again for as long as the engine lives.

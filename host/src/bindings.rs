@@ -15,9 +15,9 @@ wasmtime::component::bindgen!({
         "wasi:keyvalue/atomics.cas": crate::key_value::host::OpenSwap,
     },
     trappable_error_type: {
-        "fermyon:spin/key-value.error" => crate::key_value::StoreError,
+        "fermyon:spin/key-value.error" => crate::key_value::store::StoreError,
         "fermyon:spin/variables.error" => crate::variables::VariableError,
-        "wasi:keyvalue/store.error" => crate::key_value::StoreError,
+        "wasi:keyvalue/store.error" => crate::key_value::store::StoreError,
         "wasi:keyvalue/atomics.cas-error" => crate::key_value::host::SwapError,
     },
 });

@@ -5,11 +5,11 @@
 //! more than HTTP, a cron trigger, variables and key-value stores runs on it.
 //!
 //! ```no_run
-//! # use volume_snapshots_host::{Application, Clock, Options};
+//! # use volume_snapshots_host::{App, Application, Clock, Options};
 //! # async fn example() -> anyhow::Result<()> {
 //! let application = Application::load("spin.toml")?; // Once: it compiles the component.
 //! let clock = Clock::manual_at_seconds(1_767_225_600);
-//! let app = application.instance_with(Options { clock: clock.clone(), ..Options::default() })?;
+//! let app = App::new(&application, Options { clock: clock.clone(), ..Options::default() })?;
 //! let answer = app.handle(http::Request::get("/v3/").body(bytes::Bytes::new())?).await?;
 //! assert_eq!(answer.status(), 200);
 //! clock.advance(std::time::Duration::from_secs(2));
@@ -29,21 +29,23 @@ mod application;
 mod bindings;
 mod clock;
 mod cron;
+mod invocation;
 pub mod key_value;
 mod manifest;
 mod outbound;
 mod output;
+mod schedule;
 mod server;
 mod variables;
 
 pub use app::{App, Options};
 pub use application::{Application, LARGEST_MEMORY};
 pub use clock::Clock;
-pub use cron::Schedule;
 pub use key_value::memory::MemoryStore;
 pub use key_value::sqlite::SqliteStore;
 pub use key_value::{Row, Store, StoreError, Swap};
 pub use manifest::Manifest;
 pub use outbound::AllowedHosts;
 pub use output::Output;
+pub use schedule::Schedule;
 pub use variables::{ENVIRONMENT_PREFIX, Variable};

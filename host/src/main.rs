@@ -97,7 +97,7 @@ async fn run(arguments: Option<Arguments>) -> Result<()> {
         eprintln!("warning: {name} sets no variable of {}", arguments.manifest.display());
     }
     let options = Options { store: Arc::new(store), environment_variables: true, ..Options::default() };
-    let app = application.instance_with(options)?;
+    let app = App::new(&application, options)?;
 
     if let Some(path) = &arguments.probe {
         probe(&app, path).await?;

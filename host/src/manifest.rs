@@ -10,8 +10,8 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::cron::Schedule;
 use crate::outbound::AllowedHosts;
+use crate::schedule::Schedule;
 use crate::variables::{Template, Variable, check_name};
 
 /// The one route this host serves: everything.

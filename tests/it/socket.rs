@@ -40,7 +40,7 @@ impl Server {
             let options = variables
                 .iter()
                 .fold(options.variable("ops_token", OPS_TOKEN), |options, (name, value)| options.variable(name, value));
-            let app = application().instance_with(options).expect("an app");
+            let app = App::new(application(), options).expect("an app");
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let address = listener.local_addr().expect("an address");
             let (stop, stopped) = oneshot::channel::<()>();

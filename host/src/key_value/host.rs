@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use wasmtime::component::{Resource, ResourceTable};
 
-use super::{Row, Store, StoreError, Swap};
+use super::store::{Row, Store, StoreError, Swap};
 use crate::bindings::fermyon::spin::key_value as spin;
 use crate::bindings::wasi::keyvalue::{atomics, batch, store};
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Row, Store, StoreError, Swap, poisoned};
+use super::store::{Row, Store, StoreError, Swap, poisoned};
 
 /// A store in memory. Share it through an [`std::sync::Arc`] with a second app to test a restart.
 #[derive(Debug, Default)]

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use rusqlite::types::Value;
 use rusqlite::{Connection, named_params, params};
 
-use super::{Row, Store, StoreError, Swap, blocking, poisoned};
+use super::store::{Row, Store, StoreError, Swap, blocking, poisoned};
 
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (
     store TEXT NOT NULL,

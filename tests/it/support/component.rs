@@ -64,7 +64,7 @@ impl ComponentService {
         let options = variables
             .iter()
             .fold(options.variable("ops_token", OPS_TOKEN), |options, (name, value)| options.variable(name, value));
-        let app = application.instance_with(options).unwrap_or_else(|error| panic!("{error:#}"));
+        let app = App::new(application, options).unwrap_or_else(|error| panic!("{error:#}"));
         Self { app, clock, faults }
     }
 
