@@ -1,0 +1,53 @@
+//! The shell: the only code that knows Spin. It turns the two exports of the component into calls of the core, and it
+//! gives the core Spin's key-value store, clock, randomness, and variables.
+//!
+//! It must not know the API. The meaning of a path, a body, or a status is not its concern.
+//!
+//! | Export | Called | Handled by |
+//! | --- | --- | --- |
+//! | `wasi:http/incoming-handler` | for each request of the HTTP trigger | `http.rs` |
+//! | `spin:cron/handle-cron-event` | for each event of the cron trigger | [`tick::run`] |
+//!
+//! Each call of an export runs in a fresh instance of the component, so the shell keeps no state between calls. Within a
+//! call it saves host functions, imported and called, because both cost time: see [`leaked`].
+
+use self::bindings::Component;
+use self::key_value::SpinKeyValue;
+use self::surroundings::{RandomIdentifiers, now};
+use self::variables::SpinVariables;
+use crate::settings::{LazySettings, SettingsError};
+use crate::store::Store;
+use crate::domain::lifecycle::Moment;
+use crate::tick;
+
+mod bindings;
+mod http;
+mod key_value;
+mod leaked;
+mod outbound;
+mod surroundings;
+mod variables;
+
+impl bindings::Guest for Component {
+    /// Runs the tick. It takes the time from the clock and not from the event, because the clock is finer than whole
+    /// seconds and requests use it too.
+    fn handle_cron_event(_metadata: bindings::Metadata) -> Result<(), bindings::Error> {
+        let key_value = SpinKeyValue::default();
+        let wrong = |error: SettingsError| bindings::Error::Other(error.to_string());
+        let settings = LazySettings::new(&SpinVariables);
+        let rows = settings.checked().map_err(wrong)?.rows_per_tick;
+        let store = Store::new(&key_value, &RandomIdentifiers);
+        let report = tick::run(&store, Moment::scheduled(now()), rows);
+        report.map(drop).map_err(|error| bindings::Error::Other(error.to_string()))
+    }
+}
+
+/// The HTTP export. It is the one of the `wasi` crate: that of spin-sdk brings an executor of futures, which nothing here
+/// needs.
+impl wasi::exports::http::incoming_handler::Guest for Component {
+    fn handle(request: wasi::http::types::IncomingRequest, response_out: wasi::http::types::ResponseOutparam) {
+        http::serve(request, response_out);
+    }
+}
+
+wasi::http::proxy::export!(Component);
