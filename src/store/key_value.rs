@@ -1,7 +1,8 @@
 //! The one door to storage: what this service asks of a key-value store.
 //!
-//! The shell implements it over Spin's `wasi:keyvalue`; [`super::MemoryKeyValue`] implements it for tests. The words
-//! of the trait are the calls of the host, one for one, so that a test which counts them counts what users pay.
+//! The shell implements it over Spin's `wasi:keyvalue`, and `tests/it/support/memory_key_value.rs` over a store in memory,
+//! for tests. The words of the trait are the calls of the host, one for one, so that a test which counts them counts what
+//! users pay.
 
 use std::fmt;
 

@@ -411,9 +411,9 @@ fn run(progression: &'static str, steps: &[(Who, Step)]) {
     pair.take(Who::Admin, &Step::Tick);
     pair.take(Who::Admin, &Step::Tick);
     pair.check();
-    pair.service.key_value.reset_counts();
+    pair.service.key_value.faults.reset();
     pair.take(Who::Admin, &Step::Tick);
-    assert_eq!(pair.service.key_value.counts().commits, 0, "a third tick writes nothing");
+    assert_eq!(pair.service.key_value.faults.commits(), 0, "a third tick writes nothing");
 }
 
 #[test]

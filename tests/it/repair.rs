@@ -2,12 +2,13 @@
 //! itself what is cheap to see. Native, on a store that the test damages behind the service's back.
 
 use crate::support::calls::{Answer, Calls};
+use crate::support::faults::{Fault, When};
+use crate::support::memory_key_value::MemoryKeyValue;
 use crate::support::native::{NativeService, TestVariables};
 use crate::support::{Service, operator};
 use serde_json::{Value, json};
 use uuid::Uuid;
-use volume_snapshots::store::memory::Fault;
-use volume_snapshots::store::{KeyValue, MemoryKeyValue};
+use volume_snapshots::store::KeyValue;
 
 const VOLUME: &str = "aaaaaaaa-0000-4000-8000-000000000001";
 
@@ -184,10 +185,21 @@ fn damage_of_every_kind_is_found_and_put_right() {
     }
 }
 
+/// The ways in which a repair can be stopped at a call: what happens at the call, and what happens after it.
+fn stops() -> [(&'static str, Fault, Option<Fault>); 4] {
+    let error = || "disk I/O error".to_owned();
+    [
+        ("dies before", Fault::KillBefore, Some(Fault::KillBefore)),
+        ("dies after", Fault::KillAfter, Some(Fault::KillBefore)),
+        ("fails before", Fault::ErrorBefore(error()), None),
+        ("fails after", Fault::ErrorAfter(error()), None),
+    ]
+}
+
 /// Whatever a repair that is stopped leaves behind, the next one finds.
 #[test]
 fn a_repair_may_stop_anywhere() {
-    for fault in [Fault::DieBefore, Fault::DieAfter, Fault::FailBefore, Fault::FailAfter] {
+    for (name, fault, afterwards) in stops() {
         for call in 1.. {
             let service = service_with(200);
             let path = format!("/v3/a1/snapshots/{}", snapshot_id(180));
@@ -195,11 +207,15 @@ fn a_repair_may_stop_anywhere() {
             set(&service.key_value, "vs:agenda:07", b"1 0\n[]".to_vec());
             let keys = [snapshot_id(3), snapshot_id(150)].map(|id| format!("vs:snapshot:{id}"));
             service.key_value.delete_many(&keys).expect("deletes");
-            service.key_value.plan(Some(fault(call)));
+            service.key_value.faults.reset();
+            service.key_value.faults.plan(When::Call(call), fault.clone());
+            if let Some(afterwards) = &afterwards {
+                service.key_value.faults.plan(When::FromCall(call + 1), afterwards.clone());
+            }
             let stopped = service.operate("POST", "/_ops/repair", &Value::Null).status;
-            let calls = service.key_value.counts().calls;
-            service.key_value.plan(None);
-            let case = format!("{:?}", fault(call));
+            let calls = service.key_value.faults.calls().len();
+            service.key_value.faults.reset();
+            let case = format!("{name} call {call}");
             assert!([200, 500, 503].contains(&stopped), "{case}: {stopped}");
             repair(&service);
             assert_eq!(wrong(&repair(&service).body), [], "{case}");

@@ -33,12 +33,11 @@ fn service_with(snapshots: usize) -> NativeService {
 }
 
 /// The calls and commits of a request that succeeds.
-fn cost(service: &NativeService, method: &str, path: &str, body: &Value) -> (u32, u32) {
-    service.key_value.reset_counts();
+fn cost(service: &NativeService, method: &str, path: &str, body: &Value) -> (usize, usize) {
+    service.key_value.faults.reset();
     let answer = service.send(client(method, &format!("/v3/{PROJECT}{path}"), body));
     assert!(answer.status().is_success(), "{method} {path}: {}", crate::support::text(&answer));
-    let counts = service.key_value.counts();
-    (counts.calls, counts.commits)
+    (service.key_value.faults.calls().len(), service.key_value.faults.commits())
 }
 
 #[test]
@@ -49,7 +48,7 @@ fn each_operation_makes_at_most_so_many_calls_and_commits() {
     let item = format!("{metadata}/k");
     let volume = "aaaaaaaa-0000-4000-8000-000000000001";
     let snapshot = json!({ "snapshot": { "volume_id": volume } });
-    let cases: [(&str, &str, Value, u32, u32); 17] = [
+    let cases: [(&str, &str, Value, usize, usize); 17] = [
         ("GET", &one, Value::Null, 1, 0),
         ("GET", &metadata, Value::Null, 1, 0),
         ("GET", "/snapshots?limit=100", Value::Null, 3, 0),
@@ -85,11 +84,11 @@ fn a_page_costs_the_same_in_a_small_and_in_a_large_project() {
 #[test]
 fn an_idle_tick_writes_nothing_and_reads_little() {
     let service = service_with(1_000);
-    service.key_value.reset_counts();
+    service.key_value.faults.reset();
     assert!(service.send(operator("POST", "/_ops/tick", b"")).status().is_success());
-    let counts = service.key_value.counts();
-    assert_eq!(counts.commits, 0);
-    assert!(counts.calls <= 3, "{} calls", counts.calls);
+    assert_eq!(service.key_value.faults.commits(), 0);
+    let calls = service.key_value.faults.calls().len();
+    assert!(calls <= 3, "{calls} calls");
 }
 
 #[test]
@@ -99,10 +98,10 @@ fn a_tick_removes_a_hundred_snapshots_in_two_commits() {
         cost(&service, "DELETE", &format!("/snapshots/{}", snapshot_id(number)), &Value::Null);
     }
     service.advance(2.0);
-    service.key_value.reset_counts();
+    service.key_value.faults.reset();
     assert!(service.send(operator("POST", "/_ops/tick", b"")).status().is_success());
-    let counts = service.key_value.counts();
-    assert!(counts.commits <= 2, "{} commits", counts.commits);
+    let commits = service.key_value.faults.commits();
+    assert!(commits <= 2, "{commits} commits");
     assert_eq!(crate::support::json(&service.send(operator("GET", "/_ops/state", b"")))["snapshots"], json!([]));
 }
 

@@ -7,6 +7,7 @@ pub mod component;
 pub mod faults;
 pub mod host_process;
 pub mod laws;
+pub mod memory_key_value;
 pub mod native;
 pub mod redis_server;
 pub mod redis_store;

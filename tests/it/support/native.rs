@@ -11,9 +11,10 @@ use volume_snapshots::api::{self, Environment};
 use volume_snapshots::domain::Timestamp;
 use volume_snapshots::keystone::{Outbound, OutboundAnswer, OutboundRequest};
 use volume_snapshots::settings::{AUTH_MODE, KEYSTONE_PASSWORD, KEYSTONE_SETTINGS, OPS_TOKEN, SETTINGS, Variables};
-use volume_snapshots::store::{Identifiers, KeyValue, MemoryKeyValue};
+use volume_snapshots::store::{Identifiers, KeyValue};
 
 use super::Service;
+use super::memory_key_value::MemoryKeyValue;
 
 /// Ids that count up, so that a failure can be repeated; they have the form of random ones.
 #[derive(Debug, Default)]
