@@ -13,6 +13,7 @@ mod host;
 mod interleavings;
 mod keystone;
 mod kill;
+mod layers;
 mod life;
 mod listing_properties;
 mod model;
