@@ -1,6 +1,8 @@
 //! Says how large the component's stack is, and writes the two tables of Unicode that `src/api/unicode.rs` looks into: the
 //! whole table of categories would be 40 KB of the component, of which two questions need little.
 
+#![allow(clippy::disallowed_methods, reason = "cargo passes its settings in the environment")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs};

@@ -4,6 +4,8 @@
 //!
 //! Each argument is a manifest. Those that are not given are this one's and that of the bare component.
 
+#![allow(clippy::disallowed_methods, reason = "benches measure time and read the environment")]
+
 #[path = "support/mod.rs"]
 mod support;
 

@@ -5,6 +5,8 @@
 //! memory, where no disk hides what they cost beside their commits. Each size is measured in turn, in the same run, so
 //! what counts is the ratio to the smallest; the store calls do not depend on the machine at all.
 
+#![allow(clippy::disallowed_methods, reason = "benches measure time and read the environment")]
+
 #[path = "../tests/it/support/faults.rs"]
 #[allow(dead_code, reason = "made for tests, which use all of it")]
 mod faults;

@@ -5,6 +5,8 @@
 //! `HOST=spin` both run on Spin, else on the embedded host. The table goes to standard output and to
 //! `docs/benchmarks.md`.
 
+#![allow(clippy::disallowed_methods, reason = "benches measure time and read the environment")]
+
 #[path = "support/mod.rs"]
 mod support;
 

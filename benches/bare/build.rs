@@ -1,5 +1,7 @@
 //! The least has no larger stack than ours; see its `build.rs`.
 
+#![allow(clippy::disallowed_methods, reason = "cargo passes its settings in the environment")]
+
 fn main() {
     if std::env::var("CARGO_CFG_TARGET_FAMILY").is_ok_and(|family| family == "wasm") {
         println!("cargo::rustc-link-arg-cdylib=-zstack-size=131072");

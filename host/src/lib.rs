@@ -22,6 +22,7 @@
 //! A test needs a multi-thread runtime, `#[tokio::test(flavor = "multi_thread")]`, wherever it uses the SQLite store
 //! or a Redis server.
 
+#![allow(clippy::disallowed_methods, reason = "the host is where the clock and the environment come from")]
 #![forbid(unsafe_code)]
 
 mod app;

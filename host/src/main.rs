@@ -3,6 +3,8 @@
 //! It must not know how an app is run. Standard output gets one line, when requests are accepted; everything else goes
 //! to standard error.
 
+#![allow(clippy::disallowed_methods, reason = "the command line reads the environment")]
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;

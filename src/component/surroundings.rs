@@ -19,6 +19,7 @@ pub(super) fn now() -> Timestamp {
 pub(super) struct RandomIdentifiers;
 
 impl Identifiers for RandomIdentifiers {
+    #[expect(clippy::disallowed_methods, reason = "this is where the core gets its randomness")]
     fn uuid(&self) -> Uuid {
         Uuid::new_v4()
     }

@@ -1,6 +1,8 @@
 //! All tests that run the service, one module a subject, in one program: it links wasmtime once and compiles the
 //! component once.
 
+#![allow(clippy::disallowed_methods, reason = "tests measure time and read the environment")]
+
 mod support;
 
 mod bad_input;

@@ -10,7 +10,7 @@ fn faults() -> (Arc<MemoryStore>, Faults) {
     (memory.clone(), Faults::new(memory))
 }
 
-fn is_killed<T>(answer: Result<T, StoreError>) -> bool {
+fn is_killed<T>(answer: &Result<T, StoreError>) -> bool {
     matches!(answer, Err(StoreError::InvocationEnds(_)))
 }
 
@@ -79,8 +79,8 @@ fn a_kill_strikes_before_or_after_the_effect() {
     let (memory, store) = faults();
     store.plan(When::Call(1), Fault::KillBefore);
     store.plan(When::Call(2), Fault::KillAfter);
-    assert!(is_killed(store.set("default", "a", b"1")));
-    assert!(is_killed(store.set("default", "b", b"1")));
+    assert!(is_killed(&store.set("default", "a", b"1")));
+    assert!(is_killed(&store.set("default", "b", b"1")));
     assert_eq!(memory.rows("default").keys().collect::<Vec<_>>(), ["b"]);
 }
 
@@ -89,8 +89,8 @@ fn a_fault_can_last() {
     let (_, store) = faults();
     store.plan(When::FromCall(2), Fault::KillBefore);
     store.get("default", "a").unwrap();
-    assert!(is_killed(store.get("default", "a")));
-    assert!(is_killed(store.set("default", "a", b"1")));
+    assert!(is_killed(&store.get("default", "a")));
+    assert!(is_killed(&store.set("default", "a", b"1")));
     store.reset();
     store.get("default", "a").unwrap();
 }
