@@ -1,7 +1,7 @@
-//! One running app: an application with a store, variables and a clock of its own, called in process or by the server.
+//! A running app: an application with its own store, variables, and clock. It is called in process or by the server.
 //!
 //! Every request and every scheduled event gets a fresh instance of the component, as in Spin. The app must not know
-//! what a request asks for; it knows how an invocation starts, and that however it ends the app goes on.
+//! the meaning of a request. It starts invocations, and it survives every way in which one can end.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -37,24 +37,24 @@ use crate::outbound::{AllowedHosts, Outbound};
 use crate::output::Output;
 use crate::variables::{ComponentVariables, Values, from_environment};
 
-/// What makes one app different from another of the same application.
+/// The differences between two apps of the same application.
 pub struct Options {
-    /// Where the data lives; an empty store in memory by default.
+    /// The store of the data. By default an empty store in memory.
     pub store: Arc<dyn Store>,
-    /// Values of application variables; they win over the environment.
+    /// Values of application variables. They take precedence over the environment.
     pub variables: HashMap<String, String>,
-    /// Whether `SPIN_VARIABLE_` environment variables set application variables; not by default, so that a developer's
-    /// environment does not change a test.
+    /// Whether `SPIN_VARIABLE_` environment variables set application variables. By default they do not, so that a
+    /// developer's environment does not change a test.
     pub environment_variables: bool,
-    /// The wall clock a guest sees; the machine's by default.
+    /// The wall clock that a guest sees. By default the machine's.
     pub clock: Clock,
-    /// Where a guest's standard output and error go; this program's standard error by default.
+    /// The destination of a guest's standard output and standard error. By default this program's standard error.
     pub output: Output,
-    /// How long one invocation may take, waiting included, before it is ended; a minute by default.
+    /// The time after which an invocation is ended, waiting included. By default a minute.
     pub deadline: Duration,
-    /// How large a guest's memory may grow, in bytes; [`LARGEST_MEMORY`] by default.
+    /// The limit of a guest's memory, in bytes. By default [`LARGEST_MEMORY`].
     pub memory_limit: usize,
-    /// Whether [`App::serve`] fires the manifest's cron triggers; it does by default.
+    /// Whether [`App::serve`] fires the manifest's cron triggers. By default it does.
     pub fires_schedule: bool,
 }
 
@@ -103,20 +103,20 @@ struct Shared {
     instructions: AtomicU64,
 }
 
-/// What a guest answered, and the guest, which may go on after it has answered.
+/// A guest's answer, and the guest, which may continue after it has answered.
 pub(crate) struct Answer {
     pub(crate) response: Response<HyperOutgoingBody>,
     guest: Option<JoinHandle<Ended>>,
 }
 
-/// What the guest hands over through `response-outparam`.
+/// The value that the guest passes to `response-outparam`.
 type GuestAnswer = Result<Response<HyperOutgoingBody>, ErrorCode>;
 
-/// How a guest came to its end.
+/// The way in which a guest ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
     ByItself,
-    /// It trapped, ran out of time, or the store ended it; this was logged and counted.
+    /// It trapped, ran out of time, or was ended by the store. This has been logged and counted.
     CutShort,
 }
 
@@ -162,29 +162,29 @@ impl App {
         })
     }
 
-    /// The application that runs.
+    /// Returns the application that runs.
     pub fn application(&self) -> &Application {
         &self.shared.application
     }
 
-    /// The wall clock the guest sees.
+    /// Returns the wall clock that the guest sees.
     pub fn clock(&self) -> &Clock {
         &self.shared.clock
     }
 
-    /// Where the guest prints.
+    /// Returns the destination of the guest's output.
     pub fn output(&self) -> &Output {
         &self.shared.output
     }
 
-    /// How many invocations did not come to their own end: the guest trapped, ran out of time or memory, returned
+    /// Returns the number of invocations that were cut short: the guest trapped, ran out of time or memory, returned
     /// without an answer, or was ended by the store. A test that expects none asserts zero.
     pub fn traps(&self) -> u64 {
         self.shared.traps.load(Ordering::SeqCst)
     }
 
-    /// How many instructions of WebAssembly all invocations that ended have taken; zero unless the application was
-    /// loaded with [`Application::load_counting`].
+    /// Returns the number of WebAssembly instructions of all invocations that have ended. It is zero unless the
+    /// application was loaded with [`Application::load_counting`].
     pub fn instructions(&self) -> u64 {
         self.shared.instructions.load(Ordering::SeqCst)
     }
@@ -193,22 +193,22 @@ impl App {
         self.shared.fires_schedule
     }
 
-    /// Lets the component handle one request, without a port. Waits for the guest to end, so that everything it does
-    /// after its answer is done too. A request without a host is sent to `localhost`.
+    /// Handles one request without a port. Waits for the guest to end, so that the work that it does after its answer
+    /// is done too. A request without a host goes to `localhost`.
     ///
-    /// A guest that does not answer becomes an empty 500, as a client of Spin sees it; [`App::traps`] tells the
-    /// difference to a 500 that the component made.
+    /// A guest that does not answer becomes an empty 500, as a client of Spin sees it. [`App::traps`] tells it apart
+    /// from a 500 that the component sent.
     ///
     /// # Errors
     ///
-    /// When the answer's body breaks off, or the request's Host header and URI make no sense.
+    /// Fails when the answer's body breaks off, or when the request's Host header and URI are invalid.
     pub async fn handle(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
         let (mut parts, body) = request.into_parts();
         if parts.uri.host().is_none() && !parts.headers.contains_key(header::HOST) {
             parts.headers.insert(header::HOST, HeaderValue::from_static("localhost"));
         }
         if !body.is_empty() && !parts.headers.contains_key(header::CONTENT_LENGTH) {
-            // As every HTTP client does.
+            // Every HTTP client does this.
             parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
         let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -222,12 +222,12 @@ impl App {
         Ok(Response::from_parts(parts, body))
     }
 
-    /// Calls the component's scheduled export, as the cron trigger does at `timestamp`, in seconds since 1970. The
-    /// clock is not touched.
+    /// Calls the component's scheduled export, as the cron trigger does at `timestamp`, in seconds since 1970. This
+    /// does not change the clock.
     ///
     /// # Errors
     ///
-    /// With the guest's text when it returns an error; when it does not come to its own end, which counts as a trap;
+    /// Fails with the guest's message when the guest returns an error, when it is cut short, which counts as a trap,
     /// and when the component has no such export.
     pub async fn tick(&self, timestamp: u64) -> Result<()> {
         let component = self.shared.application.scheduled()?;
@@ -254,12 +254,13 @@ impl App {
         answer.map_err(|EventError::Other(text)| anyhow!(text))
     }
 
-    /// Gives a request to a fresh instance and waits for the head of the answer, which is an empty 500 where the guest
-    /// gives none. What is `kept` goes when the guest has ended, which may be after this was given up, with its client gone.
+    /// Passes a request to a fresh instance and waits for the head of the answer, which is an empty 500 if the guest
+    /// sends none. `kept` is dropped when the guest has ended. The guest may outlive this future, for example when the
+    /// client is gone.
     ///
     /// # Errors
     ///
-    /// When there is no telling which host the request is for. However the guest ends, there is an answer.
+    /// Fails when the request does not say which host it is for. However the guest ends, there is an answer.
     pub(crate) async fn respond<B>(
         &self,
         mut request: Request<B>,
@@ -287,7 +288,7 @@ impl App {
             }
             Err(_) => {}
         }
-        // Nobody is left who could answer, so the guest has ended.
+        // The sender was dropped without an answer, so the guest has ended.
         let why = match guest.await {
             Ok(Ended::CutShort) => None,
             Ok(Ended::ByItself) => Some("the guest ended without an answer".to_owned()),
@@ -300,8 +301,8 @@ impl App {
         Ok(Answer { response: internal_server_error(), guest: None })
     }
 
-    /// Starts a guest on a request, in a task of its own: it may go on after it has answered, and it writes its answer's
-    /// body while the client reads it. As in Spin it also goes on when the client has left.
+    /// Starts a guest in a task of its own, because it may continue after its answer, and it writes the answer's body
+    /// while the client reads it. As in Spin, it also continues when the client has left.
     async fn start<B>(
         &self,
         mut request: Request<B>,
@@ -344,7 +345,7 @@ impl App {
                     Ended::CutShort
                 }
             };
-            // The guest's memory goes back to the pool before the next one may take it.
+            // The guest's memory must return to the pool before the next guest may start.
             drop(store);
             drop(slot);
             drop(kept);
@@ -388,7 +389,7 @@ fn internal_server_error() -> Response<HyperOutgoingBody> {
     response
 }
 
-/// Writes scheme and authority into the request's URI, from its Host header, as Spin does.
+/// Adds the scheme and the authority of the Host header to the request's URI, as Spin does.
 fn set_full_uri<B>(request: &mut Request<B>) -> Result<()> {
     let named = match request.headers().get(header::HOST) {
         Some(host) => {
@@ -412,11 +413,12 @@ fn set_full_uri<B>(request: &mut Request<B>) -> Result<()> {
     Ok(())
 }
 
-/// Adds the headers that Spin adds for the route `/...`. A client's headers of these names stay, before them.
+/// Adds the headers that Spin adds for the route `/...`. Headers of the same names from the client stay in front of
+/// them.
 ///
 /// # Errors
 ///
-/// When a header is not UTF-8, which Spin answers with an empty 500 before the guest is started.
+/// Fails when a header is not UTF-8. Spin answers that with an empty 500 before it starts the guest.
 fn add_spin_headers<B>(request: &mut Request<B>, client: SocketAddr) -> Result<()> {
     for (name, value) in request.headers() {
         std::str::from_utf8(value.as_bytes()).with_context(|| format!("the header {name} is not UTF-8"))?;

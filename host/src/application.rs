@@ -1,6 +1,7 @@
-//! The application as it is loaded: the checked manifest and the compiled component, shared by every app that runs it.
+//! A loaded application: the checked manifest and the compiled component. Every app that runs it shares it.
 //!
-//! Compiling takes seconds, so it happens once. It must not know requests or stores; those belong to a running app.
+//! Compilation takes seconds, so it happens once. This file must not know requests or stores, which belong to a running
+//! app.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -22,25 +23,25 @@ use crate::invocation::{Invocation, linker};
 use crate::manifest::Manifest;
 use crate::variables::ENVIRONMENT_PREFIX;
 
-/// The largest memory a guest can be given; see [`crate::Options::memory_limit`].
+/// The upper bound of [`crate::Options::memory_limit`].
 pub const LARGEST_MEMORY: usize = 1 << 30;
 
-/// How many invocations run at once; more wait for their turn.
+/// The number of invocations that run at once. Others wait for their turn.
 const INVOCATIONS_AT_ONCE: u32 = 256;
 
-/// How much of a guest's memory stays resident for the next invocation. Where the kernel can tell which pages were used
-/// (Linux 6.7), only those are made as they were, and no page is given back and faulted in again
+/// The part of a guest's memory that stays resident for the next invocation, in bytes. If the kernel can tell which
+/// pages were used (Linux 6.7), only those are restored, and no page is released and faulted in again
 /// (`docs/adr/0006-speed.md`).
 const RESIDENT_MEMORY: usize = 4 << 20;
 
-/// How much of a guest's table and stack is kept for the next invocation instead of being given back. More
-/// than this costs more to clear than it saves.
+/// The part of a guest's table and stack that stays resident for the next invocation, in bytes. A larger part costs
+/// more to clear than it saves.
 const KEPT_RESIDENT: usize = 64 << 10;
 
-/// The directory beside the component that keeps what it was compiled to, so that only the first start compiles it.
+/// The directory beside the component that caches its machine code, so that only the first start compiles it.
 const COMPILED_COMPONENTS: &str = ".compiled";
 
-/// How often a guest that computes lets other invocations have the thread.
+/// The time after which a computing guest yields the thread to other invocations.
 const TIME_SLICE: Duration = Duration::from_millis(10);
 
 /// A compiled application. Clones share it.
@@ -52,21 +53,21 @@ pub struct Application {
 struct Shared {
     manifest: Manifest,
     engine: Engine,
-    /// Present where the manifest has an HTTP trigger.
+    /// Present if the manifest has an HTTP trigger.
     http: Option<ProxyPre<Invocation>>,
-    /// Present where the component has the scheduled export.
+    /// Present if the component has the scheduled export.
     scheduled: Option<ScheduledPre<Invocation>>,
     slots: Arc<Semaphore>,
     imported_functions: usize,
 }
 
 impl Application {
-    /// Loads a manifest and compiles its component: seconds, and longer where this crate is built without optimization.
+    /// Loads a manifest and compiles its component, which takes seconds, and longer in a build without optimization.
     ///
     /// # Errors
     ///
-    /// As [`Manifest::load`]; and when the component does not compile, imports what this host does not offer, or lacks
-    /// the export that a trigger of the manifest calls.
+    /// Fails like [`Manifest::load`], and when the component does not compile, has an import that this host does not
+    /// offer, or lacks the export that a trigger of the manifest calls.
     pub fn load(manifest: impl AsRef<Path>) -> Result<Self> {
         Self::compile(Manifest::load(manifest)?)
     }
@@ -75,17 +76,17 @@ impl Application {
     ///
     /// # Errors
     ///
-    /// As [`Application::load`].
+    /// Fails like [`Application::load`].
     pub fn compile(manifest: Manifest) -> Result<Self> {
         Self::compile_on(engine(false, &manifest)?, manifest)
     }
 
-    /// Loads a manifest and compiles its component so that its instructions are counted, see [`crate::App::instructions`]; it
-    /// runs slower.
+    /// Loads a manifest and compiles its component so that [`crate::App::instructions`] counts. Such a component runs
+    /// slower.
     ///
     /// # Errors
     ///
-    /// As [`Application::load`].
+    /// Fails like [`Application::load`].
     pub fn load_counting(manifest: impl AsRef<Path>) -> Result<Self> {
         let manifest = Manifest::load(manifest)?;
         Self::compile_on(engine(true, &manifest)?, manifest)
@@ -113,18 +114,18 @@ impl Application {
         Ok(Self { shared: Arc::new(Shared { manifest, engine, http, scheduled, slots, imported_functions }) })
     }
 
-    /// What the application was compiled from.
+    /// Returns the manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.shared.manifest
     }
 
-    /// How many functions of the host the component imports. Each is made ready for each request, whether that calls it or
-    /// not.
+    /// Returns the number of host functions that the component imports. The host prepares each of them for each
+    /// request, whether the request calls it or not.
     pub fn imported_functions(&self) -> usize {
         self.shared.imported_functions
     }
 
-    /// The names of environment variables that look as if they set a variable which the manifest does not define.
+    /// Returns the names of environment variables that have the prefix of Spin's but set no variable of the manifest.
     pub fn unknown_environment_variables(&self) -> Vec<String> {
         let known: HashSet<String> =
             self.shared.manifest.variables.keys().map(|name| name.to_ascii_uppercase()).collect();
@@ -140,14 +141,14 @@ impl Application {
         self.shared.slots.clone().acquire_owned().await.expect("the semaphore is never closed")
     }
 
-    /// What a guest needs to run, in an engine's store of its own.
+    /// Returns a new store of the engine, which holds the state of one guest.
     pub(crate) fn wasm_store(&self, invocation: Invocation) -> WasmStore<Invocation> {
         let mut store = WasmStore::new(&self.shared.engine, invocation);
         store.limiter(|invocation| &mut invocation.limits);
-        // At the end of each slice the guest yields, so that a timeout around it fires although it never waits.
+        // The guest yields at the end of each slice, so that a timeout around it fires even if the guest never waits.
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
-        // An error says that this engine counts no instructions.
+        // This fails on an engine that does not count instructions.
         let _ = store.set_fuel(u64::MAX);
         store
     }
@@ -166,7 +167,7 @@ fn engine(counts_instructions: bool, manifest: &Manifest) -> Result<Engine> {
     pool.total_component_instances(INVOCATIONS_AT_ONCE)
         .total_stacks(INVOCATIONS_AT_ONCE)
         .total_memories(INVOCATIONS_AT_ONCE)
-        // A component has its own table and those of the small modules that tie it to its imports.
+        // A component has its own instance and table, and those of the small modules that connect it with its imports.
         .total_core_instances(INVOCATIONS_AT_ONCE * 8)
         .total_tables(INVOCATIONS_AT_ONCE * 4)
         .max_memory_size(LARGEST_MEMORY)
@@ -175,7 +176,7 @@ fn engine(counts_instructions: bool, manifest: &Manifest) -> Result<Engine> {
         .table_keep_resident(KEPT_RESIDENT)
         .async_stack_keep_resident(KEPT_RESIDENT);
     let mut config = Config::new();
-    // A stripped component has no names to show, so the way to a trap would only blur its reason.
+    // A stripped component has no names to show, so a backtrace would only hide the reason of a trap.
     config.wasm_backtrace_max_frames(None);
     config.consume_fuel(counts_instructions);
     config.epoch_interruption(true).allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
@@ -183,8 +184,8 @@ fn engine(counts_instructions: bool, manifest: &Manifest) -> Result<Engine> {
     Ok(Engine::new(&config)?)
 }
 
-/// Returns the cache of compiled components, a directory beside the component, as Python has `__pycache__`. Where the
-/// directory cannot be written there is no cache, and every start compiles.
+/// Returns the cache of compiled components, a directory beside the component like Python's `__pycache__`. If the
+/// directory is not writable, there is no cache and every start compiles.
 fn compiled_components(source: &Path) -> Option<Cache> {
     let directory = source.canonicalize().ok()?.parent()?.join(COMPILED_COMPONENTS);
     let mut config = CacheConfig::new();
@@ -204,7 +205,7 @@ fn imported_functions(component: &Component) -> usize {
     component.component_type().imports(engine).map(|(_, item)| functions(item.ty)).sum()
 }
 
-/// Ends a time slice again and again for as long as the engine lives.
+/// Ends a time slice at regular intervals for as long as the engine lives.
 fn keep_time(engine: &Engine) {
     let engine = engine.weak();
     std::thread::spawn(move || {

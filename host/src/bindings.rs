@@ -1,8 +1,8 @@
-//! What wasmtime generates from `wit/`: the interfaces of Spin and `wasi:keyvalue` that this host offers, and the
-//! scheduled export it calls.
+//! The bindings that wasmtime generates from `wit/`: the interfaces of Spin and `wasi:keyvalue` that this host offers,
+//! and the scheduled export that it calls.
 //!
-//! Generated code only; it knows nothing of how the interfaces are implemented. The resources of both key-value
-//! interfaces are mapped to the same Rust type, because in Spin too they share one table of open stores.
+//! The resources of both key-value interfaces map to the same Rust type, because in Spin, too, they share one table of
+//! open stores.
 
 wasmtime::component::bindgen!({
     path: "wit",

@@ -1,37 +1,37 @@
-//! The wall clock a guest sees: the machine's, or one that a test sets.
+//! The wall clock that a guest sees: the machine's, or one that a test sets.
 //!
-//! Only `wasi:clocks/wall-clock` and the timestamp of scheduled events follow it. The monotonic clock, timeouts and the
-//! schedule itself stay on real time, so that a test which stops the clock does not stop the program.
+//! Only `wasi:clocks/wall-clock` and the timestamp of scheduled events follow it. The monotonic clock, timeouts, and
+//! the schedule itself stay on real time, so that a test that stops the clock does not stop the program.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use wasmtime_wasi::HostWallClock;
 
-/// A wall clock; clones show, and set, the same time.
+/// A wall clock. Clones share the same time.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    /// The time a test chose, or `None` for the machine's clock.
+    /// The time that a test chose, or `None` for the machine's clock.
     manual: Option<Arc<Mutex<SystemTime>>>,
 }
 
 impl Clock {
-    /// The machine's clock.
+    /// Returns the machine's clock.
     pub fn system() -> Self {
         Self { manual: None }
     }
 
-    /// A clock that stands still at `start` until it is set or advanced.
+    /// Returns a clock that stands still at `start` until it is set or advanced.
     pub fn manual(start: SystemTime) -> Self {
         Self { manual: Some(Arc::new(Mutex::new(start))) }
     }
 
-    /// A clock that stands still at so many seconds after 1970-01-01T00:00:00Z.
+    /// Returns a clock that stands still at a number of seconds after 1970-01-01T00:00:00Z.
     pub fn manual_at_seconds(seconds: u64) -> Self {
         Self::manual(UNIX_EPOCH + Duration::from_secs(seconds))
     }
 
-    /// What the clock shows.
+    /// Returns the time.
     pub fn now(&self) -> SystemTime {
         match &self.manual {
             Some(time) => *time.lock().unwrap_or_else(PoisonError::into_inner),
@@ -39,7 +39,7 @@ impl Clock {
         }
     }
 
-    /// What the clock shows, in whole seconds after 1970-01-01T00:00:00Z, as scheduled events carry it.
+    /// Returns the time in whole seconds after 1970-01-01T00:00:00Z, as in scheduled events.
     pub fn now_in_seconds(&self) -> u64 {
         since_epoch(self.now()).as_secs()
     }
@@ -48,7 +48,7 @@ impl Clock {
     ///
     /// # Panics
     ///
-    /// On the system clock, which no test may set.
+    /// Panics on the system clock, which no test may set.
     pub fn set(&self, time: SystemTime) {
         *self.settable().lock().unwrap_or_else(PoisonError::into_inner) = time;
     }
@@ -57,7 +57,7 @@ impl Clock {
     ///
     /// # Panics
     ///
-    /// On the system clock, which no test may set.
+    /// Panics on the system clock, which no test may set.
     pub fn advance(&self, by: Duration) {
         *self.settable().lock().unwrap_or_else(PoisonError::into_inner) += by;
     }
@@ -77,7 +77,7 @@ impl HostWallClock for Clock {
     }
 }
 
-/// WASI's wall clock has no time before 1970; such a time is shown as 1970.
+/// Returns the time since 1970. WASI's wall clock has no earlier times, so those become 1970.
 fn since_epoch(time: SystemTime) -> Duration {
     time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -1,8 +1,8 @@
-//! The embedded host: runs this project's `spin.toml` without the `spin` command.
+//! The embedded host: it runs this project's `spin.toml` without the `spin` command.
 //!
-//! It is for tests and laptops; production is Spin. It copies what Spin does, flaws included, so that tests see what
-//! users get, and it offers nothing that our manifest does not use. It knows no OpenStack: any component that needs no
-//! more than HTTP, a cron trigger, variables and key-value stores runs on it.
+//! It is meant for tests and laptops. Production runs on Spin. It copies Spin's behaviour, flaws included, so that
+//! tests see what users get, and it only offers the features that our manifest uses. It does not know OpenStack: it
+//! runs any component that needs only HTTP, a cron trigger, variables, and key-value stores.
 //!
 //! ```no_run
 //! # use volume_snapshots_host::{App, Application, Clock, Options};
@@ -19,8 +19,8 @@
 //! # }
 //! ```
 //!
-//! A test needs a multi-thread runtime, `#[tokio::test(flavor = "multi_thread")]`, wherever it uses the SQLite store
-//! or a Redis server.
+//! A test that uses the SQLite store or a Redis server needs a multi-thread runtime, `#[tokio::test(flavor =
+//! "multi_thread")]`.
 
 #![allow(clippy::disallowed_methods, reason = "the host is where the clock and the environment come from")]
 #![forbid(unsafe_code)]

@@ -1,7 +1,7 @@
-//! The command line of the embedded host: `volume-snapshots-host [--manifest spin.toml]` and a few more.
+//! The command line of the embedded host, `volume-snapshots-host`.
 //!
-//! It must not know how an app is run. Standard output gets one line, when requests are accepted; everything else goes
-//! to standard error.
+//! It must not know how an app runs. It prints one line to standard output, when it accepts requests. All other
+//! messages go to standard error.
 
 #![allow(clippy::disallowed_methods, reason = "the command line reads the environment")]
 
@@ -38,7 +38,7 @@ struct Arguments {
 }
 
 impl Arguments {
-    /// Reads the command line; `None` means that help was asked for.
+    /// Parses the command line. Returns `None` for `--help`.
     fn read(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>> {
         let mut read = Self {
             manifest: PathBuf::from("spin.toml"),
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
     match Arguments::read(std::env::args().skip(1)).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // One line, whatever a library has to say.
+            // One line, even if a library's message has several.
             let text = format!("{error:#}");
             eprintln!("{}", text.split_whitespace().collect::<Vec<_>>().join(" "));
             ExitCode::FAILURE
@@ -85,7 +85,7 @@ async fn run(arguments: Option<Arguments>) -> Result<()> {
         print!("{HELP}");
         return Ok(());
     };
-    // Everything that can be refused is tried before the component is compiled, which takes longest.
+    // Compilation takes longest, so everything else that can fail comes first.
     let manifest = Manifest::load(&arguments.manifest)?;
     let listener =
         TcpListener::bind(&arguments.listen).await.with_context(|| format!("cannot listen on {}", arguments.listen))?;
@@ -105,7 +105,7 @@ async fn run(arguments: Option<Arguments>) -> Result<()> {
         probe(&app, path).await?;
     }
 
-    // Installed before the line is printed: whoever reads it may send a signal at once.
+    // Install these before the line is printed: its reader may send a signal at once.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     println!("Serving http://{}", listener.local_addr()?);
@@ -118,7 +118,7 @@ async fn run(arguments: Option<Arguments>) -> Result<()> {
     app.serve(listener, shutdown).await
 }
 
-/// Asks the app whether it can work with what it was given, such as its variables; what it logs says why it cannot.
+/// Sends one request to find out whether the app works with its variables. If it does not, its log has the reason.
 async fn probe(app: &App, path: &str) -> Result<()> {
     let request = http::Request::get(format!("http://localhost{path}")).body(Bytes::new())?;
     let answer = app.handle(request).await?;

@@ -1,7 +1,7 @@
-//! Reads `spin.toml`, manifest version 2, as far as this project's manifest goes.
+//! Reads `spin.toml`: the part of manifest version 2 that this project uses.
 //!
-//! A key or feature that this host does not know is an error and never skipped, so that what runs here runs the same on
-//! Spin. It must not know what the component does.
+//! A key or feature that this host does not know is an error and is never skipped, so that a manifest that runs here
+//! runs the same on Spin. It must not know what the component does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use crate::outbound::AllowedHosts;
 use crate::schedule::Schedule;
 use crate::variables::{Template, Variable, check_name};
 
-/// The one route this host serves: everything.
+/// The only route that this host serves: all paths.
 pub(crate) const ROUTE: &str = "/...";
 
-/// The one store label that Spin defines without a runtime configuration.
+/// The only store label that Spin defines without a runtime configuration.
 const STORE_LABEL: &str = "default";
 
 /// A checked manifest.
@@ -31,24 +31,25 @@ pub struct Manifest {
     pub source: PathBuf,
     /// Whether there is an HTTP trigger.
     pub serves_http: bool,
-    /// When the scheduled event fires: one entry for each cron trigger.
+    /// The times of the scheduled event, one entry for each cron trigger.
     pub schedules: Vec<Schedule>,
-    /// The labels of the stores the component may open.
+    /// The labels of the stores that the component may open.
     pub key_value_stores: BTreeSet<String>,
     /// The application's variables.
     pub variables: BTreeMap<String, Variable>,
     /// The component's variables, as templates over those of the application.
     pub(crate) component_variables: BTreeMap<String, Template>,
-    /// Whereto the component may send requests, as templates.
+    /// Hosts that the component may call, as templates.
     pub(crate) allowed_outbound_hosts: Vec<Template>,
 }
 
 impl Manifest {
-    /// Reads and checks a manifest, and that the wasm file it names exists.
+    /// Reads and checks a manifest, and checks that its wasm file exists.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, is no manifest, uses what this host does not offer, or the wasm file is missing.
+    /// Fails when the file cannot be read, is not a manifest, uses a feature that this host does not offer, or when the
+    /// wasm file is missing.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text =
@@ -63,11 +64,11 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Checks a manifest's text. The wasm file is taken relative to `directory`; it is not looked for.
+    /// Parses and checks a manifest. The wasm file is relative to `directory` and need not exist.
     ///
     /// # Errors
     ///
-    /// When the text is no manifest or uses what this host does not offer.
+    /// Fails when the text is not a manifest or uses a feature that this host does not offer.
     pub fn parse(text: &str, directory: &Path) -> Result<Self> {
         let file: File = toml::from_str(text).map_err(|error| at_line(text, &error))?;
         ensure!(
@@ -101,7 +102,7 @@ impl Manifest {
     }
 }
 
-/// Says in one line where a manifest breaks off. The key it names may well be one that Spin knows.
+/// Returns a one-line error with the position in the manifest. Spin may know the key that this host refuses.
 fn at_line(text: &str, error: &toml::de::Error) -> anyhow::Error {
     let place = error.span().map_or(String::new(), |span| {
         let line = text[..span.start].matches('\n').count() + 1;
@@ -175,7 +176,7 @@ fn allowed_outbound_hosts(hosts: Vec<String>, variables: &BTreeMap<String, Varia
     let parse = |host: String| {
         let template = checked_template(&host, variables).with_context(|| format!("allowed outbound host {host:?}"))?;
         if template.variables().next().is_none() {
-            // One with variables can be checked only when they have values.
+            // An entry with variables can only be checked once they have values.
             AllowedHosts::parse([host.as_str()])?;
         }
         Ok(template)
@@ -265,7 +266,7 @@ struct ComponentSection {
     allowed_outbound_hosts: Vec<String>,
     #[serde(default)]
     variables: BTreeMap<String, String>,
-    /// How `spin build` makes the component; it plays no part at run time.
+    /// The build command of the component. It has no effect at run time.
     #[serde(default, rename = "build")]
     _build: Option<BuildSection>,
 }

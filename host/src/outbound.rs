@@ -1,8 +1,8 @@
-//! Requests a guest sends: whereto it may send them, and the sending.
+//! Requests that a guest sends: the hosts it may call, and the sending.
 //!
-//! It must not know whom our component talks to. Hosts are spelled as Spin spells them in `allowed_outbound_hosts`; of
-//! Spin's forms, address ranges, port ranges and requests to the app itself are left out and refused when the manifest
-//! is read. Only plain HTTP is sent: TLS would double the libraries this host is built from, and it is for tests.
+//! It must not know which hosts our component calls. Hosts have the form of Spin's `allowed_outbound_hosts`. Address
+//! ranges, port ranges, and requests to the app itself are not offered, and are refused when the manifest is read. Only
+//! plain HTTP is sent: TLS would double the libraries of this host, which is for tests.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody, WasiHttpHooks};
 
-/// How long to wait where the guest sets no limit, as in Spin.
+/// The timeout if the guest sets none, as in Spin.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// The places a guest may send requests to.
+/// The hosts that a guest may call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowedHosts {
     hosts: Vec<AllowedHost>,
@@ -28,27 +28,28 @@ pub struct AllowedHosts {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct AllowedHost {
-    /// `None` is every scheme.
+    /// `None` allows every scheme.
     scheme: Option<String>,
     host: Host,
-    /// `None` is every port.
+    /// `None` allows every port.
     port: Option<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Host {
     Any,
-    /// Every name that ends so; the dot included.
+    /// Every name that ends with this string, which starts with a dot.
     EndsWith(String),
     Exactly(String),
 }
 
 impl AllowedHosts {
-    /// Reads the entries of `allowed_outbound_hosts`, with no template left in them.
+    /// Parses the entries of `allowed_outbound_hosts`, after their templates have been resolved.
     ///
     /// # Errors
     ///
-    /// When an entry is not `<scheme>://<host>[:<port>]` with `*` allowed for each, or has a form that only Spin offers.
+    /// Fails when an entry is not `<scheme>://<host>[:<port>]`, with `*` allowed for each, or has a form that only Spin
+    /// offers.
     pub fn parse<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let hosts = entries
             .into_iter()
@@ -68,7 +69,7 @@ impl AllowedHost {
         let (scheme, rest) =
             entry.trim().split_once("://").context("it does not contain a scheme, such as http:// or *://")?;
         let (host, port) = match rest.rsplit_once(':') {
-            // The colon of an IPv6 address in brackets is none before a port.
+            // A colon within an IPv6 address in brackets does not start a port.
             Some((host, port)) if !port.ends_with(']') => (host, port),
             _ => (rest, ""),
         };
@@ -176,7 +177,7 @@ impl WasiHttpHooks for Outbound {
     }
 }
 
-/// The place a request goes to, without its path and query, which may hold secrets.
+/// Returns the scheme and authority of a request, without its path and query, which may hold secrets.
 fn destination(uri: &Uri) -> String {
     let scheme = uri.scheme_str().unwrap_or_default();
     let host = uri.host().unwrap_or_default();
@@ -196,14 +197,14 @@ async fn send(mut request: http::Request<WasiBody>, options: RequestOptions) -> 
         .await
         .map_err(|_| HttpError::ConnectionTimeout)?
         .map_err(HttpError::Connect)?;
-    // Without it the small segments of a request with a body wait for each other.
+    // Without this the small segments of a request with a body wait for each other.
     stream.set_nodelay(true).map_err(HttpError::Connect)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    // The connection has to be driven while the answer is awaited and its body is read. It ends by itself once the
-    // answer is read or dropped.
+    // The connection must be polled while the answer is awaited and its body is read. It ends by itself once the answer
+    // has been read or dropped.
     let connection = tokio::spawn(connection);
 
-    // A server expects the path alone.
+    // A server expects only the path.
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     *request.uri_mut() = path.parse().map_err(|_| HttpError::HttpRequestUriInvalid)?;
     let response =

@@ -1,7 +1,8 @@
-//! Where a guest's standard output and standard error go: line by line to this program's standard error, or into a list
-//! that a test reads.
+//! The destination of a guest's standard output and standard error: this program's standard error, or a list that a
+//! test reads.
 //!
-//! It must not know what the lines mean. Both streams go to one place, in the order written, as an operator reads them.
+//! It must not know what the lines mean. Both streams have the same destination and keep their order, as an operator
+//! sees them.
 
 use std::io;
 use std::pin::Pin;
@@ -11,25 +12,25 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
-/// A destination for what guests print; clones share it.
+/// A destination for the output of guests. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Output {
-    /// The lines printed so far, or `None` where they go to standard error at once.
+    /// The lines printed so far, or `None` if they go to standard error at once.
     captured: Option<Arc<Mutex<Vec<String>>>>,
 }
 
 impl Output {
-    /// This program's standard error.
+    /// Returns the destination that is this program's standard error.
     pub fn standard_error() -> Self {
         Self { captured: None }
     }
 
-    /// A list in memory, read with [`Output::lines`].
+    /// Returns a destination in memory, which [`Output::lines`] reads.
     pub fn captured() -> Self {
         Self { captured: Some(Arc::default()) }
     }
 
-    /// Every line captured so far; empty where the output is not captured.
+    /// Returns all lines captured so far, or none if the output is not captured.
     pub fn lines(&self) -> Vec<String> {
         match &self.captured {
             Some(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).clone(),
@@ -59,7 +60,7 @@ impl StdoutStream for Output {
     }
 }
 
-/// Cuts what one guest writes into lines. A last line without an end is printed when the guest is gone.
+/// Splits the output of one guest into lines. A last line without a line break is printed when the guest is gone.
 struct LineWriter {
     output: Output,
     unfinished: Vec<u8>,

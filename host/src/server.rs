@@ -1,6 +1,6 @@
-//! Serves an app on a socket: HTTP/1.1, and the scheduled event at its times.
+//! Serves an app on a socket with HTTP/1.1, and fires its scheduled event.
 //!
-//! It must not know what a request asks for. Whatever a client sends or leaves out, the server goes on.
+//! It must not know the meaning of a request. No behaviour of a client may stop the server.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -22,22 +22,22 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use crate::app::App;
 use crate::cron;
 
-/// How long requests and events that run at the shutdown may take to end.
+/// The time that running requests and events have to end at a shutdown.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long to wait after a connection could not be accepted, as when there are no file descriptors left.
+/// The pause after a failure to accept a connection, for example when no file descriptors are left.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 
 impl App {
-    /// Serves requests until `shutdown` ends, and fires the manifest's cron triggers unless the options say otherwise.
-    /// Then it accepts no more, and what runs has five seconds to end.
+    /// Serves requests until `shutdown` completes, and fires the manifest's cron triggers unless the options forbid it.
+    /// Then it accepts no more connections, and running requests and events have five seconds to end.
     ///
     /// # Errors
     ///
-    /// When the listener has no address.
+    /// Fails when the listener has no address.
     pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<()> {
         listener.local_addr()?;
-        // Everything that runs holds a sender; the receiver ends when the last one is gone.
+        // Each running request and event holds a sender. The receiver ends when the last one is gone.
         let (running, mut all_ended) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
         let schedules =
@@ -61,7 +61,7 @@ impl App {
         }
         drop(listener);
         cron.abort();
-        // The aborted task must be gone, since it holds a sender.
+        // Wait until the aborted task is gone, because it holds a sender.
         let _ = cron.await;
         stop.send_replace(true);
         drop(running);
@@ -79,10 +79,10 @@ async fn serve_connection(
     mut stopped: watch::Receiver<bool>,
     running: mpsc::UnboundedSender<()>,
 ) {
-    // Head and body of an answer are two small segments; without this the second waits 40 ms for an acknowledgement.
-    // It fails only on a connection that is gone already.
+    // The head and the body of an answer are two small segments. Without this, the second waits 40 ms for an
+    // acknowledgement. It only fails on a connection that is already gone.
     let _ = stream.set_nodelay(true);
-    // A guest goes on when its client has left, and with it this connection.
+    // A guest continues when its client, and with it this connection, is gone.
     let service = service_fn(move |request| {
         let (app, running) = (app.clone(), running.clone());
         async move { Ok::<_, Infallible>(answer(&app, request, client, running).await) }
@@ -90,9 +90,9 @@ async fn serve_connection(
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
-        // A client that breaks off is not worth a line in the log.
+        // A client that disconnects is not worth a line in the log.
         _ = &mut connection => {}
-        // It changes once, when the server stops.
+        // This changes once, when the server stops.
         _ = stopped.changed() => {
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
@@ -109,7 +109,7 @@ async fn answer(
     match app.respond(request, client, running).await {
         Ok(answer) => answer.response,
         Err(error) => {
-            // Spin closes the connection without a word here.
+            // Spin closes the connection without an answer here.
             let text = Full::new(Bytes::from(format!("{error:#}\n")));
             let mut response = Response::new(text.map_err(|never| match never {}).boxed_unsync());
             *response.status_mut() = StatusCode::BAD_REQUEST;

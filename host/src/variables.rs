@@ -1,7 +1,7 @@
-//! Variables as Spin has them: application variables with a default, from the environment or from a test; templates
-//! such as `http://{{ keystone_host }}:5000` that use them; and the component's own variables, made of templates.
+//! Spin's variables. Application variables have a default, and the environment or a test may set them. Templates such
+//! as `http://{{ keystone_host }}:5000` use them, and the component's own variables are templates.
 //!
-//! It must not know which variables our application has, nor what their values mean.
+//! It must not know which variables our application has, or what their values mean.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -17,13 +17,13 @@ pub const ENVIRONMENT_PREFIX: &str = "SPIN_VARIABLE_";
 /// One entry of `[variables]` in the manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
-    /// The value where nothing sets another; `None` means that the variable is required.
+    /// The value of a variable that is not set. `None` means that the variable is required.
     pub default: Option<String>,
     /// Whether the value must never be shown.
     pub secret: bool,
 }
 
-/// Refuses names that Spin refuses. The error is Spin's text.
+/// Refuses the names that Spin refuses, with Spin's message.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let reason = if name.is_empty() {
@@ -44,7 +44,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     Err(format!("{name:?}: {reason}"))
 }
 
-/// Text in which `{{ name }}` stands for the value of an application variable.
+/// A string in which `{{ name }}` stands for the value of an application variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template {
     parts: Vec<Part>,
@@ -57,11 +57,11 @@ enum Part {
 }
 
 impl Template {
-    /// Takes a template apart.
+    /// Parses a template.
     ///
     /// # Errors
     ///
-    /// On `{{` without `}}`.
+    /// Fails on `{{` without `}}`.
     pub(crate) fn parse(template: &str) -> Result<Self> {
         let mut parts = Vec::new();
         let mut rest = template;
@@ -81,7 +81,7 @@ impl Template {
         Ok(Self { parts })
     }
 
-    /// The names of the variables used.
+    /// Returns the names of the variables that the template uses.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
             Part::Variable(name) => Some(name.as_str()),
@@ -89,11 +89,11 @@ impl Template {
         })
     }
 
-    /// The text with every variable replaced by its value.
+    /// Returns the string with every variable replaced by its value.
     ///
     /// # Errors
     ///
-    /// When a variable has no value; the manifest was checked to define it.
+    /// Fails when a variable has no value. The manifest defines it: that has been checked.
     pub(crate) fn resolve(&self, values: &Values) -> Result<String> {
         let mut text = String::new();
         for part in &self.parts {
@@ -112,11 +112,11 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    /// Chooses each variable's value: an override, else the environment, else the default.
+    /// Chooses the value of each variable: the override, else the environment, else the default.
     ///
     /// # Errors
     ///
-    /// When a required variable has no value, an override names no variable, or a value is not UTF-8.
+    /// Fails when a required variable has no value, an override names an unknown variable, or a value is not UTF-8.
     pub(crate) fn choose(
         variables: &BTreeMap<String, Variable>,
         overrides: &HashMap<String, String>,
@@ -151,7 +151,7 @@ impl Values {
 ///
 /// # Errors
 ///
-/// When the value is not UTF-8.
+/// Fails when the value is not UTF-8.
 pub(crate) fn from_environment(name: &str) -> Result<Option<String>> {
     let key = format!("{ENVIRONMENT_PREFIX}{}", name.to_ascii_uppercase());
     match std::env::var(&key) {
@@ -161,7 +161,7 @@ pub(crate) fn from_environment(name: &str) -> Result<Option<String>> {
     }
 }
 
-/// The variables of the component, resolved once: what the guest may ask for.
+/// The variables of the component, which the guest may read. They are resolved once.
 #[derive(Clone, Debug)]
 pub(crate) struct ComponentVariables {
     component: String,
@@ -173,7 +173,7 @@ impl ComponentVariables {
     ///
     /// # Errors
     ///
-    /// When a variable in a template has no value.
+    /// Fails when a variable in a template has no value.
     pub(crate) fn resolve(component: &str, templates: &BTreeMap<String, Template>, values: &Values) -> Result<Self> {
         let values = templates
             .iter()
@@ -191,12 +191,12 @@ impl ComponentVariables {
     }
 }
 
-/// Why a guest does not get a variable's value.
+/// The reason why a guest does not get the value of a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VariableError {
-    /// The name breaks Spin's rules for names.
+    /// The name violates Spin's rules for names.
     InvalidName(String),
-    /// The component's manifest section does not name it.
+    /// The component's section of the manifest does not name it.
     Undefined(String),
 }
 
@@ -296,7 +296,7 @@ mod tests {
         let component =
             ComponentVariables::resolve("snapshots", &templates, &values(&[("auth_mode", "noauth")])).unwrap();
         assert_eq!(component.get("mode").unwrap(), "noauth");
-        // An application variable that the component's section does not name stays hidden from it.
+        // An application variable that the component's section does not name is hidden from it.
         assert_eq!(
             component.get("auth_mode"),
             Err(VariableError::Undefined("no variable for \"snapshots\".\"auth_mode\"".to_owned()))

@@ -1,8 +1,9 @@
-//! The two key-value interfaces a guest may import, `fermyon:spin/key-value@2.0.0` and `wasi:keyvalue@0.2.0-draft2`, on
-//! one [`Store`]: which labels may be opened, how many handles there may be, how errors are spelled.
+//! The two key-value interfaces that a guest may import, `fermyon:spin/key-value@2.0.0` and
+//! `wasi:keyvalue@0.2.0-draft2`, on one [`Store`]: the labels that may be opened, the limits of handles, and the
+//! messages of errors.
 //!
-//! It must not know how a store keeps its rows. What looks odd here is Spin's: the limits and the texts are copied from
-//! its behaviour, because a guest may come to depend on them.
+//! It must not know how a store keeps its rows. The limits and messages are copied from Spin, odd ones included,
+//! because a guest may depend on them.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,10 +15,10 @@ use super::store::{Row, Store, StoreError, Swap};
 use crate::bindings::fermyon::spin::key_value as spin;
 use crate::bindings::wasi::keyvalue::{atomics, batch, store};
 
-/// How many stores, and how many compare-and-swaps, one invocation may hold open.
+/// The number of stores that one invocation may hold open, and also the number of compare-and-swaps.
 const TABLE_CAPACITY: usize = 256;
 
-/// The largest result Spin's host buffers for a guest.
+/// The size of the largest result that Spin's host buffers for a guest.
 const RESULT_LIMIT: usize = 128 << 20;
 
 /// A store that a guest opened.
@@ -25,22 +26,22 @@ pub struct OpenStore {
     label: String,
 }
 
-/// A compare-and-swap that a guest began.
+/// A compare-and-swap that a guest has started.
 pub struct OpenSwap {
-    /// The handle of the store it began from, since Spin asks that store again when a swap is refused.
+    /// The handle of its store, because Spin reads from that store again when a swap is refused.
     store: u32,
     label: String,
     key: String,
-    /// What `current` showed last.
+    /// The last value that `current` returned.
     seen: Option<Vec<u8>>,
 }
 
-/// Why a compare-and-swap failed.
+/// The reason why a compare-and-swap failed.
 #[derive(Debug)]
 pub enum SwapError {
     /// The store failed.
     Store(StoreError),
-    /// The value had changed; the handle is of a new compare-and-swap that starts from the present value.
+    /// The value had changed. The handle is that of a new compare-and-swap, which starts from the present value.
     Refused(Resource<OpenSwap>),
 }
 
@@ -71,7 +72,7 @@ pub(crate) struct KeyValue {
 }
 
 impl KeyValue {
-    /// A guest that has opened nothing yet and may open the stores of `allowed_labels`.
+    /// Returns the state of a guest that has opened nothing yet and may open the stores of `allowed_labels`.
     pub(crate) fn new(store: Arc<dyn Store>, allowed_labels: Arc<BTreeSet<String>>) -> Self {
         Self { store, allowed_labels, table: ResourceTable::new(), open_stores: 0, open_swaps: 0 }
     }
@@ -191,7 +192,7 @@ impl spin::HostStore for KeyValue {
 
 fn wasi_error(error: StoreError) -> wasmtime::Result<store::Error> {
     Ok(match error {
-        // The WIT of wasi:keyvalue has no word for it.
+        // The WIT of `wasi:keyvalue` has no case for it.
         StoreError::StoreTableFull => store::Error::Other(error.to_string()),
         StoreError::NoSuchStore => store::Error::NoSuchStore,
         StoreError::AccessDenied => store::Error::AccessDenied,
@@ -280,7 +281,7 @@ impl atomics::Host for KeyValue {
 
     fn swap(&mut self, handle: Resource<OpenSwap>, value: Vec<u8>) -> Result<(), SwapError> {
         let store = self.store.clone();
-        // The guest gives its handle away here, yet Spin keeps the entry, so it goes on counting against the limit.
+        // The guest gives up its handle here, but Spin keeps the entry, so it still counts towards the limit.
         let begun = self.begun(&handle)?;
         match store.swap(&begun.label, &begun.key, begun.seen.as_deref(), &value)? {
             Swap::Done => Ok(()),

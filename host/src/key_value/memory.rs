@@ -1,13 +1,13 @@
-//! A store in memory that answers as the SQLite store does, for tests that need no file.
+//! A store in memory that behaves like the SQLite store, for tests that need no file.
 //!
-//! It must differ from [`super::sqlite`] in nothing a guest can see; one table of cases is run against both.
+//! A guest must see no difference from [`super::sqlite`]. One table of cases runs against both.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::store::{Row, Store, StoreError, Swap, poisoned};
 
-/// A store in memory. Share it through an [`std::sync::Arc`] with a second app to test a restart.
+/// A store in memory. To test a restart, share it with a second app through an [`std::sync::Arc`].
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
@@ -15,26 +15,26 @@ pub struct MemoryStore {
 
 #[derive(Clone, Debug, Default)]
 struct State {
-    /// Values by label and key, in the order in which SQLite's index returns them.
+    /// The values by label and key, in the order in which SQLite's index returns them.
     rows: BTreeMap<(String, String), Vec<u8>>,
-    /// Whether `increment` met a value that is not a number.
+    /// Whether `increment` has met a value that is not a number.
     poisoned: bool,
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// Returns an empty store.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A store with the same rows that changes independently, to try several continuations of one state. It counts as
-    /// a new process, so it is never poisoned.
+    /// Returns a copy that changes independently, to try several continuations of one state. It counts as a new
+    /// process, so it is never poisoned.
     pub fn fork(&self) -> Self {
         let rows = self.lock_as_is().rows.clone();
         Self { state: Mutex::new(State { rows, poisoned: false }) }
     }
 
-    /// Every row of one store label: what a test compares byte by byte.
+    /// Returns all rows of one label, so that a test can compare them byte by byte.
     pub fn rows(&self, label: &str) -> BTreeMap<String, Vec<u8>> {
         self.lock_as_is()
             .rows
@@ -49,7 +49,7 @@ impl MemoryStore {
         if state.poisoned { Err(poisoned()) } else { Ok(state) }
     }
 
-    /// No code panics while it holds the lock, so a poisoned lock holds valid rows.
+    /// Locks the state even if it is poisoned. No code panics while it holds the lock, so the rows are valid.
     fn lock_as_is(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

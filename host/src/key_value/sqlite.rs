@@ -1,9 +1,9 @@
-//! Spin's SQLite store: the same file, table and statements, so that this host and Spin can continue each other's data.
+//! Spin's SQLite store: the same file, table, and statements, so that this host and Spin can use each other's data.
 //!
-//! It must not know what the rows mean, and it leaves the file's journal mode alone. A file that Spin made has a
-//! rollback journal; whoever switches it to WAL (`PRAGMA journal_mode = WAL`, which the file remembers) makes commits
-//! several times cheaper on both hosts. One connection behind one lock serves the whole process, and a second process
-//! on the file is waited for up to five seconds, as in Spin.
+//! It must not know what the rows mean, and it does not change the file's journal mode. A file that Spin created has a
+//! rollback journal. In WAL mode (`PRAGMA journal_mode = WAL`, which the file remembers) commits are several times
+//! cheaper on both hosts. As in Spin, one connection behind one lock serves the whole process, and a lock of another
+//! process is waited for up to five seconds.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -41,16 +41,16 @@ pub struct SqliteStore {
 #[derive(Debug)]
 struct State {
     connection: Connection,
-    /// Whether `increment` met a value that is not a number.
+    /// Whether `increment` has met a value that is not a number.
     poisoned: bool,
 }
 
 impl SqliteStore {
-    /// Opens a file, and creates it and its table where they are missing. Its directory must exist.
+    /// Opens a file, and creates it and its table if they are missing. Its directory must exist.
     ///
     /// # Errors
     ///
-    /// When the file cannot be opened, written or read as a database.
+    /// Fails when the file cannot be opened, written, or read as a database.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let open = || {
@@ -60,7 +60,7 @@ impl SqliteStore {
             Ok::<_, rusqlite::Error>(connection)
         };
         let connection = open().with_context(|| format!("cannot open the key-value file {}", path.display()))?;
-        // SQLite opens a file that may not be written as if nothing were wrong, and fails at the first write.
+        // SQLite opens a read-only file without an error and fails at the first write.
         ensure!(!connection.is_readonly("main")?, "the key-value file {} cannot be written", path.display());
         Ok(Self { state: Mutex::new(State { connection, poisoned: false }) })
     }
@@ -70,18 +70,18 @@ impl SqliteStore {
         self.call(|state| statements(&mut state.connection).map_err(error))
     }
 
-    /// Runs one call on the connection, telling the async runtime that it blocks.
+    /// Runs one call on the connection, and tells the async runtime that it blocks.
     fn call<T>(&self, call: impl FnOnce(&mut State) -> Result<T, StoreError>) -> Result<T, StoreError> {
         blocking(|| {
-            // No code panics while it holds the lock, so what Rust calls poisoned is a valid connection.
+            // No code panics while it holds the lock, so even a poisoned lock holds a valid connection.
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             if state.poisoned { Err(poisoned()) } else { call(&mut state) }
         })
     }
 }
 
-/// Spin hands SQLite's errors to the guest in Rust's debug format, so a guest that looks for "database is locked" must
-/// find it in there.
+/// Converts an error. Spin passes SQLite's errors to the guest in Rust's debug format, so a guest that looks for
+/// "database is locked" must find it in that format.
 fn error(error: rusqlite::Error) -> StoreError {
     eprintln!("key-value error: {error:?}");
     StoreError::Other(format!("{error:?}"))
@@ -95,10 +95,10 @@ fn upsert(connection: &Connection, label: &str, key: &str, value: &[u8]) -> rusq
     connection.prepare_cached(UPSERT)?.execute(params![label, key, value])
 }
 
-/// Adds to a number; `None` where the value is none.
+/// Adds to a number. Returns `None` if the value is not a number.
 ///
-/// The transaction is deferred, as in Spin: it reads first and asks for the write lock after, so that of two processes
-/// that do this at once, one is told "database is locked" without being made to wait.
+/// The transaction is deferred, as in Spin: it reads first and asks for the write lock afterwards. So if two processes
+/// do this at once, one of them gets "database is locked" without a wait.
 fn increment(connection: &mut Connection, label: &str, key: &str, delta: i64) -> rusqlite::Result<Option<i64>> {
     let transaction = connection.transaction()?;
     let number = match select(&transaction, label, key)?.map(<[u8; 8]>::try_from) {

@@ -4,16 +4,16 @@ use std::fmt;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// A key-value store: every call names the store's label, because Spin keeps several stores in one file.
+/// A key-value store. Every call names the store's label, because Spin keeps several stores in one file.
 ///
-/// The calls block. A store whose calls may take long, as SQLite's do on a slow disk, must tell the async runtime so
-/// itself.
+/// The calls block. A store whose calls may take long, such as SQLite on a slow disk, must tell the async runtime
+/// itself; see [`blocking`].
 pub trait Store: Send + Sync {
-    /// The value of a key.
+    /// Returns the value of a key.
     ///
     /// # Errors
     ///
-    /// As every call of this trait: [`StoreError`].
+    /// Fails with a [`StoreError`], like every call of this trait.
     fn get(&self, label: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Whether a key has a value.
@@ -21,11 +21,11 @@ pub trait Store: Send + Sync {
         Ok(self.get(label, key)?.is_some())
     }
 
-    /// Every key of the store.
+    /// Returns all keys of the store.
     fn get_keys(&self, label: &str) -> Result<Vec<String>, StoreError>;
 
-    /// The values of some keys. Spin's SQLite store leaves out keys without a value, names a key once however often it
-    /// was asked for, and keeps no order.
+    /// Returns the values of some keys. Spin's SQLite store leaves out keys without a value, returns a repeated key
+    /// once, and does not keep the order.
     fn get_many(&self, label: &str, keys: &[String]) -> Result<Vec<Row>, StoreError>;
 
     /// Writes one value.
@@ -40,43 +40,43 @@ pub trait Store: Send + Sync {
     /// Removes several keys in one commit.
     fn delete_many(&self, label: &str, keys: &[String]) -> Result<(), StoreError>;
 
-    /// Adds to the number under a key and returns the sum; a key without a value counts as zero.
+    /// Adds to the number of a key and returns the sum. A key without a value counts as zero.
     fn increment(&self, label: &str, key: &str, delta: i64) -> Result<i64, StoreError>;
 
-    /// The value from which a compare-and-swap starts. Stores for which that is more than a read override it.
+    /// Returns the value from which a compare-and-swap starts. Stores for which this is more than a read override it.
     fn current(&self, label: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.get(label, key)
     }
 
-    /// Replaces a value if it is still `seen`. Where nothing was seen, Spin's SQLite store writes without comparing.
+    /// Replaces a value if it is still `seen`. If nothing was seen, Spin's SQLite store writes without comparing.
     fn swap(&self, label: &str, key: &str, seen: Option<&[u8]>, value: &[u8]) -> Result<Swap, StoreError>;
 }
 
-/// A key that was asked for and its value.
+/// A key and its value.
 pub type Row = (String, Option<Vec<u8>>);
 
-/// How a compare-and-swap ended.
+/// The result of a compare-and-swap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Swap {
     /// The new value is stored.
     Done,
-    /// The value had changed meanwhile, so nothing was stored.
+    /// The value had changed, so nothing was stored.
     Refused,
 }
 
-/// Why a call to a store failed.
+/// The reason why a call of a store failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
     /// The guest holds as many open stores as Spin allows.
     StoreTableFull,
-    /// The guest's handle is of no open store.
+    /// The guest's handle does not belong to an open store.
     NoSuchStore,
-    /// The manifest does not give the component a store of this label.
+    /// The manifest does not give the component access to a store with this label.
     AccessDenied,
-    /// Anything else, with the text that the guest gets.
+    /// Any other failure, with the message for the guest.
     Other(String),
-    /// The guest gets no answer: its invocation ends here, as it does where Spin's host panics, or as in a test that
-    /// lets the process die at this call.
+    /// The guest gets no answer, because its invocation ends here: Spin's host would panic, or a test lets the process
+    /// die at this call.
     InvocationEnds(String),
 }
 
@@ -94,8 +94,9 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-/// What both stores answer once [`Store::increment`] met a value that is not a number: Spin's host panics there while it
-/// holds the lock of its connection, and every later call panics on the poisoned lock until the process is restarted.
+/// Returns the error of every call after [`Store::increment`] has met a value that is not a number. Spin's host panics
+/// then while it holds the lock of its connection, and every later call panics on the poisoned lock until the process
+/// restarts.
 pub(crate) fn poisoned() -> StoreError {
     StoreError::InvocationEnds(
         "the store's lock is poisoned, because increment met a value that is not 8 bytes long; \
@@ -104,10 +105,10 @@ pub(crate) fn poisoned() -> StoreError {
     )
 }
 
-/// Runs a call that blocks, telling the async runtime so.
+/// Runs a call that blocks, and tells the async runtime so.
 pub fn blocking<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     if Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread) {
-        // `block_in_place` would panic. A test must hear why, not see a request fail.
+        // `block_in_place` would panic. Return the reason, so that a test does not just see a failed request.
         return Err(StoreError::InvocationEnds(
             "a store on a file or a server needs a multi-thread runtime; use #[tokio::test(flavor = \"multi_thread\")]"
                 .to_owned(),
