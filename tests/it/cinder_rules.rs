@@ -1,5 +1,5 @@
-//! Rules that a run beside a real Cinder (commit `ab09bc39`, the reference of the vectors) showed and that no recorded
-//! vector has: a state, a request, and what Cinder answers. Native, on the whole core behind its HTTP door.
+//! Rules that no recorded vector covers, observed on a real Cinder (commit `ab09bc39`, the reference of the vectors): a
+//! state, a request, and Cinder's answer. Native, on the whole core.
 
 use crate::support::native::{NativeService, TestVariables};
 use crate::support::{Service, json, text};
@@ -19,7 +19,7 @@ struct Case {
     path: &'static str,
     body: Value,
     status: u16,
-    /// Part of the body of the answer.
+    /// A part of the answer's body.
     says: &'static str,
 }
 
@@ -114,7 +114,7 @@ fn whoever_has_no_project_may_look_at_nothing() {
         ("/v3/volumes/aaaaaaaa-0000-4000-8000-000000000001", "reader", 403),
         ("/v3/limits", "reader", 403),
         ("/v3/volumes", "reader", 200),
-        // Without the role the policy says no first.
+        // Without the role, the policy refuses first.
         ("/v3/snapshots", "", 403),
         ("/v3/volumes", "", 403),
     ] {
@@ -148,7 +148,7 @@ fn queries_are_taken_apart_as_webob_does() {
     }
 }
 
-/// A request; what it does not name is a member's at the newest version.
+/// A request. The defaults are the role of a member and the newest version.
 struct Ask<'a> {
     role: &'a str,
     project: Option<&'a str>,
@@ -196,7 +196,7 @@ fn answer(state: &Value, ask: &Ask<'_>) -> http::Response<Vec<u8>> {
     service.send(request.body(ask.body.clone()).expect("a request"))
 }
 
-/// Sends a request, and looks for a status and for a part of the body.
+/// Sends a request, and checks the status and a part of the body.
 fn check(state: &Value, ask: &Ask<'_>, status: u16, says: &str) {
     let answer = answer(state, ask);
     let (method, path) = (ask.method, ask.path);
@@ -220,21 +220,21 @@ fn filters_and_orders_are_read_as_cinder_reads_them() {
         ],
     });
     for (query, found) in [
-        // Nothing comes before the empty text.
+        // Null sorts before the empty string.
         ("sort=display_name:asc", &[3, 2, 1][..]),
         ("sort=display_name:desc", &[1, 2, 3]),
         ("volume_size=3.0", &[2]),
         ("volume_size=3.5", &[]),
-        // One copy of a control key is taken out; another is the name of no column.
+        // One copy of a control key is removed. The other is not the name of a column.
         ("all_tenants=1&all_tenants=1", &[]),
         ("all_tenants=1", &[3, 2, 1]),
-        // The API's word for a column wins over the column's own.
+        // The API's name of a column takes precedence over the column's own.
         ("consumes_quota=false&use_quota=true", &[3]),
         ("consumes_quota=true&consumes_quota=false", &[3]),
-        // Types are known by their ids.
+        // Types are identified by their ids.
         ("volume_type_id=__DEFAULT__", &[]),
         ("volume_type_id~=-", &[3, 2, 1]),
-        // Python's literals, with all that may stand in them.
+        // Python literals in all their forms.
         ("metadata=({'k':('v')})%20%23%20a%20comment", &[1]),
         ("metadata=%7B'k':r'v'%7D", &[1]),
         ("metadata=%7B'k':'%5C166'%7D", &[1]),
@@ -282,7 +282,7 @@ fn bodies_are_checked_in_the_order_of_the_schemas() {
     let report = |report: Value| json!({ "os-update_snapshot_status": report });
     let percentage = "Invalid input received: progress must be an integer percentage";
     for (path, body, status, says) in [
-        // The value of a key is looked at only when the key may be.
+        // The value of a key is checked only if the key is valid.
         (&metadata, json!({ "metadata": { "a!": 1 } }), 400, "'a!' does not match any of the regexes"),
         (&metadata, json!({ "metadata": { "a!": "1", "b!": 2 } }), 400, "'a!', 'b!' do not match any of the regexes"),
         (
@@ -291,7 +291,7 @@ fn bodies_are_checked_in_the_order_of_the_schemas() {
             400,
             "attribute b. Value: 2. 2 is not of type 'string'",
         ),
-        // The progress is a property, and stands before what is required.
+        // The progress is a property, and properties are checked before required names.
         (&action, report(json!({ "progress": "abc" })), 400, percentage),
         (&action, report(json!({ "progress": "101%" })), 400, "between 0 and 100"),
         (&action, report(json!({ "progress": "5%" })), 400, "'status' is a required property"),
@@ -410,17 +410,17 @@ fn media_types_are_chosen_as_webob_chooses_them() {
 fn quotas_are_refused_in_cinders_order() {
     let path = "/v3/a1000000000000000000000000000001/os-quota-sets/a1000000000000000000000000000001";
     for (role, set, status, says) in [
-        // The limits of what is known come before unknown names, and those before the caller.
+        // The values of known names are checked before unknown names, and those before the caller.
         ("admin", json!({ "foo": "abc" }), 400, "Bad key(s) in quota set: foo"),
         ("admin", json!({ "foo": -2, "snapshots": -2 }), 400, "snapshots must be >= -1"),
         ("member", json!({ "foo": 1 }), 400, "Bad key(s) in quota set: foo"),
         ("admin", json!({ "snapshots": "abc" }), 400, "snapshots must be an integer"),
-        // A number in a text is read, and cannot be compared with what is in use.
+        // A number in a string is parsed, but cannot be compared with the usage.
         ("admin", json!({ "snapshots": "5" }), 400, "either malformed or otherwise incorrect"),
         ("member", json!({ "snapshots": "5" }), 403, "volume_extension:quotas:update"),
         ("admin", json!({ "per_volume_gigabytes": "5" }), 200, ""),
         ("admin", json!({ "snapshots": 5 }), 200, ""),
-        // What is in use counts where the project has a limit of its own already.
+        // The usage counts if the project already has its own limit.
         ("admin", json!({ "snapshots": 1 }), 200, ""),
         ("admin", json!({ "gigabytes": 1 }), 400, "Current usage is 2 and the requested limit is 1."),
     ] {

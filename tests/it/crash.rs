@@ -1,9 +1,9 @@
-//! Every operation, stopped at every one of its store calls: the process dies before or after the call, or the call
-//! fails without or after its effect. Whatever is left, reads are right at once, a repeated request is answered, and
-//! two ticks later nothing of it is to be seen (`design/architecture.md`, "Storage").
+//! Every operation, stopped at each of its store calls: the process dies before or after the call, or the call fails
+//! without or with its effect. In every case reads are right at once, a repeated request is answered, and two ticks
+//! later no trace of the failure is visible (`docs/ARCHITECTURE.md`).
 //!
-//! A row that no listing names, and that no client was ever told of, may stay in the store: a create writes its row
-//! before the record that lists it. Nothing here looks at such a row, since nothing of the service does.
+//! A row that no listing names and no client knows may stay in the store, because a create writes its row before the
+//! record that lists it. These tests ignore such a row, as the service does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,26 +16,26 @@ use serde_json::{Value, json};
 use volume_snapshots::domain::Timestamp;
 use volume_snapshots_host::MemoryStore;
 
-/// A volume with one snapshot that is free, `SNAPSHOT`.
+/// A volume with one snapshot without work under way, `SNAPSHOT`.
 const VOLUME: &str = "aaaaaaaa-0000-4000-8000-000000000001";
 const SNAPSHOT: &str = "bbbbbbbb-0000-4000-8000-000000000001";
 /// A snapshot of `VOLUME` whose creation is due two seconds after the start, and one whose removal is due at the start.
 const CREATING: &str = "bbbbbbbb-0000-4000-8000-000000000002";
 const REMOVED: &str = "bbbbbbbb-0000-4000-8000-000000000003";
-/// One whose removal is due two seconds after the start.
+/// A snapshot whose removal is due two seconds after the start.
 const DELETING: &str = "bbbbbbbb-0000-4000-8000-000000000004";
 /// A volume that is deleted with its two snapshots.
 const DOOMED: &str = "aaaaaaaa-0000-4000-8000-000000000002";
 const DOOMED_SNAPSHOTS: [&str; 2] = ["bbbbbbbb-0000-4000-8000-000000000005", "bbbbbbbb-0000-4000-8000-000000000006"];
-/// How the ids of snapshots begin that only make the listing long.
+/// The prefix of the ids of snapshots that only make the listing long.
 const FILLER: &str = "cccccccc";
 
 fn time(seconds: u64) -> String {
     Timestamp::from_seconds(i64::try_from(START + seconds).expect("small")).to_string()
 }
 
-/// Where every operation starts. The project has more snapshots than a head of a listing keeps, so that changes move
-/// pages too.
+/// Returns the state in which every operation starts. The project has more snapshots than the head of a listing holds,
+/// so that changes touch pages too.
 fn scene(schedule: &str) -> Value {
     let pending = |completion: &str, due: u64| json!({ "completion": completion, "schedule": schedule, "due": time(due), "gives_up": time(due + 3600) });
     let snapshot = |id: &str, volume: &str, status: &str, pending: Value| {
@@ -62,21 +62,21 @@ fn scene(schedule: &str) -> Value {
     })
 }
 
-/// What an operation came to: the answer's status, or 200 and 500 for a run of the schedule.
+/// The outcome of an operation: the status of the answer, or 200 or 500 for a run of the schedule.
 type Outcome = u16;
 
 /// An operation under test.
 struct Operation {
-    /// Whether work ends by the clock or when an operator says so.
+    /// The value of `progression`: whether the clock or an operator completes work.
     schedule: &'static str,
     run: fn(&ComponentService) -> Outcome,
-    /// What a repeated request may be answered with.
+    /// The outcomes that a repeated request may have.
     repeated: &'static [Outcome],
     /// Checks the effect that an acknowledged run must have.
     acknowledged: fn(&ComponentService),
 }
 
-/// The ways in which a call of the store goes wrong.
+/// Returns the ways in which a call of the store can fail.
 fn faults() -> [(&'static str, Fault); 4] {
     [
         ("killed before", Fault::KillBefore),
@@ -90,7 +90,7 @@ fn variables(operation: &Operation) -> [(&'static str, &'static str); 1] {
     [("progression", if operation.schedule == "told" { "manual" } else { "time" })]
 }
 
-/// Stops an operation at every store call in every way, and follows each case to its end.
+/// Stops an operation at every store call in every way, and checks each case to its end.
 fn stop_everywhere(operation: &Operation) {
     let (service, base) = ComponentService::with_memory(&variables(operation));
     service.put_state(&scene(operation.schedule));
@@ -134,8 +134,8 @@ fn stop_everywhere(operation: &Operation) {
     println!("{cases} cases");
 }
 
-/// Lists, counts, shows and the operator's view name the same rows. The rows that only make the listing long are not
-/// shown one by one, which would be most of the time that these tests take.
+/// Checks that lists, counts, shows, and the operator's view have the same rows. Rows that only make the listing long
+/// are not shown one by one, because that would take most of the time of these tests.
 fn assert_reads_agree(service: &ComponentService, case: &str) {
     let state = service.state();
     for (kind, one) in [("snapshots", "snapshot"), ("volumes", "volume")] {
@@ -158,7 +158,8 @@ fn assert_reads_agree(service: &ComponentService, case: &str) {
     }
 }
 
-/// Some time and two ticks later, all is settled, counted and durable, and a further tick has nothing to do.
+/// Checks that some time and two ticks later all work is settled, counted, and durable, and a further tick has nothing
+/// to do.
 fn assert_converges(service: &ComponentService, operation: &Operation, case: &str) {
     let tick = || {
         if operation.schedule == "told" {
@@ -190,7 +191,7 @@ fn assert_converges(service: &ComponentService, operation: &Operation, case: &st
     tick();
     assert_eq!(service.faults.commits(), 0, "{case}: {:?}", service.faults.calls());
 
-    // What a killed delete has announced is forgotten after a minute.
+    // The announcement of a killed delete is forgotten after a minute.
     service.advance(120.0);
     service.tick().unwrap_or_else(|error| panic!("{case}: {error}"));
     let (calls, commits) = service.cost_of_tick();
@@ -198,7 +199,7 @@ fn assert_converges(service: &ComponentService, operation: &Operation, case: &st
     assert_eq!(service.state(), state, "{case}: an idle tick changes nothing");
 }
 
-/// What rows count of a resource.
+/// Returns the usage of a resource by these rows.
 fn counted(snapshots: &[Value], volumes: &[Value], resource: &str) -> u64 {
     let size = |rows: &[Value]| rows.iter().filter_map(|row| row["size"].as_u64()).sum::<u64>();
     let number = |rows: &[Value]| rows.len() as u64;
@@ -227,7 +228,7 @@ fn a_create_of_a_snapshot_may_stop_anywhere() {
         run: |service| outcome(&service.ask_for_snapshot("/v3/a1", VOLUME)),
         repeated: &[202],
         acknowledged: |service| {
-            // The scene has 31 that are visible, without the one whose removal is due.
+            // The scene has 31 visible snapshots, without the one whose removal is due.
             assert_eq!(service.ids("/v3/a1/snapshots").len(), 32);
         },
     });
@@ -238,7 +239,7 @@ fn a_delete_of_a_snapshot_may_stop_anywhere() {
     stop_everywhere(&Operation {
         schedule: "clock",
         run: |service| outcome(&service.delete(&format!("/v3/a1/snapshots/{SNAPSHOT}"))),
-        // Once it is deleting, a second delete is refused as in Cinder.
+        // Once it is deleting, a second delete is refused, as in Cinder.
         repeated: &[202, 400],
         acknowledged: |service| {
             assert_eq!(snapshot_status(service, SNAPSHOT).as_deref(), Some("deleting"));
@@ -279,7 +280,7 @@ fn a_reset_of_a_status_may_stop_anywhere() {
     });
 }
 
-/// A write to the row of `SNAPSHOT` that leaves it in the status that is given.
+/// A write to the row of `SNAPSHOT` that leaves it in the given status.
 struct RowWrite {
     run: fn(&ComponentService) -> Outcome,
     repeated: &'static [Outcome],
@@ -294,7 +295,7 @@ fn send(service: &ComponentService, method: &str, below: &str, body: &Value) -> 
     outcome(&service.call(method, &format!("/v3/a1/snapshots/{SNAPSHOT}{below}"), body))
 }
 
-/// Every other operation that writes one row of a snapshot.
+/// Tests every other operation that writes a row of a snapshot.
 #[test]
 fn every_write_to_the_row_of_a_snapshot_may_stop_anywhere() {
     let writes = [
@@ -342,7 +343,7 @@ fn every_write_to_the_row_of_a_snapshot_may_stop_anywhere() {
     }
 }
 
-/// What adopts a snapshot, what changes a volume, and what sets a limit.
+/// Tests the operations that adopt a snapshot, change a volume, or set a limit.
 #[test]
 fn every_other_write_may_stop_anywhere() {
     let operations = [
@@ -436,7 +437,8 @@ fn a_tick_may_stop_anywhere() {
     });
 }
 
-/// The operator's clock is ahead of the one that readers use, so it ends work that they still see under way.
+/// Runs a tick of an operator. Its clock is ahead of that of readers, so it completes work that they still see under
+/// way.
 fn operators_tick(service: &ComponentService) -> Outcome {
     outcome(&service.operate("POST", "/_ops/tick", &json!({ "now": time(10) })))
 }
@@ -460,7 +462,7 @@ fn an_operators_tick_may_stop_anywhere() {
     }
 }
 
-/// A project that has no record yet takes a way of its own: the claim, the list of projects and the record.
+/// A project without a record takes another path: the claim, the directory of projects, and the record.
 #[test]
 fn the_first_volume_of_a_project_may_stop_anywhere() {
     for (fault_name, fault) in faults() {

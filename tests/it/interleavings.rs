@@ -1,6 +1,6 @@
-//! Laws of concurrency: one request runs in the middle of another, before any of its calls of the store, and a third in
-//! the middle of that. Whatever meets whatever, listing, count, quota and rows agree at the end, and nothing that was
-//! acknowledged is lost. Native, on the whole core behind its HTTP door.
+//! Laws of concurrency. One request runs in the middle of another, before any of its store calls, and a third in the
+//! middle of the second. In every combination listing, count, quota, and rows agree at the end, and no acknowledged
+//! change is lost. Native, on the whole core.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -16,14 +16,14 @@ use volume_snapshots::store::{KeyValue, StoreError};
 const PROJECT: &str = "a1";
 const VOLUME: &str = "aaaaaaaa-0000-4000-8000-000000000001";
 
-/// How many snapshots there are at the start, some of them in pages of the listing.
+/// The number of snapshots at the start. Some of them are in pages of the listing.
 const SNAPSHOTS: usize = 150;
 
 fn snapshot_id(number: usize) -> String {
     format!("bbbbbbbb-0000-4000-8000-{number:012}")
 }
 
-/// A request of some client, or the schedule.
+/// A request of a client, or a run of the schedule.
 #[derive(Debug, Clone)]
 enum Step {
     Create,
@@ -40,7 +40,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    // Few snapshots, so that requests meet: two of the head of the listing, and two of a page.
+    // Few snapshots, so that requests collide: two in the head of the listing, and two in a page.
     let target = || prop::sample::select(vec![0_usize, 1, SNAPSHOTS - 2, SNAPSHOTS - 1]);
     prop_oneof![
         2 => Just(Step::Create),
@@ -57,7 +57,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What was acknowledged.
+/// The acknowledged changes.
 #[derive(Debug, Default)]
 struct Acknowledged {
     created: Vec<String>,
@@ -65,16 +65,16 @@ struct Acknowledged {
     merged: Vec<(usize, &'static str)>,
 }
 
-/// A store that, before one of its calls, lets something else happen.
+/// A store that runs an event before one of its calls.
 struct Interrupted<'a> {
     service: &'a NativeService,
-    /// How many calls are made until then.
+    /// The number of calls before the event.
     calls: Cell<u32>,
     event: RefCell<Option<Box<dyn FnOnce() + 'a>>>,
 }
 
 impl Interrupted<'_> {
-    /// Counts a call, and lets the event happen when its time has come.
+    /// Counts a call, and runs the event when its turn has come.
     fn call(&self) -> &dyn KeyValue {
         match self.calls.get() {
             0 => {
@@ -114,10 +114,10 @@ impl KeyValue for Interrupted<'_> {
         self.call().increment(key, delta)
     }
 
-    /// The swap itself is the store's own; what may come before it is what may come before the next call.
+    /// The swap itself is not interrupted here: an event before it is one before the next call.
     fn read_to_swap<'b>(&'b self, key: &str) -> Result<ReadToSwap<'b>, StoreError> {
         let read = self.call().read_to_swap(key)?;
-        // Between the read and the swap is where a race is lost, so that is a place of its own.
+        // A race is lost between the read and the swap, so an event may happen here too.
         self.call();
         Ok(read)
     }
@@ -125,13 +125,13 @@ impl KeyValue for Interrupted<'_> {
     fn pause(&self, _attempt: u32) {}
 }
 
-/// Takes the first step, and in the middle of it all the others, each in the middle of the one before.
+/// Takes the first step, and the other steps in the middle of it, each in the middle of the previous one.
 fn interleave(service: &NativeService, steps: &[(Step, u32)], acknowledged: &RefCell<Acknowledged>) {
     let Some(((step, calls), others)) = steps.split_first() else { return };
     let event: Box<dyn FnOnce() + '_> = Box::new(move || interleave(service, others, acknowledged));
     let key_value = Interrupted { service, calls: Cell::new(*calls), event: RefCell::new(Some(event)) };
     take(service, &key_value, step, acknowledged);
-    // A step that made fewer calls than that is followed, and not interrupted.
+    // If the step made too few calls, the event follows it.
     let event = key_value.event.borrow_mut().take();
     if let Some(event) = event {
         event();
@@ -198,7 +198,7 @@ fn service(progression: &str) -> NativeService {
             json!({
                 "id": snapshot_id(number),
                 "project_id": PROJECT,
-                // Every second one was being created, and its row does not say yet that it is done.
+                // Every second snapshot is being created, and its row does not show the completion yet.
                 "status": if number % 2 == 0 { "available" } else { "creating" },
                 "created_at": format!("2026-01-01T00:{:02}:{:02}", number / 60, number % 60),
             })
@@ -209,7 +209,7 @@ fn service(progression: &str) -> NativeService {
     service
 }
 
-/// What must hold at any quiet moment; `settled` when the schedule has run since.
+/// Checks the invariants of a quiet moment. `settled` means that the schedule has run since.
 fn check(service: &NativeService, acknowledged: &Acknowledged, settled: bool) {
     let state = service.state();
     let rows = state["snapshots"].as_array().expect("snapshots");
@@ -228,7 +228,7 @@ fn check(service: &NativeService, acknowledged: &Acknowledged, settled: bool) {
     let gigabytes = ids.len() + state["volumes"].as_array().expect("volumes").len();
     let usage =
         json(&service.send(client("GET", &format!("/v3/{PROJECT}/os-quota-sets/{PROJECT}?usage=True"), &Value::Null)));
-    // A counter appears with the first reservation or removal.
+    // A counter exists from the first reservation or removal on.
     for (resource, expected) in [("snapshots", ids.len()), ("gigabytes", gigabytes)] {
         if state["quota_usage"][PROJECT].get(resource).is_some() {
             assert_eq!(usage["quota_set"][resource]["in_use"], json!(expected), "{resource} counts the rows");
@@ -237,7 +237,7 @@ fn check(service: &NativeService, acknowledged: &Acknowledged, settled: bool) {
 
     let by_id: BTreeMap<&str, &Value> = rows.iter().map(|row| (row["id"].as_str().expect("an id"), row)).collect();
     for (id, key) in &acknowledged.merged {
-        // One that goes with its volume is overwritten whole.
+        // A snapshot that is deleted with its volume is overwritten as a whole.
         if let Some(row) = by_id.get(snapshot_id(*id).as_str()).filter(|row| row["status"] != "deleting") {
             assert_eq!(row["metadata"][key], "v", "an acknowledged item is kept");
         }
@@ -248,8 +248,8 @@ fn check(service: &NativeService, acknowledged: &Acknowledged, settled: bool) {
     for id in &acknowledged.created {
         assert!(by_id.contains_key(id.as_str()) || !volume_stays, "an acknowledged snapshot goes only with its volume");
     }
-    // A force delete starts the time of a snapshot anew, and an administrator may reset one on its way; the tick sees to
-    // both.
+    // A force delete restarts the time of a snapshot, and an administrator may reset one that is being deleted. The
+    // tick handles both.
     assert!(!settled || volume_is_there || ids.is_empty(), "no snapshot outlives its volume");
 }
 
@@ -263,7 +263,7 @@ proptest! {
         interleaved in prop::collection::vec((step(), 0_u32..14), 2..4),
     ) {
         let service = service(progression);
-        // What ends only when an operator says so is ended by one.
+        // With `manual` progression an operator completes the work.
         let last = if progression == "manual" { Step::OperatorTick } else { Step::Tick };
         let acknowledged = RefCell::default();
         for step in &before {
@@ -273,10 +273,10 @@ proptest! {
         interleave(&service, &interleaved, &acknowledged);
         check(&service, &acknowledged.borrow(), false);
 
-        // Long past every due time, and past the minute that an announced removal may take.
+        // This is past every due time, and past the minute that an announced removal may take.
         service.advance(120.0);
         check(&service, &acknowledged.borrow(), false);
-        // By the clock two runs do everything; else a run settles a hundred rows at the most.
+        // With `time` progression two runs are enough. Otherwise a run settles at most a hundred rows.
         for _ in 0..(if progression == "time" { 2 } else { 3 }) {
             take(&service, &service.key_value, &last, &acknowledged);
         }

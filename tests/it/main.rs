@@ -1,5 +1,5 @@
-//! All tests that run the service, one module a subject, in one program: it links wasmtime once and compiles the
-//! component once.
+//! All tests that run the service, one module for each subject. They are one program, which links wasmtime once and
+//! compiles the component once.
 
 #![allow(clippy::disallowed_methods, reason = "tests measure time and read the environment")]
 

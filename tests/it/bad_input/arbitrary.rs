@@ -1,5 +1,5 @@
-//! Requests put together at random from the API's own words: whatever comes, no panic, no trap, no server error, and
-//! every fault in Cinder's form. The same requests are made in every run, so that a failure can be repeated.
+//! Random requests made of the API's own words. None of them may cause a panic, a trap, or a server error, and every
+//! fault has Cinder's form. Every run makes the same requests, so that a failure can be repeated.
 
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use proptest::collection::vec;
@@ -13,7 +13,7 @@ use crate::support::calls::Answer;
 use crate::support::component::ComponentService;
 use crate::support::native::{NativeService, TestVariables};
 
-/// A request before it is known to be one.
+/// The parts of a request, which may not form a valid one.
 #[derive(Debug, Clone)]
 struct Draft {
     method: &'static str,
@@ -24,7 +24,7 @@ struct Draft {
 }
 
 impl Draft {
-    /// HTTP, unless HTTP itself forbids it.
+    /// Returns the request, or `None` if HTTP forbids it.
     fn request(&self) -> Option<Request<Vec<u8>>> {
         let query: Vec<String> = self.query.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let mut target = format!("/{}", self.segments.join("/"));
@@ -42,7 +42,7 @@ impl Draft {
     }
 }
 
-/// A text that makes sense somewhere, or none at all.
+/// Generates a string that is meaningful somewhere in the API, or a meaningless one.
 fn word() -> impl Strategy<Value = String> {
     let known = [
         "",
@@ -156,7 +156,7 @@ fn headers() -> impl Strategy<Value = Vec<(&'static str, String)>> {
     vec(header, 0..5)
 }
 
-/// JSON of a sort: any value, often below the keys that the API knows.
+/// Generates any JSON value, often under the keys that the API knows.
 fn value() -> impl Strategy<Value = serde_json::Value> {
     use serde_json::Value;
     let keys = [
@@ -196,7 +196,7 @@ fn value() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
-/// Bodies that are right, nearly right, or nothing at all.
+/// Generates bodies that are valid, almost valid, or meaningless.
 fn body() -> impl Strategy<Value = Vec<u8>> {
     let right = [
         format!("{{\"snapshot\": {{\"volume_id\": \"{VOLUME}\"}}}}"),
@@ -221,7 +221,7 @@ fn draft() -> impl Strategy<Value = Draft> {
         .prop_map(|(method, segments, query, headers, body)| Draft { method, segments, query, headers, body })
 }
 
-/// Runs sequences of requests, each sequence on a service of its own.
+/// Runs sequences of requests, each on its own service.
 fn run<S: Service>(cases: u32, start: impl Fn() -> S, check: impl Fn(&S) -> Result<(), String>) {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
@@ -240,7 +240,7 @@ fn run<S: Service>(cases: u32, start: impl Fn() -> S, check: impl Fn(&S) -> Resu
             }
             check(&service).map_err(|reason| TestCaseError::fail(format!("{shown}: {reason}")))?;
         }
-        // Whatever the requests did, the state is one that the service itself takes back.
+        // Whatever the requests did, the service accepts its own state.
         let state = service.state();
         service.put_state(&state);
         if service.state() == state { Ok(()) } else { Err(TestCaseError::fail(format!("changed by PUT: {state}"))) }

@@ -1,5 +1,6 @@
-//! Requests that no good client sends, and a service that is set up wrongly or whose store fails: each gets the fault
-//! that `spec/versions-and-faults.md` names, the log says what an operator must know, and the component never traps.
+//! Requests that no good client sends, and a service with an invalid configuration or a failing store. Each request
+//! gets the fault that `docs/spec/versions-and-faults.md` names, the log has the details for an operator, and the
+//! component never traps.
 
 mod arbitrary;
 mod requests;
@@ -8,11 +9,11 @@ mod surroundings;
 use crate::support::calls::Answer;
 use serde_json::{Value, json};
 
-/// A volume and a snapshot of project `a1` that are there.
+/// A volume and a snapshot of project `a1` that exist.
 pub const VOLUME: &str = "aaaaaaaa-0000-4000-8000-000000000001";
 pub const SNAPSHOT: &str = "bbbbbbbb-0000-4000-8000-000000000001";
 
-/// What requests find.
+/// Returns the state that requests find.
 pub(crate) fn scene() -> Value {
     json!({
         "volumes": [{ "id": VOLUME, "project_id": "a1" }],
@@ -35,7 +36,7 @@ const KEYS: [(u16, &str); 10] = [
     (503, "serviceUnavailable"),
 ];
 
-/// Why an answer has not the form of Cinder's answers, if so.
+/// Returns the reason why an answer does not have the form of Cinder's answers, if it does not.
 pub(crate) fn malformed(answer: &Answer) -> Option<String> {
     let refused = |reason: &str| Some(format!("{reason}: {answer:?}"));
     let id = answer.header("x-openstack-request-id");
@@ -46,7 +47,7 @@ pub(crate) fn malformed(answer: &Answer) -> Option<String> {
     if answer.status < 400 || !is_json {
         return None;
     }
-    // The token layer's form, which clients know.
+    // The form of keystonemiddleware, which clients know.
     if answer.status == 401 && answer.body["error"]["code"] == 401 {
         return None;
     }

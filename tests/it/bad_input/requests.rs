@@ -1,4 +1,4 @@
-//! The table: one request a row, and what it must get.
+//! A table of bad requests, each with its expected answer.
 
 use http::{HeaderValue, Request};
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::support::Service;
 use crate::support::calls::{Answer, Calls};
 use crate::support::component::ComponentService;
 
-/// The general texts of Cinder.
+/// Cinder's general messages.
 const UNDECODABLE: &str = "Error decoding your request. Either the URL or the request body contained characters that \
                            could not be decoded by Cinder.";
 
@@ -19,14 +19,14 @@ const NOT_FOUND: &str = "The resource could not be found.";
 /// The largest body that is read.
 const LARGEST_BODY: usize = 114_688;
 
-/// What an answer must be.
+/// An expected answer.
 #[derive(Clone)]
 enum Expected {
-    /// A fault with this status and key, and with this message where one is fixed.
+    /// A fault with this status and key, and with this message if it is fixed.
     Fault(u16, &'static str, Option<String>),
-    /// A path that leads nowhere: 404, and as plain text since JSON was not asked for.
+    /// The 404 for an unknown path. It is plain text, because JSON was not asked for.
     Unrouted,
-    /// Not a fault: what looks odd and is allowed.
+    /// No fault: the request looks odd but is allowed.
     Status(u16),
 }
 
@@ -36,7 +36,7 @@ struct Case {
     expected: Expected,
 }
 
-/// The table, as it is built.
+/// The table while it is built.
 #[derive(Default)]
 struct Table(Vec<Case>);
 
@@ -46,12 +46,12 @@ impl Table {
     }
 }
 
-/// A fault with a fixed message.
+/// Returns a fault with a fixed message.
 fn fault(status: u16, key: &'static str, message: impl Into<String>) -> Expected {
     Expected::Fault(status, key, Some(message.into()))
 }
 
-/// A 400 whose message is informative.
+/// Returns a 400 whose message is not fixed.
 fn bad_request() -> Expected {
     Expected::Fault(400, "badRequest", None)
 }
@@ -72,7 +72,7 @@ fn get(path: &str) -> Request<Vec<u8>> {
     with_headers("GET", path, &[], b"")
 }
 
-/// A GET at 3.71, where every filter and parameter is known.
+/// Returns a GET at 3.71, the version that knows every filter and parameter.
 fn get_latest(path: &str) -> Request<Vec<u8>> {
     with_headers("GET", path, &[("openstack-api-version", "volume latest")], b"")
 }
@@ -85,7 +85,7 @@ fn create(body: &[u8]) -> Request<Vec<u8>> {
     json_body("POST", "/v3/a1/snapshots", body)
 }
 
-/// Each operation that takes a body, with one that it accepts.
+/// Returns each operation that takes a body, with a body that it accepts.
 fn operations_with_bodies() -> [(&'static str, String, String); 8] {
     let path = |rest: &str| format!("/v3/a1/snapshots/{SNAPSHOT}{rest}");
     [
@@ -100,7 +100,7 @@ fn operations_with_bodies() -> [(&'static str, String, String); 8] {
     ]
 }
 
-/// Bodies that are no JSON, or none that an object can be read from.
+/// Returns bodies that are not JSON, or not a JSON object.
 fn bodies_that_are_no_json() -> Vec<(&'static str, Vec<u8>)> {
     let nested = |open: &str, close: &str| format!("{}{}", open.repeat(100_000 / open.len()), close).into_bytes();
     vec![
@@ -132,7 +132,7 @@ fn bodies(table: &mut Table) {
                 fault(400, "badRequest", MALFORMED),
             );
         }
-        // Cinder answers 500 where a body is missing; the specification recommends 400.
+        // Cinder answers 500 if the body is missing. The specification recommends 400.
         let request = json_body(method, &path, b"");
         table.add(format!("{method} {path} with an empty body"), request, bad_request());
         let request = with_headers(method, &path, &[], good.as_bytes());
@@ -168,7 +168,8 @@ fn bodies(table: &mut Table) {
         let too_large = fault(413, "overLimit", "Request is too large. Larger than max_request_body_size (114688).");
         table.add(format!("{method} {path} with a byte more"), json_body(method, &path, &largest), too_large);
         for (name, body) in [("null", "null"), ("a list", "[]"), ("a number", "1"), ("nothing in it", "{}")] {
-            // Cinder asks an action's body for its keys, and what can have none is a method that is not there.
+            // Cinder reads the keys of an action's body. A body that cannot have keys names no action, which is an
+            // unknown method.
             let no_keys = path.ends_with("/action") && ["null", "a number"].contains(&name);
             let expected =
                 if no_keys { fault(404, "itemNotFound", "The resource could not be found.") } else { bad_request() };
@@ -298,7 +299,7 @@ fn microversions(table: &mut Table) {
     ];
     for (header, expected) in cases {
         let mut request = get("/v3/a1/snapshots");
-        // Bytes above ASCII are no text of a header, so the version is as good as not there.
+        // Bytes above ASCII are not a valid header, so the version counts as absent.
         let value = HeaderValue::from_bytes(header.as_bytes()).expect("a header");
         request.headers_mut().insert("openstack-api-version", value);
         let name = header.chars().take(40).collect::<String>();
@@ -335,11 +336,11 @@ fn paths(table: &mut Table) {
     for path in unrouted {
         let name = path.chars().take(60).collect::<String>();
         table.add(format!("the path {name}"), get(&path), Expected::Unrouted);
-        // Who asks for JSON is told in the form of a fault.
+        // A client that asks for JSON gets a fault.
         let request = with_headers("GET", &path, &[("accept", "application/json")], b"");
         table.add(format!("the path {name} as JSON"), request, fault(404, "itemNotFound", NOT_FOUND));
     }
-    // An id is a text that is looked up, whatever it looks like.
+    // An id is looked up as it is, whatever its form.
     let upper = SNAPSHOT.to_uppercase();
     let ids = [
         ("nothing", "nothing"),
@@ -376,7 +377,7 @@ fn methods(table: &mut Table) {
     let show = format!("/v3/a1/snapshots/{SNAPSHOT}");
     for path in ["/v3/a1/snapshots", &show, "/v3/", "/nowhere", "/healthcheck"] {
         for method in ["PATCH", "HEAD", "TRACE", "FOO", "get", "PROPFIND", "M-SEARCH"] {
-            // Health is told whatever the method.
+            // The health check accepts every method.
             let expected = if path == "/healthcheck" { Expected::Status(200) } else { Expected::Unrouted };
             table.add(format!("{method} {path}"), with_headers(method, path, &[], b""), expected);
         }
@@ -435,7 +436,7 @@ fn queries(table: &mut Table) {
     for (query, expected) in cases {
         table.add(format!("?{query}"), get_latest(&list(query)), expected);
     }
-    // A filter on nested brackets must not be read by a function that calls itself as deeply.
+    // A recursive parser must not follow nested brackets in a filter to their full depth.
     let deep = "%5B".repeat(20_000);
     let name_like = "%25_".repeat(10_000);
     for (name, query) in [("20,000 brackets", format!("metadata={deep}")), ("wildcards", format!("name~={name_like}"))]
@@ -483,7 +484,7 @@ fn all() -> Table {
     table
 }
 
-/// Why an answer is not the expected one, if so.
+/// Returns the difference between an answer and the expected one, if there is one.
 fn difference(expected: &Expected, answer: &Answer) -> Option<String> {
     if let Some(reason) = malformed(answer) {
         return Some(reason);
@@ -531,7 +532,7 @@ fn every_bad_request_gets_the_fault_that_is_named_and_none_traps() {
     assert_eq!(service.get(&format!("/v3/a1/snapshots/{SNAPSHOT}")).status, 200, "and it serves on");
 }
 
-/// The host, as Spin does, answers a header that is not UTF-8 with an empty 500 before the component starts.
+/// Like Spin, the host answers a header that is not UTF-8 with an empty 500 before the component starts.
 #[test]
 fn a_header_that_is_not_utf8_never_reaches_the_component() {
     let service = ComponentService::new(&[]);
@@ -542,7 +543,7 @@ fn a_header_that_is_not_utf8_never_reaches_the_component() {
     assert_eq!((service.app.traps(), service.faults.calls().len()), (0, 0));
 }
 
-/// The component's stack is small (`build.rs`), and values are read, shown and dropped by functions that call themselves.
+/// The component's stack is small (`build.rs`), and recursive functions parse, print, and drop values.
 #[test]
 fn the_deepest_values_that_are_read_fit_the_stack() {
     let service = ComponentService::new(&[]);
@@ -561,7 +562,7 @@ fn the_deepest_values_that_are_read_fit_the_stack() {
     ];
     for (method, path, body) in places {
         let answers = [("[", "]"), ("{\"a\": ", "}")].map(|(open, close)| {
-            // From a depth that is read to one that is not: the parser takes 127 levels.
+            // The parser accepts 127 levels, so the last depth is refused.
             [100, 120, 124, 126, 128].map(|depth| {
                 let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));
                 let body = body.replace("DEEP", &deep).replace('V', VOLUME);

@@ -1,5 +1,5 @@
-//! What is around the service and wrong: variables that cannot be used, a store that cannot be reached, values that
-//! somebody else wrote. Each is answered in Cinder's form; what an operator must know stands in the log and only there.
+//! Faults around the service: invalid variables, a store that cannot be reached, and foreign values in the store. Each
+//! is answered in Cinder's form. The details for an operator are in the log and nowhere else.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::support::component::ComponentService;
 
 const SERVER_ERROR: &str = "The server has either erred or is incapable of performing the requested operation.";
 
-/// A request of every operation that reads or writes the store.
+/// Returns a request for every operation that reads or writes the store.
 fn every_operation() -> Vec<Request<Vec<u8>>> {
     let snapshot = |rest: &str| format!("/v3/a1/snapshots/{SNAPSHOT}{rest}");
     let volume = format!("/v3/a1/volumes/{VOLUME}");
@@ -65,7 +65,7 @@ fn name(request: &Request<Vec<u8>>) -> String {
     format!("{} {}", request.method(), request.uri())
 }
 
-/// The log lines about the request that was answered.
+/// Returns the log lines about the request of an answer.
 fn log_of(service: &ComponentService, answer: &Answer) -> Vec<String> {
     let id = answer.header("x-openstack-request-id");
     service.app.output().lines().into_iter().filter(|line| line.contains(id)).collect()
@@ -110,7 +110,7 @@ fn a_variable_that_cannot_be_used_is_named_in_the_log_and_never_to_a_client() {
             assert_eq!((answer.status, answer.fault()), (500, ("computeFault", SERVER_ERROR)), "{case}");
             assert_eq!(malformed(&answer), None, "{case}");
             let log = log_of(&service, &answer);
-            // A value with a line of its own cannot be told from a setting, so there the line is what is named.
+            // A value with a line break looks like another setting, so the log names its second line.
             let named = if value.contains("nonsense") { "nonsense" } else { variable };
             assert!(log.len() == 1 && log[0].contains(named), "{case}: {log:?}");
             assert!(!answer.body.to_string().contains(named), "{case}: {answer:?}");
@@ -119,8 +119,8 @@ fn a_variable_that_cannot_be_used_is_named_in_the_log_and_never_to_a_client() {
     }
 }
 
-/// Rows that are there depend on no variable but those that say who asks, so they can be read and changed all the same.
-/// Everything else is refused before it begins.
+/// An existing row only needs the variables that authenticate callers, so it can still be read and changed. All other
+/// requests are refused before they start.
 #[test]
 fn where_a_variable_cannot_be_used_single_rows_are_all_that_is_served() {
     let memory = Arc::new(MemoryStore::new());
@@ -161,7 +161,7 @@ fn where_a_variable_cannot_be_used_single_rows_are_all_that_is_served() {
     assert_eq!(answered, served);
 }
 
-/// Delays and limits at the ends of their ranges are odd and not wrong.
+/// Delays and limits at the ends of their ranges are odd but valid.
 #[test]
 fn extreme_variables_are_used_as_they_are() {
     let variables = [
@@ -179,7 +179,7 @@ fn extreme_variables_are_used_as_they_are() {
     }));
     let created = service.ask_for_snapshot("/v3", VOLUME);
     assert_eq!((created.status, created.fault().0, created.header("retry-after")), (413, "overLimit", "0"));
-    // The largest that still fits beside the two rows of a gibibyte each: counters are 32 bits wide in Cinder.
+    // The largest size that still fits beside the two rows of one gibibyte each: Cinder's counters have 32 bits.
     let volume = service.new_volume("/v3", 2_147_483_645);
     service.advance(1e9);
     assert_eq!(service.status_of(&format!("/v3/volumes/{volume}")).as_deref(), Some("creating"));
@@ -195,7 +195,7 @@ fn a_store_that_cannot_be_reached_is_a_503_with_the_time_to_come_back() {
     service.put_state(&scene());
     let before = base.rows("default");
     for fault in [Fault::ErrorBefore("disk I/O error in /secret/path".to_owned()), Fault::database_is_locked()] {
-        // Each call of a locked database is tried for about a second, so only two operations wait for that.
+        // Each call of a locked database is retried for about a second, so only two operations are tried with that.
         let locked = format!("{fault:?}").contains("locked");
         let operations: Vec<_> =
             if locked { every_operation().into_iter().skip(4).take(2).collect() } else { every_operation() };
@@ -220,7 +220,7 @@ fn a_store_that_cannot_be_reached_is_a_503_with_the_time_to_come_back() {
     assert_eq!(service.app.traps(), 0);
 }
 
-/// Only reads work, as on a full or a write-protected disk: reads are answered, writes are refused, nothing traps.
+/// Only reads work, as on a full or write-protected disk: reads are answered, writes are refused, and nothing traps.
 #[test]
 fn on_a_disk_that_takes_no_writes_reads_go_on() {
     use crate::support::faults::CallKind::{Delete, DeleteMany, Increment, Set, SetMany, Swap};
@@ -235,7 +235,7 @@ fn on_a_disk_that_takes_no_writes_reads_go_on() {
         let case = name(&request);
         let reads = request.method() == "GET";
         let answer: Answer = service.send(request).into();
-        // A tick without work, and the deletion of an item that is not there, write nothing.
+        // A tick without work and the deletion of an absent item write nothing.
         let expected: &[u16] = if reads { &[200] } else { &[503, 200, 404] };
         assert!(expected.contains(&answer.status), "{case}: {answer:?}");
         assert_eq!(malformed(&answer), None, "{case}");
@@ -244,7 +244,7 @@ fn on_a_disk_that_takes_no_writes_reads_go_on() {
     assert_eq!(service.app.traps(), 0);
 }
 
-/// Values that this release did not write.
+/// Values that this release does not write.
 const FOREIGN: [(&str, &[u8]); 8] = [
     ("bytes", b"\xff\xfe\x00garbage"),
     ("no header", b"{}"),
@@ -282,7 +282,7 @@ fn a_value_that_cannot_be_read_is_a_500_whose_log_line_names_it() {
                 let answer: Answer = service.send(request).into();
                 assert_eq!(service.app.traps(), 0, "{case}");
                 assert_eq!(malformed(&answer), None, "{case}");
-                // Whatever an operation does not read cannot stop it, and an operator may replace everything.
+                // A value that an operation does not read cannot stop it, and an operator may replace the whole state.
                 if answer.status < 500 {
                     continue;
                 }
@@ -304,11 +304,11 @@ fn a_value_that_cannot_be_read_is_a_500_whose_log_line_names_it() {
     }
 }
 
-/// Where project `a1` is in the directory and on the agenda.
+/// The keys of project `a1` in the directory and on the agenda.
 const DIRECTORY: &str = "vs:projects:07";
 const AGENDA: &str = "vs:agenda:07";
 
-/// A tick that meets a value it cannot read says so; it neither traps nor changes the value.
+/// A tick that meets an unreadable value reports it. It neither traps nor changes the value.
 #[test]
 fn a_tick_names_the_value_that_it_cannot_read() {
     let (service, base) = ComponentService::with_memory(&[("delete_seconds", "0")]);

@@ -1,5 +1,5 @@
-//! Accounts for every entry of the vectors' array `lifecycle`: what a backend, a restart or a neighbour does to a
-//! snapshot in Cinder, and how the same comes about where no backend is attached.
+//! Covers every entry of the vectors' array `lifecycle`: what a backend, a restart, or another service does to a
+//! snapshot in Cinder, and how the same happens here without a backend.
 
 use serde_json::{Value, json};
 
@@ -9,18 +9,19 @@ use crate::support::{Service, client, operator};
 const SNAPSHOT: &str = "/v3/a1/snapshots/bbbbbbbb-0000-4000-8000-000000000001";
 const VOLUME: &str = "/v3/a1/volumes/aaaaaaaa-0000-4000-8000-000000000001";
 
-/// How an event comes about here.
+/// The way in which an event happens here.
 #[derive(Debug, Clone, Copy)]
 enum Event {
-    /// The work ends by the clock.
+    /// The clock completes the work.
     Clock,
     /// A storage agent reports this status.
     Report(&'static str),
-    /// An administrator sets this status: what would set it, such as a backup service, is not here.
+    /// An administrator sets this status, because the service that would set it, such as a backup service, does not
+    /// exist here.
     Reset(&'static str),
-    /// Nobody ends the work, and it is given up; so it is after a restart, too.
+    /// Nothing completes the work, and it is given up. The same happens after a restart.
     Bound,
-    /// A snapshot is adopted, and then the clock or a report ends the work.
+    /// A snapshot is adopted, and then the clock or a report completes the work.
     Adopt(Option<&'static str>),
     /// Its volume is deleted with `cascade`.
     Cascade,
@@ -52,7 +53,7 @@ const EVENTS: [(&str, Event); 23] = [
     ("life-cascade", Event::Cascade),
 ];
 
-/// Where Cinder leaves a snapshot to an administrator, it does not stay in a transient state here
+/// The events after which Cinder leaves a snapshot to an administrator. Here it does not stay in a transient state
 /// (`docs/cinder-differences.md`, "because nothing may be stuck").
 const NOT_STUCK: [(&str, &str); 2] =
     [("life-restart-deleting", "error_deleting"), ("life-restart-restoring", "available")];
@@ -137,7 +138,7 @@ fn live_through(id: &str, entry: &Value, event: Event) {
     if let Some(status) = after.get("volume") {
         assert_eq!(state["volumes"][0]["status"], *status, "{id}");
     }
-    // Quota is given back with the row, and only then; the volume keeps its own gigabyte.
+    // Quota is given back with the row, and not before. The volume keeps its own gigabyte.
     let answer = service.send(client("GET", "/v3/a1/os-quota-sets/a1?usage=true", &Value::Null));
     let quotas: Value = serde_json::from_slice(answer.body()).expect("JSON");
     let in_use = |resource: &str| quotas["quota_set"][resource]["in_use"].clone();

@@ -1,5 +1,6 @@
-//! Replays every recorded answer of Cinder (`test-vectors.json`) against the core natively and against the component,
-//! and keeps `docs/conformance.md` true: `UPDATE_CONFORMANCE=1 cargo test --test it conformance` writes it anew.
+//! Replays every recorded answer of Cinder (`tests/it/conformance/test-vectors.json`) against the core, natively, and
+//! against the component, and compares the result with `docs/conformance.md`. `UPDATE_CONFORMANCE=1 cargo test --test
+//! it conformance` rewrites that document.
 
 mod lifecycle;
 mod replay;
@@ -8,7 +9,7 @@ use crate::support::component::ComponentService;
 use crate::support::native::{NativeService, TestVariables};
 use replay::Report;
 
-/// Where we differ from a recorded answer on purpose, and why. Everything else must agree.
+/// The vectors from which we differ on purpose, with the reasons. All others must agree.
 const BETTER_ON_PURPOSE: [(&str, &str); 1] = [(
     "list-count-admin-alltenants0",
     "Cinder lists the caller's project and counts 0, because a leftover `all_tenants` is taken for a column. \
@@ -37,7 +38,7 @@ fn only_differs_on_purpose(name: &str, report: &Report) {
     assert_eq!(differing, on_purpose, "these vectors differ, and those may");
 }
 
-/// Compares `docs/conformance.md` with what the replay found.
+/// Compares `docs/conformance.md` with the result of the replay.
 fn keep_document(report: &Report) {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/conformance.md");
     let mut rows = String::new();

@@ -1,4 +1,4 @@
-//! Sends one vector and compares the answer, header by header and row by row.
+//! Sends vectors and compares the answers, header by header and row by row.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::support::{Service, json, text};
 
-/// The vectors of the file.
+/// Returns the vectors of the file.
 pub fn vectors() -> Vec<Value> {
     let file = include_str!("test-vectors.json");
     let mut document: Value = serde_json::from_str(file).expect("the vectors are JSON");
@@ -18,31 +18,31 @@ pub fn vectors() -> Vec<Value> {
     }
 }
 
-/// What a replay found.
+/// The result of a replay.
 pub struct Report {
-    /// How many were sent.
+    /// The number of vectors sent.
     pub total: usize,
     /// The vectors that differ, each with the first difference.
     pub failures: Vec<(String, String)>,
 }
 
 impl Report {
-    /// Prints how many agree, and each that does not.
+    /// Prints the number of vectors that agree, and each that does not.
     pub fn print(&self, name: &str) {
         for (id, difference) in &self.failures {
             println!("{id}: {difference}");
         }
-        // Past the capture of the test runner, which shows only what failed.
+        // This bypasses the capture of the test runner, which only shows the output of failed tests.
         let _ = writeln!(std::io::stderr(), "{name}: {} of {} recorded answers agree", self.agreeing(), self.total);
     }
 
-    /// How many were answered alike.
+    /// Returns the number of vectors that agree.
     pub fn agreeing(&self) -> usize {
         self.total - self.failures.len()
     }
 }
 
-/// Replays vectors, each on a service of its own.
+/// Replays vectors, each on its own service.
 pub fn run<S: Service>(vectors: &[Value], mut service: impl FnMut() -> S) -> Report {
     let mut failures = Vec::new();
     for vector in vectors {
@@ -111,20 +111,20 @@ fn request(vector: &Value) -> Request<Vec<u8>> {
     request.body(body).expect("a request")
 }
 
-/// Vectors write some characters bare that a client sends encoded.
+/// Encodes the characters of a path that vectors leave bare and clients encode.
 fn encoded(path: &str) -> String {
     let mut encoded = String::new();
     for byte in path.bytes() {
         match byte {
             b'!'..=b'~' if !b"\"<>\\^`{|}".contains(&byte) => encoded.push(char::from(byte)),
-            // Writing to a String cannot fail.
+            // Writing to a `String` cannot fail.
             _ => drop(write!(encoded, "%{byte:02X}")),
         }
     }
     encoded
 }
 
-/// A defect of Cinder, answered as the specification recommends.
+/// Compares an answer with the one that the specification recommends instead of a defect of Cinder.
 fn compare_recommended(recommended: &Value, expected: &Value, answer: &Response<Vec<u8>>) -> Result<(), String> {
     compare_value("status", &recommended["status"], &json!(answer.status().as_u16()))?;
     if let Some(key) = recommended.get("fault_key").and_then(Value::as_str) {
@@ -185,7 +185,7 @@ fn compare_headers(expected: &Value, headers: &HeaderMap) -> Result<(), String> 
     let own = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let wanted = expected["headers"].as_object().cloned().unwrap_or_default();
     for (name, value) in &wanted {
-        // Where Keystone is stands in a variable that the vectors do not set.
+        // The URL of Keystone is in a variable that the vectors do not set.
         let value = value.as_str().unwrap_or_default().replace("<www_authenticate_uri>", "");
         if own(name) != Some(&value) {
             return Err(format!("header {name}: expected {value:?}, got {:?}", own(name)));
@@ -209,7 +209,7 @@ fn compare_headers(expected: &Value, headers: &HeaderMap) -> Result<(), String> 
     }
 }
 
-/// Compares the stored rows with those that Cinder had after the call.
+/// Compares the stored rows with those of Cinder after the call.
 fn compare_rows(expected: &Value, service: &impl Service) -> Result<(), String> {
     let wants = |name: &str| expected.get(name).filter(|wanted| !wanted.is_null());
     if ["after_snapshots", "after_volumes", "after_quota_usage"].iter().all(|name| wants(name).is_none()) {
@@ -244,7 +244,7 @@ fn compare_rows(expected: &Value, service: &impl Service) -> Result<(), String> 
     Ok(())
 }
 
-/// Whether two values are equal, with the placeholders of the vectors on the expected side.
+/// Compares two values. The expected one may have the placeholders of the vectors.
 fn compare_value(name: &str, expected: &Value, actual: &Value) -> Result<(), String> {
     let differs = || Err(format!("{name}: expected {expected}, got {actual}"));
     match (expected, actual) {
@@ -267,10 +267,10 @@ fn keys(object: &Map<String, Value>) -> Vec<&String> {
     object.keys().collect()
 }
 
-/// Whether everything expected is there; more may be.
+/// Checks that the expected members exist. Others may exist too.
 fn contains(name: &str, expected: &Value, actual: &Value) -> Result<(), String> {
     match (expected, actual) {
-        // The list of extensions is named by its aliases.
+        // The list of extensions is given by its aliases.
         (Value::Object(one), Value::Object(two)) if one.contains_key("extensions_aliases") => {
             let own: Vec<&Value> =
                 two["extensions"].as_array().into_iter().flatten().map(|own| &own["alias"]).collect();
@@ -291,7 +291,7 @@ fn contains(name: &str, expected: &Value, actual: &Value) -> Result<(), String> 
     }
 }
 
-/// Whether a text is what a text with placeholders asks for.
+/// Whether a string matches a string with placeholders.
 fn matches_text(expected: &str, actual: &str) -> bool {
     match expected {
         "$now" => actual.len() == 26 && actual.is_ascii() && !actual.ends_with('Z') && actual.as_bytes()[10] == b'T',

@@ -1,4 +1,4 @@
-//! The store that counts and fails: what it counts, and that each fault strikes where it was planned.
+//! Tests of the store that counts and fails: its counts, and that each fault happens at the planned call.
 
 use std::sync::Arc;
 

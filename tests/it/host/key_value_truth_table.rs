@@ -1,5 +1,6 @@
-//! The truth tables of Spin's stores, flaws included. That of SQLite is run against the store in a file and the store in
-//! memory, that of Redis against a Redis server and the store in memory: a guest must not be able to tell them apart.
+//! The truth tables of Spin's stores, flaws included. The table of SQLite runs against the store in a file and the
+//! store in memory, and the table of Redis against a Redis server and its store in memory. A guest must not be able to
+//! tell them apart.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,7 +9,7 @@ use crate::support::redis_server::RedisServer;
 use crate::support::redis_store::RedisStore;
 use volume_snapshots_host::{MemoryStore, SqliteStore, Store, StoreError, Swap};
 
-/// A directory that is gone after the test.
+/// A directory that is deleted after the test.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -50,7 +51,7 @@ fn found(key: &str, value: &str) -> (String, Option<Vec<u8>>) {
     (key.to_owned(), Some(value.as_bytes().to_vec()))
 }
 
-/// One server for all cases, each with a database of its own.
+/// Uses one server for all cases, each with its own database.
 #[test]
 fn a_redis_server_answers_as_the_store_in_memory_does() {
     let Some(server) = RedisServer::start() else { return };
@@ -70,7 +71,7 @@ fn a_redis_store_in_memory_has_the_flaws_of_spins() {
     }
 }
 
-/// A name, and what holds on an empty store.
+/// A name, and a check on an empty store.
 type Case = (&'static str, fn(&RedisStore));
 
 /// The truth table of Redis.
