@@ -1,5 +1,5 @@
-//! The component with `auth_mode=keystone` (`spec/beyond.md` section 4), on a Keystone that says what each test wants.
-//! That a real Keystone says the same is the business of `make clients`.
+//! The component with `auth_mode=keystone` (`docs/spec/beyond.md` section 4), with a scripted Keystone. `make clients`
+//! tests it with a real one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +17,12 @@ use volume_snapshots_host::{MemoryStore, Store as _};
 
 const SNAPSHOTS: &str = "/v3/a1/snapshots";
 
-/// What keystonemiddleware answers.
+/// The message of keystonemiddleware.
 const UNAUTHORIZED: &str = "The request you have made requires authentication.";
 
 const UNAVAILABLE: &str = "The Keystone service is temporarily unavailable.";
 
-/// A token of a user in a project.
+/// Returns a token of a user in a project.
 fn token(user: &str, project: &str, roles: &[&str]) -> Value {
     let roles: Vec<Value> = roles.iter().map(|name| json!({ "id": format!("r-{name}"), "name": name })).collect();
     json!({
@@ -36,7 +36,7 @@ fn token(user: &str, project: &str, roles: &[&str]) -> Value {
     })
 }
 
-/// The same with other fields; JSON null takes one away.
+/// Returns a token with changed fields. JSON null removes a field.
 fn with(mut token: Value, changes: &Value) -> Value {
     for (name, value) in changes.as_object().expect("fields") {
         let fields = token.as_object_mut().expect("a token");
@@ -49,7 +49,7 @@ fn with(mut token: Value, changes: &Value) -> Value {
     token
 }
 
-/// A Keystone with tokens of the usual people.
+/// Returns a Keystone with tokens of the usual users.
 fn keystone() -> ScriptedKeystone {
     let keystone = ScriptedKeystone::start();
     let people = [
@@ -70,7 +70,7 @@ fn variables(keystone: &ScriptedKeystone) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The component with this Keystone, on an empty store, and the store.
+/// Returns the component with this Keystone, on an empty store, and the store.
 fn service(keystone: &ScriptedKeystone, more: &[(&str, &str)]) -> (ComponentService, Arc<MemoryStore>) {
     let store = Arc::new(MemoryStore::new());
     (service_on(store.clone(), keystone, more), store)
@@ -83,7 +83,7 @@ fn service_on(store: Arc<MemoryStore>, keystone: &ScriptedKeystone, more: &[(&st
     ComponentService::on(store, &variables)
 }
 
-/// A call with headers of its own; JSON null for no body.
+/// Makes a call with additional headers. JSON null stands for no body.
 fn call(service: &dyn Service, method: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
     let mut request = Request::builder().method(method).uri(path).header("openstack-api-version", "volume 3.66");
     for (name, value) in headers {
@@ -101,7 +101,7 @@ fn post(service: &dyn Service, path: &str, token: &str, body: &Value) -> Answer 
     call(service, "POST", path, &[("x-auth-token", token)], body)
 }
 
-/// Whether this is the answer of keystonemiddleware to whom it does not know.
+/// Checks that this is the answer of keystonemiddleware to an unknown caller.
 fn assert_unauthorized(answer: &Answer, keystone: &ScriptedKeystone, case: &str) {
     assert_eq!(answer.status, 401, "{case}: {answer:?}");
     let body = json!({ "error": { "code": 401, "title": "Unauthorized", "message": UNAUTHORIZED } });
@@ -111,7 +111,7 @@ fn assert_unauthorized(answer: &Answer, keystone: &ScriptedKeystone, case: &str)
     assert!(answer.header("x-openstack-request-id").starts_with("req-"), "{case}");
 }
 
-/// Nothing secret stands in what the app wrote or keeps.
+/// Checks that no secret is in the output of the app or in its store.
 fn assert_discreet(service: &ComponentService, store: &MemoryStore, secrets: &[&str]) {
     let written = service.app.output().lines().join("\n");
     let kept = store.rows("default");
@@ -161,7 +161,7 @@ fn whom_keystone_knows_may_do_what_their_roles_in_their_project_say() {
     assert_discreet(&service, &store, &["t-admin", "t-member", "t-reader", "t-stranger"]);
 }
 
-/// A token, what a list of the project in the path and one without are answered, and whether Keystone is asked.
+/// A token, the answers to a list with and without the project in the path, and whether Keystone is asked.
 type Case<'a> = (&'a str, Expected, Expected, bool);
 /// A status, and the key and the message of a fault.
 type Expected = (u16, &'static str, &'static str);
@@ -251,7 +251,7 @@ fn a_token_opens_no_more_than_it_should() {
         [("x-identity-status", "Confirmed"), ("x-user-id", "u"), ("x-project-id", "a1"), ("x-roles", "admin")];
     let spoofed = call(&service, "GET", SNAPSHOTS, &of_a_front, &Value::Null);
     assert_unauthorized(&spoofed, &keystone, "headers of another mode");
-    // The role admin counts only in a project of administrators, where Keystone tells them apart.
+    // If Keystone has projects of administrators, the role `admin` only counts in those.
     let elsewhere = get(&service, "/v3/b2/os-quota-sets/b2", "t-admin-elsewhere");
     assert_eq!(elsewhere.fault(), malformed, "{elsewhere:?}");
     let quota = call(
@@ -276,7 +276,7 @@ fn a_token_is_asked_about_once_in_the_time_of_the_cache() {
     assert_eq!(get(&service, SNAPSHOTS, "t-reader").status, 200);
     assert_eq!(keystone.asked(), (0, 1), "the service user is logged in");
 
-    // Another instance on the same store, such as another process, knows what this one knows.
+    // Another instance on the same store, such as another process, shares the cache.
     let other = service_on(store.clone(), &keystone, &[("keystone_cache_seconds", "30")]);
     assert_eq!(get(&other, SNAPSHOTS, "t-member").status, 200);
     assert_eq!(keystone.asked(), (0, 0));
@@ -373,7 +373,7 @@ fn a_token_that_is_known_expires_in_time() {
     assert_unauthorized(&get(&service, SNAPSHOTS, "t-short"), &keystone, "ten seconds later");
 }
 
-/// How long a Keystone of these tests is waited for, in seconds and as a time.
+/// The timeout for Keystone in these tests, in seconds and as a duration.
 const PATIENCE: (&str, Duration) = ("0.5", Duration::from_millis(500));
 
 #[test]
@@ -452,7 +452,7 @@ fn a_keystone_that_is_not_there_opens_nothing() {
         let answer = get(&service, SNAPSHOTS, "t-member");
         assert_eq!((answer.status, answer.fault()), (503, ("serviceUnavailable", UNAVAILABLE)), "{case}: {answer:?}");
         assert_eq!(keystone.asked(), (0, 0), "{case}");
-        // What needs no token works.
+        // Requests that need no token work.
         assert_eq!(get(&service, "/v3/", "").status, 200, "{case}");
         assert_eq!(get(&service, "/healthcheck", "").status, 200, "{case}");
         assert_unauthorized_without_a_token(&service, case);
@@ -480,7 +480,7 @@ fn the_service_user_logs_in_again_when_its_token_is_not_taken_any_more() {
     assert_eq!(get(&service, SNAPSHOTS, "t-member").status, 200);
     assert_eq!(keystone.asked(), (0, 1), "the new one is kept");
 
-    // One that is about to expire is not used at all.
+    // A token that is about to expire is not used.
     keystone.script().own_tokens.clear();
     keystone.script().own_tokens_expire = "2026-09-21T14:13:45.000000Z".to_owned();
     assert_eq!(get(&service, SNAPSHOTS, "t-member").status, 200);
@@ -528,7 +528,7 @@ fn what_is_kept_of_the_service_user_is_of_use_to_no_other() {
     assert_eq!(get(&with_another_password, SNAPSHOTS, "t-member").status, 503);
     assert_eq!(keystone.asked(), (1, 0), "what it cannot open it does not use");
 
-    // Nor does another Keystone believe what this one said.
+    // The cache of one Keystone does not apply to another one.
     let other = self::keystone();
     other.script().tokens.clear();
     let elsewhere = service_on(store.clone(), &other, &[]);
@@ -583,7 +583,8 @@ fn a_store_that_fails_makes_nobody_a_stranger_and_lets_nobody_in() {
         assert_unauthorized(&get(&service, SNAPSHOTS, "garbage"), &keystone, &format!("call {call}"));
         assert_eq!(service.app.traps(), 0);
     }
-    // Each of the two tokens is read and kept, without which all goes on; the list then reads its values one by one.
+    // The failing calls read and cache the two tokens, and requests work without them. The list then reads its values
+    // one by one.
     assert_eq!(statuses, [200; 5]);
 }
 
@@ -613,7 +614,7 @@ fn an_application_credential_is_held_to_its_access_rules() {
     let (service, store) = service(&keystone, &[]);
     for (name, rules, expected) in cases {
         keystone.script().tokens.insert(name.to_owned(), limited(rules));
-        // The second time from what is kept.
+        // The second time it comes from the cache.
         for _ in 0..2 {
             let seen = [
                 get(&service, SNAPSHOTS, name).status,
@@ -707,7 +708,7 @@ fn a_variable_of_keystone_that_cannot_be_used_is_named_in_the_log() {
         assert!(!written.contains("secret"), "{written}");
         assert_eq!(service.app.traps(), 0);
     }
-    // A URL without its version gets it.
+    // The version is added to a URL without one.
     let url = keystone.url();
     let (service, _) = service(&keystone, &[("keystone_url", url.trim_end_matches("/v3"))]);
     assert_eq!(get(&service, SNAPSHOTS, "t-member").status, 200);

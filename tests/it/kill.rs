@@ -1,7 +1,7 @@
-//! `kill -9` under load: a host is killed while clients create, change and delete through it, and started again on the
-//! same file. Nothing that was acknowledged is lost, and all views agree.
+//! `kill -9` under load: a host is killed while clients create, change, and delete through it, and is restarted on the
+//! same file. No acknowledged change is lost, and all views agree.
 //!
-//! What was asked and not answered may have happened or not; afterwards it is the one or the other for everybody.
+//! A request without an answer may or may not have had its effect. Afterwards it is the same for everybody.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,12 +17,13 @@ const WRITERS: usize = 8;
 const VARIABLES: [(&str, &str); 4] =
     [("create_seconds", "0"), ("delete_seconds", "0.2"), ("quota_snapshots", "-1"), ("quota_gigabytes", "-1")];
 
-/// How long writers work before the kill: a little longer each round, so that it strikes in different places.
+/// Returns the time that writers work before the kill. It grows with each round, so that the kill happens at different
+/// points.
 fn load(round: usize) -> Duration {
     Duration::from_millis(300 + 37 * round as u64)
 }
 
-/// What is known of one snapshot. What is asked for is unsure until it is acknowledged.
+/// The knowledge about one snapshot. A request is unsure until it is acknowledged.
 #[derive(Debug, Default)]
 struct Known {
     items: BTreeSet<String>,
@@ -38,17 +39,17 @@ enum Deletion {
     Acknowledged,
 }
 
-/// What a writer knows.
+/// The knowledge of a writer.
 #[derive(Debug, Default)]
 struct Writer {
     number: usize,
     /// Its own snapshots, by id.
     snapshots: BTreeMap<String, Known>,
-    /// Names of snapshots that it has asked for without an answer.
+    /// Names of snapshots whose creation was not answered.
     unsure_names: BTreeSet<String>,
-    /// Its items of the snapshot that all writers share.
+    /// Its metadata items of the snapshot that all writers share.
     shared: Known,
-    /// How often it has asked for something, so that no two names are alike.
+    /// The number of its requests, so that all names differ.
     asked: usize,
 }
 
@@ -81,15 +82,15 @@ fn what_was_acknowledged_before_a_kill_is_there_after_it() {
 /// The host is gone.
 struct Gone;
 
-/// What a writer asks.
+/// The client of a writer.
 struct Client<'a> {
     host: &'a HostProcess,
-    /// Set just before the kill: from then on there may be no answer.
+    /// Set just before the kill. From then on answers may be missing.
     is_killed: &'a AtomicBool,
 }
 
 impl Client<'_> {
-    /// Asks once. A 503 counts as no answer: the host may not have been able to look at what it has done.
+    /// Sends a request once. A 503 counts as no answer: the host may not know whether the request had an effect.
     fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Option<Answer>, Gone> {
         match self.host.try_call(method, path, body) {
             Ok(answer) if answer.status == 503 => Ok(None),
@@ -103,10 +104,10 @@ impl Client<'_> {
 }
 
 impl Writer {
-    /// How many snapshots a writer keeps.
+    /// The number of snapshots that a writer keeps.
     const KEPT: usize = 6;
 
-    /// Creates, changes and deletes until the host is gone.
+    /// Creates, changes, and deletes snapshots until the host is gone.
     fn work(&mut self, client: &Client<'_>, volume: &str, shared: &str) {
         while self.work_once(client, volume, shared).is_ok() {}
     }
@@ -150,7 +151,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Deletes what is more than it keeps.
+    /// Deletes the snapshots beyond [`Writer::KEPT`].
     fn delete(&mut self, client: &Client<'_>) -> Result<(), Gone> {
         let own = self.snapshots.iter_mut().filter(|(_, known)| known.deletion == Deletion::NotAsked);
         for (id, known) in own.skip(Self::KEPT) {
@@ -164,7 +165,7 @@ impl Writer {
     }
 }
 
-/// What every view says after the kill is what writers know, and what was unsure is settled.
+/// Checks that every view after the kill agrees with the writers, and settles what was unsure.
 fn assert_nothing_is_lost(host: &HostProcess, writers: &mut [Writer], shared: &str) {
     let deleted = |known: &Known| known.deletion == Deletion::Acknowledged;
     for (id, _) in writers.iter().flat_map(|writer| &writer.snapshots).filter(|(_, known)| deleted(known)) {
@@ -196,7 +197,7 @@ fn assert_nothing_is_lost(host: &HostProcess, writers: &mut [Writer], shared: &s
             false
         });
     }
-    // Those that nobody was told of.
+    // Snapshots whose creation was not answered.
     for (id, row) in listed {
         let name = text_of(&row["name"]);
         let writer = writers.iter_mut().find(|writer| writer.unsure_names.contains(&name));
@@ -207,7 +208,7 @@ fn assert_nothing_is_lost(host: &HostProcess, writers: &mut [Writer], shared: &s
     }
 }
 
-/// The items of a row are those that were acknowledged, and of those that were unsure some.
+/// Checks that a row has all acknowledged items, and otherwise only unsure ones.
 fn assert_items<'a>(row: &Value, known: impl Iterator<Item = &'a mut Known>) {
     let mut items: BTreeSet<String> = row["metadata"].as_object().expect("metadata").keys().cloned().collect();
     for known in known {
@@ -220,7 +221,7 @@ fn assert_items<'a>(row: &Value, known: impl Iterator<Item = &'a mut Known>) {
     assert_eq!(items, BTreeSet::new(), "nobody has added these");
 }
 
-/// The rows of the list, by id, once ticks have removed what is deleted and all views agree.
+/// Returns the rows of the list by id, after ticks have removed the deleted ones and all views agree.
 fn settled_rows(host: &HostProcess) -> BTreeMap<String, Value> {
     let start = Instant::now();
     loop {

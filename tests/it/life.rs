@@ -1,5 +1,5 @@
-//! The life of a snapshot, on the component, on a clock that the test moves: every status at its time, in every view,
-//! in each of the three progressions (`spec/lifecycle.md`, `design/contract.md`).
+//! The life of a snapshot on the component, with a clock that the test moves: every status at its time, in every view,
+//! in each of the three progressions (`docs/spec/lifecycle.md`, `docs/configuration.md`).
 
 use crate::support::Service;
 use crate::support::calls::{Answer, Calls, NOT_DELETABLE};
@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use volume_snapshots::domain::Timestamp;
 use volume_snapshots_host::MemoryStore;
 
-/// With and without the project in the path; both are the same API from 3.0 on.
+/// The paths with and without the project, which are the same API from 3.0 on.
 const BASES: [&str; 2] = ["/v3", "/v3/a1"];
 
-/// Statuses that a filter is tried with.
+/// The statuses that filters are tested with.
 const STATUSES: [&str; 5] = ["creating", "available", "deleting", "error", "error_deleting"];
 
-/// Checks that every view tells the same of a snapshot: status and progress, or that it is not there. Views disagree
-/// where one of them reads the row and another applies the clock.
+/// Checks that every view shows the same status and progress of a snapshot, or its absence. Views would disagree if one
+/// of them read the row and another applied the clock.
 fn assert_seen(service: &ComponentService, base: &str, id: &str, expected: Option<(&str, &str)>) {
     let collection = format!("{base}/snapshots");
     let shown = service.get(&format!("{collection}/{id}"));
@@ -53,20 +53,20 @@ fn has_row(memory: &MemoryStore, id: &str) -> bool {
     memory.rows("default").contains_key(&row_key(id))
 }
 
-/// A tick with nothing to do: at most three calls of the store and no commit, since it runs every second for ever.
+/// Checks that a tick with nothing to do makes at most three store calls and no commit, because it runs every second.
 fn assert_idle(service: &ComponentService) {
     let (calls, commits) = service.cost_of_tick();
     assert!(calls <= 3 && commits == 0, "{calls} calls and {commits} commits: {:?}", service.faults.calls());
 }
 
-/// The run after one that has removed something takes it off the agenda, in one commit; then there is nothing to do.
+/// Checks that the run after a removal takes it off the agenda in one commit, and that nothing is left to do then.
 fn assert_forgets(service: &ComponentService) {
     let (_, commits) = service.cost_of_tick();
     assert_eq!(commits, 1, "{:?}", service.faults.calls());
     assert_idle(service);
 }
 
-/// A delete that is accepted: 202 without a body.
+/// Checks that a delete was accepted, with a 202 without a body.
 fn assert_deletion_begins(answer: &Answer) {
     assert_eq!((answer.status, &answer.body), (202, &json!("")), "{answer:?}");
 }
@@ -154,7 +154,7 @@ fn with_progression_immediate_everything_waits_for_a_tick_and_for_nothing_else()
     }
 }
 
-/// An operator's tick as if at a time, in seconds after the start.
+/// Runs an operator's tick at a time, in seconds after the start.
 fn operator_tick(service: &ComponentService, seconds: u64) -> Value {
     let now = Timestamp::from_seconds(i64::try_from(START + seconds).expect("small")).to_string();
     let answer = service.operate("POST", "/_ops/tick", &json!({ "now": now }));
@@ -229,7 +229,7 @@ fn a_report_that_never_comes_is_given_up_after_the_time_bound() {
         202
     );
     assert_deletion_begins(&service.delete(&format!("/v3/snapshots/{deleted}")));
-    // Work of one second may take sixty more, work of two seconds likewise.
+    // Work of one or two seconds may take sixty more.
     service.advance(60.9);
     assert_seen(&service, "/v3", &deleted, Some(("deleting", "0%")));
     service.advance(0.1);
@@ -282,7 +282,7 @@ fn a_volume_goes_only_without_snapshots_or_together_with_them() {
         assert_eq!(left, [""; 0]);
         assert_forgets(&service);
 
-        // Without snapshots the plain delete is enough.
+        // A volume without snapshots needs no cascade.
         let empty = service.new_volume(base, 1);
         service.advance(2.0);
         assert_eq!(service.delete(&format!("{base}/volumes/{empty}")).status, 202);
@@ -296,8 +296,8 @@ fn is_row(key: &str) -> bool {
     key.starts_with("vs:snapshot:") || key.starts_with("vs:volume:")
 }
 
-/// Spin lets one invocation begin 256 compare-and-swaps and never ends any, so what takes one or two of them for each
-/// snapshot breaks off somewhere: the delete must go through, or be refused whole.
+/// Spin allows 256 compare-and-swaps per invocation and never closes any. A delete that took one or two for each
+/// snapshot would stop halfway, so it must succeed or be refused as a whole.
 #[test]
 fn a_volume_goes_with_very_many_snapshots_too() {
     const COUNT: usize = 300;
@@ -324,7 +324,7 @@ fn a_volume_goes_with_very_many_snapshots_too() {
     }
 }
 
-/// An operator may load snapshots without their volumes. That one of them was on the agenda is no reason to remove it.
+/// An operator may load snapshots without their volumes. Being on the agenda is not a reason to remove one.
 #[test]
 fn a_snapshot_whose_volume_nobody_knows_stays_until_it_is_deleted() {
     let (service, _) = ComponentService::with_memory(&[("progression", "immediate")]);

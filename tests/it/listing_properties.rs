@@ -1,5 +1,5 @@
-//! Laws of lists, over generated data: paging covers each match once, filters agree with a naive oracle, and the
-//! metadata operations agree with a map. Native, on the whole core behind its HTTP door.
+//! Laws of lists, on generated data: paging returns each match once, filters agree with a naive oracle, and metadata
+//! operations agree with a map. Native, on the whole core.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use volume_snapshots::domain::Timestamp;
 
 const PROJECT: &str = "a1";
 
-/// What a generated snapshot has that lists look at.
+/// The fields of a generated snapshot that affect lists.
 #[derive(Debug, Clone)]
 struct Seed {
     name: &'static str,
@@ -20,7 +20,7 @@ struct Seed {
     status: &'static str,
     size: u32,
     volume: u8,
-    /// Few different seconds, so that many snapshots share one.
+    /// There are few different seconds, so that many snapshots share one.
     second: u8,
     metadata: BTreeMap<&'static str, &'static str>,
     consumes_quota: bool,
@@ -82,7 +82,7 @@ fn service_with(seeds: &[Seed]) -> NativeService {
     service
 }
 
-/// The ids of one page, and the count where it was asked for.
+/// Returns the ids of one page, and the count if the query asks for it.
 fn page(service: &NativeService, query: &str) -> (Vec<String>, Option<u64>) {
     let mut request = client("GET", &format!("/v3/{PROJECT}/snapshots?{query}"), &Value::Null);
     request.headers_mut().insert("openstack-api-version", "volume 3.71".parse().expect("a header"));
@@ -93,7 +93,7 @@ fn page(service: &NativeService, query: &str) -> (Vec<String>, Option<u64>) {
     (ids.map(|row| row["id"].as_str().expect("an id").to_owned()).collect(), document["count"].as_u64())
 }
 
-/// Follows pages until an empty one, as clients do; `between` runs after each page.
+/// Follows pages until an empty one, as clients do. `between` runs after each page.
 fn all_pages(service: &NativeService, query: &str, limit: usize, mut between: impl FnMut(usize)) -> Vec<String> {
     let mut seen: Vec<String> = Vec::new();
     for number in 0.. {
@@ -109,7 +109,7 @@ fn all_pages(service: &NativeService, query: &str, limit: usize, mut between: im
     seen
 }
 
-/// The sort keys, with what they sort by in the oracle; nothing comes before the empty text.
+/// Returns the value by which the oracle sorts. Null sorts before the empty string.
 fn sort_value(seed: &Seed, number: usize, key: &str) -> (Option<String>, u32) {
     match key {
         "name" => (Some(seed.name.to_owned()), 0),
@@ -127,7 +127,7 @@ fn sort_value(seed: &Seed, number: usize, key: &str) -> (Option<String>, u32) {
 const KEYS: [&str; 8] =
     ["name", "display_description", "status", "volume_size", "volume_id", "use_quota", "created_at", "id"];
 
-/// What a naive reader of the specification lists.
+/// Returns the list of a naive reader of the specification.
 fn oracle(seeds: &[Seed], matches: impl Fn(&Seed) -> bool, sort: &[(&str, bool)]) -> Vec<String> {
     let ascending = sort.first().is_some_and(|(_, ascending)| *ascending);
     let mut keys = sort.to_vec();
@@ -222,17 +222,18 @@ proptest! {
     fn while_others_come_and_go_an_untouched_snapshot_is_listed_exactly_once(
         seeds in prop::collection::vec(seed(), 3..40),
         doomed in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
-        // A page begins where its marker stands now, so no order by what changes while a marker is being made.
+        // A page starts at the present position of its marker, so do not sort by a field that changes with time.
         sort in sort_strategy().prop_map(|mut sort| {
             sort.retain(|(key, _)| *key != "status");
             sort
         }),
         limit in 1_usize..6,
     ) {
-        /// After so many pages nobody comes any more, since a reader may walk towards them for ever.
+        /// The number of pages after which no snapshots are created any more. A reader might otherwise never reach the
+        /// end.
         const NEWCOMERS: usize = 15;
         let service = service_with(&seeds);
-        // A marker must be there still when it is used, so what goes is never the last one of a page.
+        // A marker must still exist when it is used, so the last snapshot of a page is never deleted.
         let doomed: BTreeSet<String> = doomed.iter().map(|index| id(index.index(seeds.len()))).collect();
         let mut waiting: Vec<String> = doomed.iter().cloned().collect();
         let query = if sort.is_empty() { String::new() } else { spelled(&sort) };
@@ -327,7 +328,7 @@ fn metadata_operation() -> impl Strategy<Value = MetadataOperation> {
     ]
 }
 
-/// SQL's LIKE with `%` before and after, by trying everything.
+/// Matches like SQL's `LIKE` with `%` on both sides, by trying every position.
 fn is_like(text: &str, pattern: &str) -> bool {
     fn matches(text: &[char], pattern: &[char]) -> bool {
         match pattern.split_first() {

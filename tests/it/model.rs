@@ -1,11 +1,10 @@
-//! The whole service against a model that a page can hold: random sequences of what several clients, an administrator, a
-//! storage agent and the schedule do, in each way in which work ends. After every step the answer is the model's, and
-//! at the end so are lists, counts and quota.
+//! The whole service against a small model: random sequences of steps by clients, an administrator, a storage agent,
+//! and the schedule, in each progression. After every step the answer agrees with the model, and at the end lists,
+//! counts, and quota agree too.
 //!
-//! Ten thousand sequences in CI and fifteen hundred elsewhere, always the same unless `PROPTEST_RNG_SEED` names others
-//! (`support/laws.rs`). A failure prints the
-//! seed and the shortest sequence found. Native, since the model is about the rules; that the component follows them too
-//! is what the other tests show.
+//! There are ten thousand sequences in CI and fifteen hundred elsewhere. They are always the same unless
+//! `PROPTEST_RNG_SEED` is set (`tests/it/support/laws.rs`). A failure prints the seed and the shortest sequence found.
+//! Native, because the model is about the rules. Other tests show that the component follows them.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +15,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
-/// How many snapshots a project may have.
+/// The number of snapshots that a project may have.
 const QUOTA: usize = 4;
 const VOLUMES: [(&str, &str); 2] =
     [("a1", "aaaaaaaa-0000-4000-8000-000000000001"), ("b2", "aaaaaaaa-0000-4000-8000-000000000002")];
@@ -43,7 +42,7 @@ impl Who {
     }
 }
 
-/// A step; numbers name snapshots in the order in which they came.
+/// A step. Numbers refer to snapshots in the order of their creation.
 #[derive(Debug, Clone)]
 enum Step {
     Create(&'static str),
@@ -79,7 +78,7 @@ struct Modelled {
     metadata: BTreeMap<&'static str, &'static str>,
     status: &'static str,
     progress: &'static str,
-    /// What is under way, and when it is due, in tenths of a second.
+    /// The work under way, and the time when it is due, in tenths of a second.
     work: Option<(Work, i64)>,
     gone: bool,
 }
@@ -116,7 +115,7 @@ impl Model {
         (work, self.now + if work == Work::Create { 20 } else { 10 })
     }
 
-    /// Those of a project that are there, as a list has them.
+    /// Returns the existing snapshots of a project, in the order of a list.
     fn listed(&self, project: usize) -> Vec<&Modelled> {
         let mut listed: Vec<&Modelled> =
             self.snapshots.iter().filter(|snapshot| snapshot.project == project && !snapshot.gone).collect();
@@ -124,7 +123,7 @@ impl Model {
         listed
     }
 
-    /// The snapshot that a caller means, or the status of the refusal.
+    /// Returns the snapshot that a caller means, or the status of the refusal.
     fn visible(&mut self, who: Who, number: usize) -> Result<&mut Modelled, u16> {
         let count = self.snapshots.len();
         let snapshot = self.snapshots.get_mut(number % count.max(1)).ok_or(404_u16)?;
@@ -155,7 +154,8 @@ impl Model {
         Ok(202)
     }
 
-    /// What a step is answered with; a create is taken note of by the caller, who learns its id.
+    /// Takes a step and returns the status of its answer. The caller records a created snapshot, because it learns the
+    /// id.
     fn take(&mut self, who: Who, step: &Step) -> Result<u16, u16> {
         let removal = Some(self.begin(Work::Remove));
         match *step {
@@ -256,7 +256,7 @@ fn who() -> impl Strategy<Value = Who> {
     prop_oneof![4 => Just(Who::Member), 2 => Just(Who::Admin), 1 => Just(Who::Reader), 2 => Just(Who::MemberOfOther)]
 }
 
-/// The service under test, and the model of it.
+/// The service under test and its model.
 struct Pair {
     service: NativeService,
     model: Model,
@@ -360,7 +360,8 @@ impl Pair {
         }
     }
 
-    /// A list by pages, with or without a filter, has what the model has, in its order, and counts it.
+    /// Checks that a list by pages, with or without a filter, has the snapshots of the model in its order, and counts
+    /// them.
     fn check_list(&self, who: Who, status: Option<&str>, limit: usize) {
         let filter = status.map(|status| format!("&status={status}")).unwrap_or_default();
         let of_model = self.model.listed(who.project());
@@ -388,7 +389,7 @@ impl Pair {
         }
     }
 
-    /// All lists, and quota.
+    /// Checks all lists and the quota.
     fn check(&self) {
         for who in [Who::Reader, Who::MemberOfOther] {
             self.check_list(who, None, 3);
@@ -405,7 +406,7 @@ fn run(progression: &'static str, steps: &[(Who, Step)]) {
         pair.take(*who, step);
     }
     pair.check();
-    // Whatever was left to do, two runs of the schedule do, and a third has nothing to write.
+    // Two runs of the schedule do all work that is left, and a third has nothing to write.
     pair.take(Who::Admin, &Step::Advance(1_200));
     pair.check();
     pair.take(Who::Admin, &Step::Tick);

@@ -1,4 +1,4 @@
-//! The operator's routes on the component (`design/contract.md`): the state as a document, the tick by hand, and the
+//! The operator's routes on the component (`docs/operations.md`): the state as a document, the manual tick, and the
 //! health of the service.
 
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ fn time(seconds: u64) -> String {
     Timestamp::from_seconds(i64::try_from(START + seconds).expect("small")).to_string()
 }
 
-/// A state in which every field of a document has a value that is not its default, and work is under way.
+/// Returns a state in which no field has its default, and work is under way.
 fn rich_state() -> Value {
     json!({
         "volumes": [
@@ -63,7 +63,7 @@ fn rich_state() -> Value {
     })
 }
 
-/// A smaller one, so that a replacement also takes things away.
+/// Returns a smaller state, so that a replacement also removes rows.
 fn small_state() -> Value {
     json!({
         "volumes": [{ "id": id('a', 1), "project_id": "a1" }],
@@ -87,14 +87,14 @@ fn what_get_gave_can_be_put_back_and_then_get_gives_the_same() {
     let given = text(&service.send(operator("GET", "/_ops/state", b"")));
     let state: Value = serde_json::from_str(&given).expect("JSON");
 
-    // Every field that the document had is there, with its value.
+    // Every field of the document exists and has its value.
     let wanted = rich_state();
     for kind in ["volumes", "snapshots"] {
         for row in wanted[kind].as_array().expect("rows").iter().filter(|row| row["deleted"] != true) {
             let own = state[kind].as_array().expect("rows").iter().find(|own| own["id"] == row["id"]);
             let own = own.unwrap_or_else(|| panic!("{row} is missing"));
             for (name, value) in row.as_object().expect("a row") {
-                // A time without a fraction is given back with one.
+                // A time without a fraction is returned with one.
                 let equal = own[name] == *value || own[name] == format!("{}.000000", value.as_str().unwrap_or("?"));
                 assert!(equal, "{name}: {value} became {}", own[name]);
             }
@@ -165,7 +165,7 @@ fn a_document_that_cannot_be_used_is_refused_whole_with_the_reason() {
         assert!(answer.fault().1.contains(named), "{document}: {answer:?}");
         assert_eq!(service.state(), before, "{document}");
     }
-    // The other document that an operator sends.
+    // The other document that an operator sends, that of a tick.
     let body = json!({ "now": "2026-01-01T00:00:00Z", "colour": 1 });
     let tick = service.operate("POST", "/_ops/tick", &body);
     assert_eq!((tick.status, tick.fault().0), (400, "badRequest"));
@@ -174,7 +174,7 @@ fn a_document_that_cannot_be_used_is_refused_whole_with_the_reason() {
     assert_eq!(service.app.traps(), 0);
 }
 
-/// Every route of an operator, and some that are none.
+/// Every route of an operator, and some that do not exist.
 const ROUTES: [(&str, &str); 8] = [
     ("GET", "/_ops/state"),
     ("PUT", "/_ops/state"),
@@ -222,8 +222,8 @@ fn a_wrong_secret_opens_nothing() {
     assert_eq!(service.operate("GET", "/_ops/nothing", &Value::Null).status, 404, "the right one finds what there is");
 }
 
-/// A document of more than 64 MiB, as a benchmark seeds it: 60,000 snapshots with long texts. Many share a second, so
-/// that pages are cut between rows of one time.
+/// Returns a document of more than 64 MiB, as a benchmark uses it: 60,000 snapshots with long descriptions. Many share
+/// a second, so that pages are split between rows of the same time.
 fn large_document(count: usize) -> String {
     let mut document = format!("{{\"volumes\":[{{\"id\":\"{VOLUME}\",\"project_id\":\"a1\"}}],\"snapshots\":[");
     let long = "x".repeat(255);
@@ -253,7 +253,7 @@ fn a_state_of_more_than_64_mebibytes_is_taken_and_its_pages_list_right() {
     drop(document);
     service.advance(3600.0);
 
-    // Newest first; of one second, the larger id first.
+    // Newest first. Within a second the larger id comes first.
     let newest = |place: usize| id('b', COUNT - 1 - place);
     let mut path = "/v3/a1/snapshots?limit=700&with_count=true".to_owned();
     for page in 0..4 {
@@ -278,7 +278,7 @@ fn a_state_of_more_than_64_mebibytes_is_taken_and_its_pages_list_right() {
     assert_eq!(service.app.traps(), 0);
 }
 
-/// How a call of the store goes wrong.
+/// Returns the ways in which a call of the store can fail.
 fn store_faults() -> [Fault; 3] {
     [Fault::KillBefore, Fault::KillAfter, Fault::ErrorBefore("disk I/O error".to_owned())]
 }
@@ -342,10 +342,10 @@ fn a_removal_of_everything_that_stops_anywhere_leaves_all_or_nothing() {
     }
 }
 
-/// The API lists what the state has, for all projects at once.
+/// Checks that the API lists the snapshots of the state, for all projects at once.
 fn assert_listed(service: &ComponentService, state: &Value, case: &str) {
     for kind in ["snapshots", "volumes"] {
-        // The state may set a largest page, so the list is asked for in small pages.
+        // The state may limit the page size, so read the list in small pages.
         let mut listed = BTreeSet::new();
         let mut marker = String::new();
         loop {
@@ -376,7 +376,7 @@ fn a_tick_reports_what_it_did() {
     assert_eq!(tick(&Value::Null), report(1_000, 0, true, &time(1)), "one run does a bounded amount of work");
     assert_eq!(tick(&Value::Null), report(3, 0, false, &time(1)));
     assert_eq!(tick(&Value::Null), report(0, 0, false, &time(1)));
-    // What an operator's clock ends before its time must be written, since readers cannot know it.
+    // Work that an operator's clock completes early must be written, because readers cannot know about it.
     let later = time(2);
     assert_eq!(tick(&json!({ "now": format!("{later}Z") })), report(0, 1, false, &later));
     assert_eq!(tick(&json!({ "now": later })), report(0, 0, false, &later));
@@ -390,7 +390,7 @@ fn a_tick_reports_what_it_did() {
     assert_eq!(tick(), report(2, 0, true, &time(1)), "as much as the variable says");
 }
 
-/// Why a snapshot is as it is, in each of the ways in which it can be, and what comes next.
+/// Tests the explanation of a snapshot's status in each case, and the announced next step.
 #[test]
 fn an_explanation_says_what_is_why_and_what_comes_next() {
     let service = ComponentService::new(&[("progression", "manual"), ("give_up_seconds", "60"), ("give_up", "retry")]);
@@ -413,7 +413,7 @@ fn an_explanation_says_what_is_why_and_what_comes_next() {
     assert_eq!((&working.body["listed"], &working.body["on_agenda"]), (&json!(true), &Value::Null));
     assert_eq!(history(&working), [""; 0]);
 
-    // Nobody reports: the work begins anew three times, each as long as the first, and is then given up.
+    // Nobody reports: the work is retried three times, each as long as the first, and then given up.
     service.advance(62.0);
     let again = explain();
     assert_eq!(again.body["bound"], json!({ "at": time(127), "becomes": "begun again", "retries": 2 }));
@@ -454,7 +454,7 @@ fn an_explanation_says_what_is_why_and_what_comes_next() {
     assert_eq!(service.app.traps(), 0);
 }
 
-/// Finer cases are native (`tests/it/repair.rs`); here the component does it, on a row that was lost.
+/// Tests that the component repairs a lost row. Finer cases are native (`tests/it/repair.rs`).
 #[test]
 fn a_repair_tells_what_it_put_right() {
     let (service, memory) = ComponentService::with_memory(&[]);

@@ -1,8 +1,7 @@
-//! Two processes of the embedded host on one `SQLite` file, as Spin runs its HTTP and its cron trigger, both serving
-//! HTTP and both firing the schedule, with sixteen writers each. Nothing that was acknowledged is lost, and nothing is
-//! applied twice.
+//! Two processes of the embedded host on one SQLite file, like Spin's HTTP and cron triggers. Both serve HTTP and both
+//! fire the schedule, with sixteen writers each. No acknowledged change is lost, and none is applied twice.
 //!
-//! A client that is answered 503 comes back after the pause that the answer asks for. Any other surprise fails.
+//! After a 503 a client retries when the answer says so. Any other surprise fails the test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -17,7 +16,7 @@ use serde_json::{Value, json};
 const PROCESSES: usize = 2;
 const WRITERS: usize = 16 * PROCESSES;
 
-/// One test at a time: each keeps the machine busy.
+/// Lets one test run at a time, because each keeps the machine busy.
 static MACHINE: Mutex<()> = Mutex::new(());
 
 fn start(directory: &StateDirectory, variables: &[(&str, &str)]) -> [HostProcess; PROCESSES] {
@@ -29,10 +28,9 @@ fn start(directory: &StateDirectory, variables: &[(&str, &str)]) -> [HostProcess
     })
 }
 
-/// Merges on eight snapshots, 10,000 in the whole form. Most of the time goes into the component, which rewrites a growing
-/// row each time. Four writers share a snapshot, two in each process. Each adds
-/// items of its own, of which its neighbour in the other process takes away one in eight while it is being added: an
-/// item that is there at the end although both were acknowledged was added twice.
+/// Merges metadata of eight snapshots, 10,000 times in the whole form. Four writers share a snapshot, two in each
+/// process. Each adds its own items, and its neighbour in the other process removes one in eight while it is being
+/// added. An item that is left although both were acknowledged was added twice.
 #[test]
 fn merges_through_two_processes_are_all_there_and_applied_once() {
     const SNAPSHOTS: usize = 8;
@@ -93,7 +91,7 @@ fn merges_through_two_processes_are_all_there_and_applied_once() {
             if !is_taken_away(number) {
                 assert_eq!(found, Some(json!(number.to_string())), "{key} is lost");
             } else if !tried_again.contains(&key) {
-                // A client that was told to come back has itself asked twice.
+                // A client that retried has asked twice itself.
                 assert_eq!(found, None, "{key} was added twice");
             }
         }
@@ -101,7 +99,7 @@ fn merges_through_two_processes_are_all_there_and_applied_once() {
     }
 }
 
-/// Each writer creates snapshots and deletes every other one, half of those through the other process.
+/// Each writer creates snapshots and deletes every other one, half of them through the other process.
 #[test]
 fn creates_and_deletes_through_two_processes_are_listed_and_counted() {
     const EACH: usize = 25;
@@ -165,7 +163,7 @@ fn creates_and_deletes_through_two_processes_are_listed_and_counted() {
         assert_eq!(quota(host), left.len());
         let limits = host.get("/v3/limits").body["limits"]["absolute"].clone();
         assert_eq!(limits["totalSnapshotsUsed"], left.len());
-        // A gigabyte for each, and for their volume.
+        // One gigabyte for each, and one for their volume.
         assert_eq!(limits["totalGigabytesUsed"], left.len() + 1);
         let rows = host.state()["snapshots"].as_array().expect("rows").clone();
         assert_eq!(rows.len(), left.len());

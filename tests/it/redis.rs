@@ -1,8 +1,8 @@
-//! The component where Spin keeps its data in Redis: every value is read one by one, every swap is told that it has
-//! failed although most have landed, and each opens connections (`design/spin-facts.md`, the truth table).
+//! The component on Spin's Redis store: values are read one by one, every swap reports a failure although most have
+//! landed, and each swap opens connections (`docs/spec/spin.md`, the truth table).
 //!
-//! One table of behaviours, run on the store in memory that has these flaws, and once on a Redis server where the program
-//! `redis-server` is installed.
+//! One table of behaviours runs on a store in memory with these flaws, and on a Redis server if `redis-server` is
+//! installed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use crate::support::redis_store::RedisStore;
 use serde_json::{Value, json};
 use volume_snapshots_host::Store;
 
-/// How many writers meet in a step.
+/// The number of concurrent writers in a step.
 const WRITERS: usize = 16;
 
 const STEPS: usize = 30;
 
-/// A name, and what a test does on a store.
+/// A name, and a test on a store.
 type Behaviour = (&'static str, fn(&Arc<RedisStore>));
 
-/// What holds on Redis as it does on `SQLite`; each case begins with an empty store.
+/// The behaviours that Redis shares with SQLite. Each case starts with an empty store.
 const BEHAVIOURS: [Behaviour; 5] = [
     ("a snapshot lives and goes", a_snapshot_lives_and_goes),
     ("lists are whole, in order and in pages", lists_are_whole_in_order_and_in_pages),
@@ -51,7 +51,7 @@ fn on_a_redis_server_all_is_as_on_sqlite() {
 }
 
 fn a_snapshot_lives_and_goes(store: &Arc<RedisStore>) {
-    // Somebody else's key in the one keyspace that all share.
+    // Another app's key in the shared keyspace.
     store.set("another app", "theirs", b"untouched").expect("a write");
     let service = ComponentService::on(store.clone(), &[("quota_snapshots", "1")]);
     let volume = service.new_volume("/v3", 3);
@@ -82,7 +82,7 @@ fn a_snapshot_lives_and_goes(store: &Arc<RedisStore>) {
     assert_eq!(service.app.traps(), 0, "{:?}", service.app.output().lines());
 }
 
-/// Enough of them that a listing has more than one page in every layout that comes to mind.
+/// Tests lists that are long enough for several pages.
 fn lists_are_whole_in_order_and_in_pages(store: &Arc<RedisStore>) {
     const COUNT: usize = 900;
     let volumes = ["aaaaaaaa-0000-4000-8000-000000000001", "aaaaaaaa-0000-4000-8000-000000000002"];
@@ -96,7 +96,7 @@ fn lists_are_whole_in_order_and_in_pages(store: &Arc<RedisStore>) {
         "volumes": volumes.map(|volume| json!({ "id": volume, "project_id": "a1" })),
         "snapshots": (0..COUNT).map(snapshot).collect::<Vec<_>>(),
     }));
-    // Rows go from the middle, and a new one comes at the end.
+    // Rows in the middle are deleted, and a new one is added at the end.
     let mut expected: Vec<String> = (0..COUNT).rev().filter(|number| !(300..310).contains(number)).map(id).collect();
     for number in 300..310 {
         assert_eq!(service.delete(&format!("/v3/snapshots/{}", id(number))).status, 202);
@@ -119,15 +119,15 @@ fn lists_are_whole_in_order_and_in_pages(store: &Arc<RedisStore>) {
     assert_eq!(service.ids("/v3/snapshots/detail?all_tenants=1&limit=3"), expected[..3]);
     assert_eq!(service.ids("/v3/snapshots?sort=created_at:asc&limit=2"), [id(0), id(1)]);
     assert_agree(&service, &expected.into_iter().collect());
-    // What was not answered one by one was tried once in each request, and no more.
+    // The call that Redis refuses is tried once in each request.
     service.faults.reset();
     service.ids("/v3/snapshots/detail?limit=100");
     assert_eq!(service.faults.count(CallKind::GetMany), 1, "{:?}", service.faults.calls());
     assert_eq!(service.app.traps(), 0, "{:?}", service.app.output().lines());
 }
 
-/// Each writer adds items of its own, and takes away every other one that its neighbour is just adding. An item that is
-/// there afterwards although both were acknowledged was added twice.
+/// Each writer adds its own items, and removes every other item that its neighbour is just adding. An item that is left
+/// although both were acknowledged was added twice.
 fn merges_of_concurrent_writers_are_applied_once(store: &Arc<RedisStore>) {
     let service = ComponentService::on(store.clone(), &[("create_seconds", "0")]);
     let volume = service.new_volume("/v3", 1);
@@ -155,7 +155,7 @@ fn merges_of_concurrent_writers_are_applied_once(store: &Arc<RedisStore>) {
             if !is_taken_away {
                 expected.insert(key(writer), "here");
             } else if tried_again {
-                // A client that was told to come back has itself asked twice.
+                // A client that retried has asked twice itself.
                 service.delete(&format!("{path}/{}", key(writer)));
             }
         }
@@ -164,15 +164,15 @@ fn merges_of_concurrent_writers_are_applied_once(store: &Arc<RedisStore>) {
     assert_eq!(service.app.traps(), 0, "{:?}", service.app.output().lines());
 }
 
-/// Writers create snapshots, then delete every other one, while ticks remove what is deleted. Deleting takes a second of
-/// the test's clock, so that a row outlives the request that deletes it.
+/// Writers create snapshots, then delete every other one, while ticks remove the deleted ones. A deletion takes a
+/// second of the test's clock, so that a row outlives the request that deletes it.
 fn creates_and_deletes_of_concurrent_writers_are_counted(store: &Arc<RedisStore>) {
     let variables = [("quota_snapshots", "-1"), ("create_seconds", "0"), ("delete_seconds", "1")];
     let service = ComponentService::on(store.clone(), &variables);
     let volume = service.new_volume("/v3", 2);
     let mut left = BTreeSet::new();
     for step in 0..STEPS {
-        // One of them is the schedule; a tick that loses to the others is made up for by the next one.
+        // One of the writers is the schedule. A tick that loses to the others is followed by another one.
         let created = at_once(|writer| {
             if writer == 0 {
                 let _ = service.tick();
@@ -203,7 +203,7 @@ fn creates_and_deletes_of_concurrent_writers_are_counted(store: &Arc<RedisStore>
     assert_eq!(service.app.traps(), 0, "{:?}", service.app.output().lines());
 }
 
-/// Lets every writer do something at the same time, and waits for all of them.
+/// Runs all writers at the same time, and waits for them.
 fn at_once<T: Send>(work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let work = &work;
     std::thread::scope(|scope| {
@@ -212,8 +212,8 @@ fn at_once<T: Send>(work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     })
 }
 
-/// Before each of its swaps another writer is faster. Every attempt opens connections to the server, so there must be an
-/// end to them; the client is told to come back, and nothing was written.
+/// Another writer is faster before each swap. Every attempt opens connections to the server, so the number of attempts
+/// must be limited. The client gets a 503, and nothing was written.
 fn a_writer_who_never_wins_gives_up(store: &Arc<RedisStore>) {
     let service = ComponentService::on(store.clone(), &[("create_seconds", "0")]);
     let faster = Arc::new(ComponentService::on(store.clone(), &[("create_seconds", "0")]));
@@ -233,7 +233,7 @@ fn a_writer_who_never_wins_gives_up(store: &Arc<RedisStore>) {
     assert_eq!((answer.status, answer.header("retry-after")), (503, "1"), "{answer:?}");
     let attempts = service.faults.count(CallKind::Swap);
     assert!((2..=32).contains(&attempts), "{attempts} attempts");
-    // A compare-and-swap reads over a connection of its own, and Spin begins another one when it is refused.
+    // A compare-and-swap reads over its own connection, and Spin starts another one when it is refused.
     assert_eq!(service.faults.count(CallKind::Current), 2 * attempts);
 
     service.faults.reset();
@@ -243,7 +243,7 @@ fn a_writer_who_never_wins_gives_up(store: &Arc<RedisStore>) {
     assert_eq!(service.app.traps() + faster.app.traps(), 0);
 }
 
-/// Listing, count, quota, limits and rows name the same snapshots.
+/// Checks that listing, count, quota, limits, and rows have the same snapshots.
 fn assert_agree(service: &ComponentService, expected: &BTreeSet<String>) {
     let listed: BTreeSet<String> = service.ids("/v3/snapshots").into_iter().collect();
     assert_eq!(listed, *expected);
@@ -256,8 +256,8 @@ fn assert_agree(service: &ComponentService, expected: &BTreeSet<String>) {
     assert_eq!(rows, *expected);
 }
 
-/// Runs `intrusion` between the landing of a swap of `request` and its look for its write; the swap is the last one that
-/// the same request, `rehearsal`, makes.
+/// Runs `intrusion` between the last swap of `request` and its look for its own write. `rehearsal`, the same request,
+/// is used to find that swap.
 fn before_the_look(
     service: &ComponentService,
     rehearsal: impl Fn() -> Answer,
@@ -276,7 +276,7 @@ fn before_the_look(
     answer
 }
 
-/// A service on the store, and another process on it.
+/// Returns a service on the store, and another process on it.
 fn two_processes(variables: &[(&str, &str)]) -> (ComponentService, Arc<ComponentService>) {
     let store = Arc::new(RedisStore::in_memory());
     let variables: Vec<(&str, &str)> =
@@ -284,8 +284,8 @@ fn two_processes(variables: &[(&str, &str)]) -> (ComponentService, Arc<Component
     (ComponentService::on(store.clone(), &variables), Arc::new(ComponentService::on(store, &variables)))
 }
 
-/// A merge lands, its item is deleted by somebody else, and others merge too, before its writer looks whether it landed.
-/// It is never applied again: with few others it is known to have landed, with very many the client is told to look.
+/// A merge lands, then another client deletes its item and others merge too, before the writer looks for its write. It
+/// must not be applied again. With few others it is known to have landed. With very many the client is told to check.
 #[test]
 fn a_merge_that_landed_is_not_applied_again_however_many_others_came_after() {
     for (others, expected) in [(8, 200), (40, 503)] {

@@ -1,5 +1,5 @@
-//! `POST /_ops/repair` puts right what only damage can make wrong, and says what it was; the scheduled step finds by
-//! itself what is cheap to see. Native, on a store that the test damages behind the service's back.
+//! `POST /_ops/repair` repairs and reports inconsistencies that only damage can cause. The scheduled step finds those
+//! that are cheap to detect. Native, on a store that the test damages behind the service's back.
 
 use crate::support::calls::{Answer, Calls};
 use crate::support::faults::{Fault, When};
@@ -16,7 +16,7 @@ fn snapshot_id(number: usize) -> String {
     format!("bbbbbbbb-0000-4000-8000-{number:012}")
 }
 
-/// A project with some snapshots, most of them in pages, whose counters are open.
+/// Returns a project with snapshots, most of them in pages, whose counters exist.
 fn service_with(snapshots: usize) -> NativeService {
     let service = NativeService::with_variables(
         TestVariables::default().with("quota_snapshots", "-1").with("quota_gigabytes", "-1"),
@@ -43,7 +43,7 @@ fn repair(service: &NativeService) -> Answer {
     answer
 }
 
-/// The fields of a report that say something was wrong.
+/// Returns the fields of a report that show an inconsistency.
 fn wrong(report: &Value) -> Vec<(String, u64)> {
     let fields = ["entries_without_row", "rows_without_entry", "counters", "rows_without_agenda"];
     fields
@@ -52,7 +52,7 @@ fn wrong(report: &Value) -> Vec<(String, u64)> {
         .collect()
 }
 
-/// Listing, count, quota and rows agree, whatever they say.
+/// Checks that listing, count, quota, and rows agree with each other.
 fn assert_agrees(service: &NativeService, case: &str) {
     let state = service.state();
     let mut rows: Vec<&str> =
@@ -89,7 +89,7 @@ fn a_store_that_is_right_is_left_as_it_is() {
 
 #[test]
 fn damage_of_every_kind_is_found_and_put_right() {
-    /// What is wrong, how it came to be, and what the report says of it.
+    /// The name of the damage, its cause, and the expected report.
     type Case = (&'static str, fn(&NativeService), &'static [(&'static str, u64)]);
     let cases: [Case; 7] = [
         (
@@ -105,7 +105,7 @@ fn damage_of_every_kind_is_found_and_put_right() {
             |service| {
                 let mut row = get(&service.key_value, &format!("vs:snapshot:{}", snapshot_id(7)));
                 let id = snapshot_id(999);
-                // A row begins with its id, behind the line with its version.
+                // A row starts with its id, after the line with its version.
                 let place = row.iter().position(|byte| *byte == b'\n').expect("a header") + 1;
                 row[place..place + 16].copy_from_slice(Uuid::parse_str(&id).expect("an id").as_bytes());
                 set(&service.key_value, &format!("vs:snapshot:{id}"), row);
@@ -140,7 +140,7 @@ fn damage_of_every_kind_is_found_and_put_right() {
                 let page = dump.keys().find(|key| key.starts_with("vs:page:")).expect("a page").clone();
                 service.key_value.delete_many(&[page]).expect("deletes");
             },
-            // Readers see too few; a page that is gone names nothing, so all that it named has no entry.
+            // Readers see too few rows: all rows that the lost page named have no entry.
             &[("rows_without_entry", 172)],
         ),
         (
@@ -166,7 +166,7 @@ fn damage_of_every_kind_is_found_and_put_right() {
         assert_eq!(wrong(&report), expected, "{case}: {report}");
         assert_eq!(wrong(&repair(&service).body), [], "{case}: once is enough");
         if case == "the record is gone" {
-            // Its counters were in it; the next use opens them.
+            // The counters were in the record. The next use creates them again.
             service.new_snapshot("/v3/a1", VOLUME);
         }
         assert_agrees(&service, case);
@@ -196,7 +196,7 @@ fn stops() -> [(&'static str, Fault, Option<Fault>); 4] {
     ]
 }
 
-/// Whatever a repair that is stopped leaves behind, the next one finds.
+/// A repair finishes the work of one that was stopped at any call.
 #[test]
 fn a_repair_may_stop_anywhere() {
     for (name, fault, afterwards) in stops() {
@@ -227,8 +227,8 @@ fn a_repair_may_stop_anywhere() {
     }
 }
 
-/// A request may be about to name a page that it has just written, so a page that nothing names is deleted only by a
-/// repair that comes ten minutes after the one that saw it first.
+/// A request may be about to name a page that it has just written. So a page that nothing names is only deleted by a
+/// repair that runs ten minutes after the one that saw it first.
 #[test]
 fn a_page_that_nothing_names_is_deleted_by_a_later_repair() {
     let service = service_with(200);
@@ -248,7 +248,7 @@ fn a_page_that_nothing_names_is_deleted_by_a_later_repair() {
     assert_agrees(&service, "the pages that are named stay");
 }
 
-/// Every project gets its turn to be looked after by the scheduled step.
+/// The scheduled step checks the projects in turn.
 #[test]
 fn the_tick_finds_by_itself_what_is_cheap_to_see() {
     let service = service_with(20);

@@ -1,7 +1,7 @@
-//! The real thing: the host on a socket, the schedule firing by itself, the data in `SQLite` files, the clock of the
-//! machine. Everything finer is tested in process; what is left here is that the parts are put together.
+//! The whole host: on a socket, with the schedule firing by itself, the data in SQLite files, and the machine's clock.
+//! Details are tested in process. These tests check that the parts work together.
 //!
-//! These are the only tests that wait. Each wait ends with what it waits for, and has a bound for a slow machine.
+//! These tests wait for real time. Each wait ends with the awaited event, and has a bound for a slow machine.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,10 +18,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use volume_snapshots_host::{App, MemoryStore, Options, Output, SqliteStore, Store};
 
-/// How long a wait may take.
+/// The bound of a wait.
 const BOUND: Duration = Duration::from_secs(20);
 
-/// A host that serves a file, until it is dropped or stopped.
+/// A host that serves a file until it is dropped or stopped.
 struct Server {
     app: App,
     address: SocketAddr,
@@ -55,7 +55,7 @@ impl Server {
         })
     }
 
-    /// Stops as on a signal, and waits until nothing runs any more.
+    /// Stops the host as a signal does, and waits until it has ended.
     fn stop(mut self) {
         let _ = self.stop.take().expect("not stopped").send(());
         let serving = self.serving.take().expect("serving");
@@ -63,7 +63,7 @@ impl Server {
         assert_eq!(self.app.traps(), 0, "{:?}", self.app.output().lines());
     }
 
-    /// One call over a connection of its own: status and body.
+    /// Makes one call over its own connection. Returns the status and the body.
     fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         call(self.address, method, path, body)
     }
@@ -85,7 +85,7 @@ impl Server {
         answer["snapshot"]["id"].as_str().expect("an id").to_owned()
     }
 
-    /// Asks again and again until the answer is as wanted.
+    /// Repeats a request until the answer is as wanted.
     fn wait_for(&self, path: &str, wanted: impl Fn(u16, &Value) -> bool) {
         let start = Instant::now();
         loop {
@@ -99,7 +99,7 @@ impl Server {
     }
 }
 
-/// A client of a few lines, so that nothing between the socket and the test mends what the host writes.
+/// A minimal client, so that no library between the socket and the test hides what the host writes.
 fn call(address: SocketAddr, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let mut stream = TcpStream::connect(address).expect("a connection");
@@ -120,7 +120,7 @@ fn call(address: SocketAddr, method: &str, path: &str, body: &Value) -> (u16, Va
     (status, serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned())))
 }
 
-/// A directory that goes with the test.
+/// A directory that is deleted after the test.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -130,7 +130,7 @@ impl Directory {
         Self(path)
     }
 
-    /// The file that Spin would use.
+    /// Returns the path of the file that Spin would use.
     fn file(&self) -> PathBuf {
         self.0.join("sqlite_key_value.db")
     }
@@ -193,7 +193,8 @@ fn a_target_without_a_path_is_the_root() {
     server.stop();
 }
 
-/// Where only a tick ends work, a status that changes has seen the cron trigger of `spin.toml` fire.
+/// With `manual` progression only a tick completes work, so a change of status proves that the cron trigger of
+/// `spin.toml` fired.
 #[test]
 fn the_schedule_of_the_manifest_fires_by_itself() {
     let directory = Directory::new("schedule");
@@ -207,8 +208,8 @@ fn the_schedule_of_the_manifest_fires_by_itself() {
     server.stop();
 }
 
-/// A head that is sent alone and a body after it are two small segments, and where a server has not set `TCP_NODELAY`, as
-/// Spin has not, the second waits for the client's acknowledgement of the first: some 40 ms for each request.
+/// A head and a body that are sent separately are two small segments. If a server does not set `TCP_NODELAY`, as Spin
+/// does not, the second waits about 40 ms for the client's acknowledgement of the first.
 #[test]
 fn an_answer_leaves_in_one_piece() {
     let directory = Directory::new("piece");
@@ -218,7 +219,7 @@ fn an_answer_leaves_in_one_piece() {
     let request = format!("GET /v3/a1/snapshots HTTP/1.1\r\nHost: {}\r\nX-Auth-Token: demo:a1\r\n\r\n", server.address);
     for _ in 0..50 {
         stream.write_all(request.as_bytes()).expect("written");
-        // What was sent in one call is there in one read on this machine, and what comes later is not.
+        // On one machine, bytes that were sent in one call arrive in one read, without those that were sent later.
         let mut first = [0; 4096];
         let length = stream.read(&mut first).expect("an answer");
         let first = String::from_utf8_lossy(&first[..length]);
@@ -228,7 +229,7 @@ fn an_answer_leaves_in_one_piece() {
     server.stop();
 }
 
-/// The host takes a mebibyte of an answer at once; the rest follows while the client reads.
+/// The host takes a mebibyte of an answer at once. The rest follows while the client reads.
 #[test]
 fn an_answer_that_is_longer_than_the_host_takes_at_once_arrives_whole() {
     const SNAPSHOTS: usize = 10_000;
@@ -246,7 +247,7 @@ fn an_answer_that_is_longer_than_the_host_takes_at_once_arrives_whole() {
     server.stop();
 }
 
-/// Its guest goes on, and what that writes would be lost with the process.
+/// The guest continues, and its writes would be lost if the process ended first.
 #[test]
 fn a_request_whose_client_has_left_ends_before_the_server_does() {
     let store = Faults::new(Arc::new(MemoryStore::new()));
@@ -260,8 +261,8 @@ fn a_request_whose_client_has_left_ends_before_the_server_does() {
     let mut stream = TcpStream::connect(server.address).expect("a connection");
     let body = json!({ "volume": { "size": 1 } }).to_string();
     let (address, length) = (server.address, body.len());
-    // The first answer is never read, so the kernel resets the connection when it is closed; its mere end would not tell
-    // the server that nobody waits for the second.
+    // The first answer is never read, so the kernel resets the connection when it is closed. A plain end would not tell
+    // the server that nobody waits for the second answer.
     let requests = format!(
         "GET /healthcheck HTTP/1.1\r\nHost: {address}\r\n\r\n\
          POST /v3/a1/volumes HTTP/1.1\r\nHost: {address}\r\nX-Auth-Token: demo:a1\r\nContent-Type: application/json\r\n\
@@ -270,15 +271,15 @@ fn a_request_whose_client_has_left_ends_before_the_server_does() {
     stream.write_all(requests.as_bytes()).expect("written");
     is_reached.recv_timeout(BOUND).expect("the volume is written");
     drop(stream);
-    // So that the connection is gone when the server is told to stop.
+    // Wait until the connection is gone before the server stops.
     std::thread::sleep(Duration::from_millis(100));
     server.stop();
     let rows = store.get_keys("default").expect("a store");
     assert!(rows.iter().any(|key| key.starts_with("vs:volume:")), "{rows:?}");
 }
 
-/// Spin runs the HTTP trigger and the cron trigger in two processes on one file. Two apps that share nothing but the
-/// file stand for them; both write, and both run ticks.
+/// Spin runs the HTTP trigger and the cron trigger in two processes on one file. Two apps that only share the file
+/// stand for them. Both write, and both run ticks.
 #[test]
 fn two_hosts_on_one_file_lose_nothing() {
     const WRITERS: usize = 4;
@@ -324,8 +325,8 @@ fn two_hosts_on_one_file_lose_nothing() {
     }
 }
 
-/// Creates snapshots, deletes every second one, and adds an item to a shared one's metadata each time; the ids that
-/// are left. A client that is told to come back does so.
+/// Creates snapshots, deletes every second one, and adds an item to the metadata of a shared one each time. Retries
+/// after a 503. Returns the ids that are left.
 fn write_much(address: SocketAddr, writer: usize, times: usize, volume: &str, shared: &str) -> Vec<String> {
     let insist = |method: &str, path: &str, body: &Value| {
         for _ in 0..20 {
@@ -338,7 +339,7 @@ fn write_much(address: SocketAddr, writer: usize, times: usize, volume: &str, sh
     };
     let mut left = Vec::new();
     for number in 0..times {
-        // A create that was answered 503 for contention has left nothing, so it may be repeated.
+        // A create that failed with a 503 for contention has left nothing, so it may be retried.
         let body = json!({ "snapshot": { "volume_id": volume } });
         let (status, answer) = insist("POST", "/v3/a1/snapshots", &body);
         assert_eq!(status, 202, "{answer}");

@@ -1,6 +1,5 @@
-//! What each operation costs at the store, counted: calls, and those that are commits. On real Spin a call costs about
-//! 0.2 ms of throughput and a commit several milliseconds, so these numbers are the speed that does not depend on the
-//! machine (`docs/adr/0002-store-layout.md`).
+//! The costs of each operation at the store: its calls, and the commits among them. On Spin they determine the speed,
+//! and unlike times they do not depend on the machine (`docs/adr/0002-store-layout.md`).
 
 use crate::support::native::{NativeService, TestVariables};
 use crate::support::{Service, client, operator};
@@ -12,7 +11,7 @@ fn snapshot_id(number: usize) -> String {
     format!("bbbbbbbb-0000-4000-8000-{number:012}")
 }
 
-/// A project with this many snapshots of one volume.
+/// Returns a service whose project has this many snapshots of one volume.
 fn service_with(snapshots: usize) -> NativeService {
     let service = NativeService::with_variables(TestVariables::default().with("quota_snapshots", "-1"));
     let rows: Vec<Value> = (0..snapshots)
@@ -32,7 +31,7 @@ fn service_with(snapshots: usize) -> NativeService {
     service
 }
 
-/// The calls and commits of a request that succeeds.
+/// Returns the calls and commits of a request, which must succeed.
 fn cost(service: &NativeService, method: &str, path: &str, body: &Value) -> (usize, usize) {
     service.key_value.faults.reset();
     let answer = service.send(client(method, &format!("/v3/{PROJECT}{path}"), body));
@@ -105,7 +104,7 @@ fn a_tick_removes_a_hundred_snapshots_in_two_commits() {
     assert_eq!(crate::support::json(&service.send(operator("GET", "/_ops/state", b"")))["snapshots"], json!([]));
 }
 
-/// Where no schedule runs, those who delete do a part of its work, so that the agenda does not grow for ever.
+/// Without a schedule, deletes do a part of its work, so that the agenda does not grow without limit.
 #[test]
 fn without_a_schedule_the_agenda_stays_small() {
     let service = service_with(2_000);
