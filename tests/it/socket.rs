@@ -193,7 +193,7 @@ fn a_target_without_a_path_is_the_root() {
     server.stop();
 }
 
-/// With `manual` progression only a tick completes work, so a change of status proves that the cron trigger of
+/// With `immediate` progression only a tick completes work, so a change of status proves that the cron trigger of
 /// `spin.toml` fired.
 #[test]
 fn the_schedule_of_the_manifest_fires_by_itself() {

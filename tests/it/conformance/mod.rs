@@ -1,6 +1,7 @@
 //! Replays every recorded answer of Cinder (`tests/it/conformance/test-vectors.json`) against the core, natively, and
-//! against the component, and compares the result with `docs/conformance.md`. `UPDATE_CONFORMANCE=1 cargo test --test
-//! it conformance` rewrites that document.
+//! against the component, and compares the result with `docs/conformance.md`.
+//!
+//! `UPDATE_CONFORMANCE=1 cargo test --test it conformance` rewrites that document.
 
 mod lifecycle;
 mod replay;
@@ -13,7 +14,7 @@ use replay::Report;
 const BETTER_ON_PURPOSE: [(&str, &str); 1] = [(
     "list-count-admin-alltenants0",
     "Cinder lists the caller's project and counts 0, because a leftover `all_tenants` is taken for a column. \
-     `spec/listing.md` section 5 calls this a defect and recommends to count the caller's project, as we do.",
+     `docs/spec/listing.md` section 5 calls this a defect and recommends to count the caller's project, as we do.",
 )];
 
 #[test]

@@ -1,4 +1,4 @@
-//! What tests ask a service for, in few words: calls at the newest microversion, made as a client of project `a1`.
+//! Short forms of the calls that tests make: at the newest microversion, as a client of project `a1`.
 
 use std::time::{Duration, Instant};
 
@@ -11,20 +11,20 @@ use super::{Service, client, json, operator};
 pub const NOT_DELETABLE: &str =
     "Invalid snapshot: Snapshot status must be available or error and must not be part of a group.";
 
-/// How long one answer may take, and how long a client goes on with what it was told to try again.
+/// The time that one answer may take, and the time after which a client stops retrying.
 pub const BOUND: Duration = Duration::from_mins(1);
 
-/// An answer, taken apart.
+/// An answer in parts.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
-    /// The body; a JSON text where it is no JSON.
+    /// The body, as a JSON string if it is not JSON.
     pub body: Value,
 }
 
 impl Answer {
-    /// The key and the message of a fault in Cinder's form; empty texts for anything else.
+    /// Returns the key and the message of a fault in Cinder's form, or empty strings.
     pub fn fault(&self) -> (&str, &str) {
         let fault = self.body.as_object().filter(|body| body.len() == 1).and_then(|body| body.iter().next());
         match fault {
@@ -35,7 +35,7 @@ impl Answer {
         }
     }
 
-    /// A header, or nothing.
+    /// Returns a header, or the empty string.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
@@ -48,57 +48,57 @@ impl From<Response<Vec<u8>>> for Answer {
     }
 }
 
-/// A client's request at the newest microversion; JSON null for no body.
+/// Returns a client's request at the newest microversion. JSON null stands for no body.
 pub fn request(method: &str, path: &str, body: &Value) -> Request<Vec<u8>> {
     let mut request = client(method, path, body);
     request.headers_mut().insert("openstack-api-version", "volume latest".parse().expect("a header"));
     request
 }
 
-/// Calls that every service takes.
+/// Calls of any service.
 pub trait Calls: Service {
-    /// A client's call.
+    /// Makes a client's call.
     fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
         self.send(request(method, path, body)).into()
     }
 
-    /// A client's GET.
+    /// Makes a client's GET.
     fn get(&self, path: &str) -> Answer {
         self.call("GET", path, &Value::Null)
     }
 
-    /// A client's DELETE.
+    /// Makes a client's DELETE.
     fn delete(&self, path: &str) -> Answer {
         self.call("DELETE", path, &Value::Null)
     }
 
-    /// An operator's call.
+    /// Makes an operator's call.
     fn operate(&self, method: &str, path: &str, body: &Value) -> Answer {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         self.send(operator(method, path, body.as_bytes())).into()
     }
 
-    /// Asks for a volume; its id.
+    /// Creates a volume and returns its id.
     fn new_volume(&self, base: &str, size: u32) -> String {
         let answer = self.call("POST", &format!("{base}/volumes"), &json!({ "volume": { "size": size } }));
         assert_eq!(answer.status, 202, "{answer:?}");
         id_of(&answer.body["volume"])
     }
 
-    /// Asks for a snapshot.
+    /// Asks for a snapshot and returns the answer.
     fn ask_for_snapshot(&self, base: &str, volume: &str) -> Answer {
         let body = json!({ "snapshot": { "volume_id": volume, "name": "by a test" } });
         self.call("POST", &format!("{base}/snapshots"), &body)
     }
 
-    /// Asks for a snapshot that must be accepted; its id.
+    /// Creates a snapshot and returns its id. The request must be accepted.
     fn new_snapshot(&self, base: &str, volume: &str) -> String {
         let answer = self.ask_for_snapshot(base, volume);
         assert_eq!(answer.status, 202, "{answer:?}");
         id_of(&answer.body["snapshot"])
     }
 
-    /// The rows of a list; `path` names the collection and the query.
+    /// Returns the rows of a list. `path` has the collection and the query.
     fn rows(&self, path: &str) -> Vec<Value> {
         let answer = self.get(path);
         assert_eq!(answer.status, 200, "GET {path}: {answer:?}");
@@ -106,19 +106,19 @@ pub trait Calls: Service {
         answer.body[collection].as_array().unwrap_or_else(|| panic!("GET {path}: {answer:?}")).clone()
     }
 
-    /// The ids of a list.
+    /// Returns the ids of a list.
     fn ids(&self, path: &str) -> Vec<String> {
         self.rows(path).iter().map(id_of).collect()
     }
 
-    /// What `with_count` says of a collection.
+    /// Returns the count of a collection, from `with_count`.
     fn count(&self, path: &str) -> usize {
         let answer = self.get(&format!("{path}?limit=1&with_count=true"));
         let count = answer.body["count"].as_u64().unwrap_or_else(|| panic!("GET {path}: {answer:?}"));
         usize::try_from(count).expect("a small count")
     }
 
-    /// The status that a show tells; `None` when there is no such row.
+    /// Returns the status that a show reports, or `None` if there is no such row.
     fn status_of(&self, path: &str) -> Option<String> {
         let answer = self.get(path);
         let kind = if path.contains("/snapshots/") { "snapshot" } else { "volume" };
@@ -129,7 +129,7 @@ pub trait Calls: Service {
         }
     }
 
-    /// The counter of a resource in project `a1`.
+    /// Returns the usage of a resource in project `a1`.
     fn in_use(&self, resource: &str) -> Value {
         self.state()["quota_usage"]["a1"][resource]["in_use"].clone()
     }
@@ -137,22 +137,22 @@ pub trait Calls: Service {
 
 impl<S: Service + ?Sized> Calls for S {}
 
-/// The id of a row.
+/// Returns the id of a row.
 pub fn id_of(row: &Value) -> String {
     text_of(&row["id"])
 }
 
-/// A JSON text as a text.
+/// Returns the value of a JSON string.
 pub fn text_of(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned()
 }
 
-/// Makes a call again for as long as the answer is a 503, after the pause that it asks for; the last answer, and whether
-/// there was a 503 before it.
+/// Retries a call while the answer is a 503, after the pause that the answer asks for. Returns the last answer, and
+/// whether there was a 503 before it.
 ///
 /// # Panics
 ///
-/// When there is no other answer in [`BOUND`].
+/// Panics when there is no other answer within [`BOUND`].
 pub fn insist(call: impl Fn() -> Answer) -> (Answer, bool) {
     let start = Instant::now();
     let mut was_busy = false;
@@ -169,11 +169,11 @@ pub fn insist(call: impl Fn() -> Answer) -> (Answer, bool) {
     }
 }
 
-/// Looks again and again until it is so.
+/// Waits until a condition holds.
 ///
 /// # Panics
 ///
-/// When it never is so in [`BOUND`].
+/// Panics when the condition does not hold within [`BOUND`].
 pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let start = Instant::now();
     while !is_so() {

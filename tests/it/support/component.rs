@@ -1,4 +1,4 @@
-//! The component on the embedded host, in process: no port and no sleep. It is compiled once for a test binary.
+//! The component on the embedded host, in process, without ports or sleeps. It is compiled once per test program.
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, UNIX_EPOCH};
@@ -13,7 +13,7 @@ use super::{OPS_TOKEN, Service};
 /// The manifest that users run.
 pub const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/spin.toml");
 
-/// When the clock of a test begins, in seconds since the epoch.
+/// The time at which the clock of a test starts, in seconds since the epoch.
 pub const START: u64 = 1_790_000_000;
 
 static APPLICATION: LazyLock<Application> = LazyLock::new(|| {
@@ -22,12 +22,12 @@ static APPLICATION: LazyLock<Application> = LazyLock::new(|| {
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
-/// The compiled application of the manifest.
+/// Returns the compiled application of the manifest.
 pub fn application() -> &'static Application {
     &APPLICATION
 }
 
-/// The runtime that everything here runs on.
+/// Returns the runtime of all components in this program.
 pub fn runtime() -> &'static Runtime {
     &RUNTIME
 }
@@ -36,22 +36,22 @@ pub fn runtime() -> &'static Runtime {
 pub struct ComponentService {
     pub app: App,
     pub clock: Clock,
-    /// The store, which fails where a test wants it to.
+    /// The store, which fails where a test plans it.
     pub faults: Faults,
 }
 
 impl ComponentService {
-    /// On an empty store, with variables other than those of `spin.toml`.
+    /// Starts the component on an empty store, with changed variables.
     pub fn new(variables: &[(&str, &str)]) -> Self {
         Self::on(Arc::new(MemoryStore::new()), variables)
     }
 
-    /// On a store that may hold something.
+    /// Starts the component on a store, which need not be empty.
     pub fn on(store: Arc<dyn Store>, variables: &[(&str, &str)]) -> Self {
         Self::of(&APPLICATION, store, variables)
     }
 
-    /// Of an application that was compiled in some other way.
+    /// Starts a component that was compiled in another way.
     pub fn of(application: &Application, store: Arc<dyn Store>, variables: &[(&str, &str)]) -> Self {
         let faults = Faults::new(store);
         let clock = Clock::manual_at_seconds(START);
@@ -68,13 +68,13 @@ impl ComponentService {
         Self { app, clock, faults }
     }
 
-    /// On a store in memory that the test looks into.
+    /// Starts the component on a store in memory, and returns the store too.
     pub fn with_memory(variables: &[(&str, &str)]) -> (Self, Arc<MemoryStore>) {
         let memory = Arc::new(MemoryStore::new());
         (Self::on(memory.clone(), variables), memory)
     }
 
-    /// Moves the clock on.
+    /// Moves the clock forward.
     pub fn advance(&self, seconds: f64) {
         self.clock.advance(Duration::from_secs_f64(seconds));
     }
@@ -85,7 +85,7 @@ impl ComponentService {
         RUNTIME.block_on(self.app.tick(seconds)).map_err(|error| format!("{error:#}"))
     }
 
-    /// What one run of the schedule costs, in store calls and in commits.
+    /// Fires the schedule and returns its number of store calls and commits.
     pub fn cost_of_tick(&self) -> (usize, usize) {
         self.faults.reset();
         self.tick().unwrap_or_else(|error| panic!("{error}"));

@@ -1,14 +1,14 @@
-//! A store that counts and records the calls to another one, and fails where a test tells it to: for tests of what a
-//! request costs, and for tests that let the process die at every call.
+//! A store that records the calls of another one and fails where a test plans it. It serves tests of the costs of
+//! requests, and tests in which the process dies at every call.
 //!
-//! It must not know which store it wraps. Calls are numbered from 1 in the order in which they arrive.
+//! It must not know which store it wraps. Calls are numbered from 1, in the order in which they arrive.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use volume_snapshots_host::{Row, Store, StoreError, Swap};
 
-/// A store that counts, records and fails. Clones share everything.
+/// A store that records and fails. Clones share their state.
 #[derive(Clone)]
 pub struct Faults {
     store: Arc<dyn Store>,
@@ -22,30 +22,30 @@ struct State {
     planned: Vec<(When, Fault)>,
 }
 
-/// Which function of the store was called.
+/// A function of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CallKind {
-    /// Read one value.
+    /// Reads one value.
     Get,
-    /// Ask whether a key has a value.
+    /// Checks whether a key has a value.
     Exists,
-    /// Read every key.
+    /// Reads all keys.
     GetKeys,
-    /// Read several values.
+    /// Reads several values.
     GetMany,
-    /// Read the value from which a compare-and-swap starts. A refused swap makes Spin call this once by itself.
+    /// Reads the value from which a compare-and-swap starts. After a refused swap Spin itself calls it once.
     Current,
-    /// Write one value.
+    /// Writes one value.
     Set,
-    /// Write several values.
+    /// Writes several values.
     SetMany,
-    /// Remove one key.
+    /// Removes one key.
     Delete,
-    /// Remove several keys.
+    /// Removes several keys.
     DeleteMany,
-    /// Add to a number.
+    /// Adds to a number.
     Increment,
-    /// Compare and swap.
+    /// Replaces a value that has not changed.
     Swap,
 }
 
@@ -62,20 +62,20 @@ impl CallKind {
 /// One recorded call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Which function was called.
+    /// The function that was called.
     pub kind: CallKind,
     /// The label of the store.
     pub label: String,
-    /// The keys named, in the caller's order; none for [`CallKind::GetKeys`].
+    /// The keys of the call, in the caller's order. [`CallKind::GetKeys`] has none.
     pub keys: Vec<String>,
 }
 
-/// Which calls a planned fault meets. Call numbers start at 1, after [`Faults::reset`] too.
+/// The calls at which a planned fault happens. Numbers start at 1, also after [`Faults::reset`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// The call of this number only.
+    /// The call with this number only.
     Call(usize),
-    /// The call of this number and all later ones.
+    /// The call with this number and all later ones.
     FromCall(usize),
     /// The next call of this kind only.
     Next(CallKind),
@@ -97,33 +97,33 @@ impl When {
     }
 }
 
-/// What happens at a call.
+/// An event at a call.
 #[derive(Clone)]
 pub enum Fault {
     /// The guest gets this error and the call has no effect.
     ErrorBefore(String),
-    /// The guest gets this error although the call took effect, as when an answer is lost.
+    /// The guest gets this error although the call takes effect, as if the answer were lost.
     ErrorAfter(String),
-    /// The guest's invocation ends before the call takes effect, as when the process dies.
+    /// The guest's invocation ends before the call takes effect, as if the process died.
     KillBefore,
-    /// The guest's invocation ends after the call took effect.
+    /// The guest's invocation ends after the call has taken effect.
     KillAfter,
-    /// This function runs before the call, which then goes on: another writer that comes in between. It may use the
-    /// store, and on a multi-thread runtime even let another request run to its end, with
+    /// This function runs before the call, like another writer that comes in between. Then the call continues. The
+    /// function may use the store, and on a multi-thread runtime it may even run another request to its end, with
     /// `tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(app.handle(request)))`.
     Run(Arc<dyn Fn() + Send + Sync>),
 }
 
 impl Fault {
-    /// The error with which SQLite answers when another process holds the file too long, as Spin hands it on. The call
-    /// has no effect.
+    /// Returns SQLite's error for a file that another process has locked for too long, in Spin's form. The call has no
+    /// effect.
     pub fn database_is_locked() -> Self {
         Self::ErrorBefore(
             "SqliteFailure(Error { code: DatabaseBusy, extended_code: 5 }, Some(\"database is locked\"))".to_owned(),
         )
     }
 
-    /// A function to run before a call.
+    /// Returns a fault that runs a function before a call.
     pub fn run(function: impl Fn() + Send + Sync + 'static) -> Self {
         Self::Run(Arc::new(function))
     }
@@ -147,32 +147,32 @@ impl Faults {
         Self { store, state: Arc::default() }
     }
 
-    /// Plans a fault. Where several meet one call, they apply in the order in which they were planned.
+    /// Plans a fault. If a call has several, they happen in the order in which they were planned.
     pub fn plan(&self, when: When, fault: Fault) {
         self.state().planned.push((when, fault));
     }
 
-    /// Every call since the start or the last reset.
+    /// Returns all calls since the start or the last reset.
     pub fn calls(&self) -> Vec<Call> {
         self.state().calls.clone()
     }
 
-    /// How many calls of one kind there were.
+    /// Returns the number of calls of one kind.
     pub fn count(&self, kind: CallKind) -> usize {
         self.state().calls.iter().filter(|call| call.kind == kind).count()
     }
 
-    /// How many calls only read.
+    /// Returns the number of calls that only read.
     pub fn reads(&self) -> usize {
         self.state().calls.iter().filter(|call| !call.kind.commits()).count()
     }
 
-    /// How many commits reached the store; a write that failed before it took effect is none.
+    /// Returns the number of commits that reached the store. A write that failed before its effect does not count.
     pub fn commits(&self) -> usize {
         self.state().commits
     }
 
-    /// Forgets all calls and all planned faults.
+    /// Clears all calls and all planned faults.
     pub fn reset(&self) {
         *self.state() = State::default();
     }
@@ -213,7 +213,7 @@ impl Faults {
         Ok(answer)
     }
 
-    /// Records a call and takes the faults planned for it.
+    /// Records a call and returns the faults that are planned for it.
     fn record(&self, call: Call) -> Vec<Fault> {
         let mut state = self.state();
         let kind = call.kind;

@@ -1,5 +1,5 @@
-//! The embedded host as a process of its own, with the schedule of the manifest firing: what a test can start, ask over
-//! HTTP, and kill.
+//! The embedded host as a separate process, with the schedule of the manifest firing. A test can start it, call it over
+//! HTTP, and kill it.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -16,12 +16,12 @@ use super::calls::{Answer, BOUND, request};
 use super::component::MANIFEST;
 use super::{OPS_TOKEN, Service};
 
-/// A directory for the data of a test. It goes with the test, unless the test fails: the logs of the hosts are there too.
+/// A directory for the data of a test and the logs of its hosts. It is deleted after the test, unless the test fails.
 #[derive(Debug)]
 pub struct StateDirectory(PathBuf);
 
 impl StateDirectory {
-    /// An empty one where temporary files go.
+    /// Creates an empty directory among the temporary files.
     pub fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("volume-snapshots-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a directory");
@@ -39,7 +39,7 @@ impl Drop for StateDirectory {
     }
 }
 
-/// A running host; killed when it is dropped.
+/// A running host. It is killed when it is dropped.
 #[derive(Debug)]
 pub struct HostProcess {
     process: Mutex<Child>,
@@ -48,12 +48,12 @@ pub struct HostProcess {
 }
 
 impl HostProcess {
-    /// Starts a host and waits until it accepts requests. `name` is that of its log.
+    /// Starts a host and waits until it accepts requests. Its log is called `name`.
     pub fn start(name: &str, directory: &StateDirectory, variables: &[(&str, &str)]) -> Self {
         let log = File::options().append(true).create(true).open(directory.0.join(format!("{name}.log")));
         let mut command = Command::new(program());
         command.args(["--manifest", MANIFEST, "--listen", "127.0.0.1:0", "--state-dir"]).arg(&directory.0);
-        // Those of whoever runs the tests are not for this host.
+        // The variables of the developer who runs the tests are not for this host.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with(ENVIRONMENT_PREFIX))
         {
             command.env_remove(name);
@@ -68,7 +68,7 @@ impl HostProcess {
         let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || sender.send(output.lines().next()));
         let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(BOUND)).build();
-        // Made before the address is known, so that what has started is killed too.
+        // This is created before the address is known, so that a failure kills the process.
         let mut host = Self { process: Mutex::new(process), base: String::new(), agent: config.into() };
         let line = lines.recv_timeout(BOUND).ok().flatten().and_then(Result::ok).unwrap_or_default();
         let base = line.strip_prefix("Serving ");
@@ -77,14 +77,14 @@ impl HostProcess {
         host
     }
 
-    /// Ends the process as a crash does: at once, whatever it is doing.
+    /// Kills the process at once, like a crash.
     pub fn kill(&self) {
         let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
         process.kill().expect("killed");
         process.wait().expect("ended");
     }
 
-    /// Sends a request; an error means that nobody knows what became of it.
+    /// Sends a request. After an error its effect is unknown.
     pub fn try_send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, ureq::Error> {
         let (mut parts, body) = request.into_parts();
         parts.uri = format!("{}{}", self.base, parts.uri).parse().expect("a URL");
@@ -94,12 +94,12 @@ impl HostProcess {
             self.agent.run(Request::from_parts(parts, body))?
         };
         let (parts, mut body) = answer.into_parts();
-        // A state with very many rows is more than the client reads by itself.
+        // A state with very many rows exceeds the client's default limit.
         let body = body.with_config().limit(u64::MAX).read_to_vec()?;
         Ok(Response::from_parts(parts, body))
     }
 
-    /// A client's call.
+    /// Makes a client's call.
     pub fn try_call(&self, method: &str, path: &str, body: &Value) -> Result<Answer, ureq::Error> {
         self.try_send(request(method, path, body)).map(Answer::from)
     }
@@ -120,7 +120,8 @@ impl Service for HostProcess {
     }
 }
 
-/// The program that `cargo test --workspace` builds: beside the directory of the test's own executable.
+/// Returns the path of the host that `cargo test --workspace` builds, next to the directory of the test's own
+/// executable.
 fn program() -> PathBuf {
     let executable = std::env::current_exe().expect("a path");
     let directory = executable.parent().and_then(Path::parent).expect("target/debug/deps");

@@ -1,8 +1,8 @@
 //! The core's key-value store on the host's store in memory, so that native tests count calls and plan faults in the same
 //! words as tests of the component.
 //!
-//! It makes one call of the host's store for each call of [`KeyValue`], reads an empty value as an absent one, and never
-//! waits. An invocation that ends is an error for the core, which goes on here where a component would be gone.
+//! It makes one call of the host's store for each call of [`KeyValue`], reads an empty value as an absent one, and
+//! never waits. The end of an invocation is an error here: the core continues where a component would be gone.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +17,7 @@ use super::faults::Faults;
 /// The label of the one store.
 const LABEL: &str = "default";
 
-/// A store in memory; share it by reference.
+/// A store in memory. Share it by reference.
 pub struct MemoryKeyValue {
     memory: Arc<MemoryStore>,
     /// Counts the calls of the core, and fails them where a test plans it.

@@ -1,4 +1,4 @@
-//! The core alone, on a store in memory, at a time that the test sets.
+//! The core alone, on a store in memory, with a clock that the test sets.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use volume_snapshots::store::{Identifiers, KeyValue};
 use super::Service;
 use super::memory_key_value::MemoryKeyValue;
 
-/// Ids that count up, so that a failure can be repeated; they have the form of random ones.
+/// Ids that count up, so that a failure can be repeated. They have the form of random ones.
 #[derive(Debug, Default)]
 pub struct CountingIdentifiers(AtomicU64);
 
@@ -57,7 +57,7 @@ impl Default for TestVariables {
 }
 
 impl TestVariables {
-    /// The same with another value.
+    /// Returns the variables with one changed value.
     pub fn with(mut self, name: &str, value: &str) -> Self {
         let place = self.0.iter_mut().find(|(own, _)| *own == name).expect("a variable of spin.toml");
         value.clone_into(&mut place.1);
@@ -83,7 +83,7 @@ impl Variables for TestVariables {
     }
 }
 
-/// No other service can be reached.
+/// A network without any other service.
 struct Nowhere;
 
 impl Outbound for Nowhere {
@@ -92,7 +92,7 @@ impl Outbound for Nowhere {
     }
 }
 
-/// The core with all that it is given.
+/// The core with its surroundings.
 #[derive(Debug, Default)]
 pub struct NativeService {
     pub key_value: MemoryKeyValue,
@@ -104,7 +104,7 @@ pub struct NativeService {
 }
 
 impl NativeService {
-    /// With other variables.
+    /// Returns a service with changed variables.
     pub fn with_variables(variables: TestVariables) -> Self {
         let service = Self { variables, ..Self::default() };
         service.set_now(Timestamp::from_seconds(1_790_000_000));
@@ -116,19 +116,19 @@ impl NativeService {
         self.now.store(now.microseconds(), Ordering::Relaxed);
     }
 
-    /// What the clock says.
+    /// Returns the time.
     pub fn now(&self) -> Timestamp {
         Timestamp::from_microseconds(self.now.load(Ordering::Relaxed))
     }
 
-    /// Moves the clock on.
+    /// Moves the clock forward.
     pub fn advance(&self, seconds: f64) {
         self.set_now(self.now().plus_seconds(seconds));
     }
 }
 
 impl NativeService {
-    /// Sends a request that uses another way to the store than [`NativeService::key_value`].
+    /// Sends a request that uses another store than [`NativeService::key_value`].
     pub fn send_through(&self, key_value: &dyn KeyValue, request: Request<Vec<u8>>) -> Response<Vec<u8>> {
         let environment = Environment {
             key_value,

@@ -1,14 +1,14 @@
-//! A Redis server of a test's own: on a free port, keeping nothing on disk, gone when the test has ended.
+//! A Redis server for one test: on a free port, without files, and stopped when the test has ended.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long the server may take to answer.
+/// The time that the server may take to answer.
 const BOUND: Duration = Duration::from_secs(20);
 
-/// How many ports are tried, should somebody else take one between its choice and its use.
+/// The number of ports that are tried, because another process may take one before the server does.
 const PORTS: usize = 5;
 
 /// A running server.
@@ -19,7 +19,7 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts a server. Where the program is not installed, prints that and returns `None`, but fails in CI.
+    /// Starts a server. If the program is not installed, prints that and returns `None`, but fails in CI.
     pub fn start() -> Option<Self> {
         for _ in 0..PORTS {
             let free = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -38,7 +38,7 @@ impl RedisServer {
                     let reason =
                         format!("nothing was tested on a Redis server, since redis-server cannot run: {error}");
                     assert!(std::env::var_os("CI").is_none(), "{reason}");
-                    // The test harness shows nothing of a test that passes, but for this.
+                    // The test harness hides the output of a test that passes, except for this.
                     let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
                     return None;
                 }
@@ -51,13 +51,13 @@ impl RedisServer {
         panic!("redis-server ended by itself {PORTS} times");
     }
 
-    /// The address of one of its databases, for a client.
+    /// Returns the URL of one of its databases.
     pub fn url(&self, database: usize) -> String {
         format!("redis://{}/{database}", self.address)
     }
 
-    /// Waits until the server answers; `false` if it has ended. Its own answer names its process, so a stranger that
-    /// was given the port is not taken for it.
+    /// Waits until the server answers, and returns `false` if it has ended. The answer names the process, so another
+    /// server on the port is not mistaken for it.
     fn answers(&mut self) -> bool {
         let own = format!("process_id:{}\r\n", self.process.id());
         let start = Instant::now();

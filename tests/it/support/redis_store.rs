@@ -1,18 +1,18 @@
-//! Spin's Redis store: what a guest gets where `runtime-config.toml` names a Redis server, flaws included.
+//! Spin's Redis store, flaws included, which a guest gets if `runtime-config.toml` names a Redis server.
 //!
-//! Two servers stand behind one set of rules: a map in this process, for most tests, and a real Redis. The command line
-//! has no way to either, since the manifest of this project does not ask for Redis; a test that uses them learns
-//! whether a guest bears with a store that is not SQLite. What a guest has to bear with:
+//! One set of rules has two servers: a map in this process, for most tests, and a real Redis. The host's command line
+//! offers neither, because the manifest of this project does not use Redis. They show whether a guest copes with a
+//! store that is not SQLite. Its peculiarities are:
 //!
-//! - There is one keyspace. The label is ignored, and the keys of everybody else are listed too.
-//! - Reading many values sends the command `KEYS`, which takes one pattern: for two keys or more it is refused, and for
-//!   one that matches, Spin panics when it reads the answer.
-//! - A compare-and-swap is a transaction on a connection of its own and does compare, creation included. But Spin tidies
+//! - There is one keyspace. The label is ignored, and the keys of other apps are listed too.
+//! - Reading many values sends the command `KEYS`, which takes one pattern. Redis refuses two or more keys, and for one
+//!   key that matches, Spin panics when it reads the answer.
+//! - A compare-and-swap is a transaction on its own connection and does compare, even when it creates. But Spin cleans
 //!   up with an `UNWATCH` that Redis refuses, and tells the guest every time that the value had changed.
-//! - Numbers are kept as text.
+//! - Numbers are stored as decimal strings.
 //!
-//! One difference is left: Redis notices that a watched value was written, and this store notices that it has become
-//! another. A guest whose values never repeat cannot tell the two apart.
+//! One difference is left: Redis detects that a watched value was written, and the map detects that it is different. A
+//! guest whose values never repeat cannot tell the two apart.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,16 +23,16 @@ use redis::{Client, Connection, RedisError, cmd};
 use volume_snapshots_host::key_value::blocking;
 use volume_snapshots_host::{Row, Store, StoreError, Swap};
 
-/// A store that answers as Spin's Redis store does.
+/// A store that behaves like Spin's Redis store.
 #[derive(Debug)]
 pub struct RedisStore(Server);
 
-/// Where the values are.
+/// The place of the values.
 enum Server {
     Memory(Mutex<BTreeMap<String, Vec<u8>>>),
     Real {
         client: Client,
-        /// Spin shares one connection among all guests for everything but compare-and-swap.
+        /// The connection that Spin shares among all guests for all calls except compare-and-swap.
         shared: Mutex<Connection>,
     },
 }
@@ -47,16 +47,16 @@ impl std::fmt::Debug for Server {
 }
 
 impl RedisStore {
-    /// An empty store in this process.
+    /// Returns an empty store in this process.
     pub fn in_memory() -> Self {
         Self(Server::Memory(Mutex::default()))
     }
 
-    /// The store on a Redis server, such as `redis://127.0.0.1:6379/0`.
+    /// Returns the store on a Redis server, such as `redis://127.0.0.1:6379/0`.
     ///
     /// # Errors
     ///
-    /// When the URL is none, or nobody answers there.
+    /// Fails when the URL is invalid or no server answers there.
     pub fn connect(url: &str) -> Result<Self> {
         let connect = || {
             let client = Client::open(url)?;
@@ -67,17 +67,17 @@ impl RedisStore {
     }
 }
 
-/// Spin hands errors to the guest in Rust's debug format.
+/// Converts an error. Spin passes errors to the guest in Rust's debug format.
 fn failed(error: impl std::fmt::Debug) -> StoreError {
     StoreError::Other(format!("{error:?}"))
 }
 
-/// No code panics while it holds a lock here, so what Rust calls poisoned is a valid value.
+/// Locks a mutex even if it is poisoned. No code panics while it holds a lock here, so the value is valid.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Redis takes a text for a number only where it would write the number that way.
+/// Parses a number. Redis only accepts the form that it would write itself.
 fn number(text: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(text).ok()?;
     text.parse().ok().filter(|number: &i64| number.to_string() == text)
@@ -85,7 +85,7 @@ fn number(text: &[u8]) -> Option<i64> {
 
 /// The commands that Spin sends.
 impl Server {
-    /// Runs a command on the connection that all share.
+    /// Runs a command on the shared connection.
     fn run<T>(
         connection: &Mutex<Connection>,
         run: impl Fn(&mut Connection) -> redis::RedisResult<T>,
@@ -100,7 +100,7 @@ impl Server {
         }
     }
 
-    /// Reads a value over a connection of its own, as each compare-and-swap of Spin does.
+    /// Reads a value over a new connection, as each compare-and-swap of Spin does.
     fn get_over_new_connection(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         match self {
             Self::Memory(_) => self.get(key),
@@ -111,7 +111,7 @@ impl Server {
         }
     }
 
-    /// The keys that match; Redis takes one pattern, and the map takes it for a name.
+    /// Returns the keys that match. Redis takes one pattern, and the map treats it as a name.
     fn keys(&self, patterns: &[String]) -> Result<Vec<String>, StoreError> {
         match self {
             Self::Memory(values) => match patterns {
@@ -122,7 +122,7 @@ impl Server {
         }
     }
 
-    /// Writes all or nothing.
+    /// Writes all rows or none.
     fn set(&self, rows: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
         match self {
             Self::Memory(values) => {
@@ -133,7 +133,7 @@ impl Server {
         }
     }
 
-    /// Deletes all or nothing.
+    /// Deletes all keys or none.
     fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
         match self {
             Self::Memory(values) => {
@@ -163,7 +163,7 @@ impl Server {
         }
     }
 
-    /// Writes a value over the one that was seen, or over none where none was seen.
+    /// Writes a value if the present one is still the one that was seen, or still absent.
     fn set_where_unchanged(&self, key: &str, seen: Option<&[u8]>, value: &[u8]) -> Result<(), StoreError> {
         match self {
             Self::Memory(values) => {
@@ -227,7 +227,7 @@ impl Store for RedisStore {
     }
 
     fn swap(&self, _label: &str, key: &str, seen: Option<&[u8]>, value: &[u8]) -> Result<Swap, StoreError> {
-        // Spin answers "changed" for a failure too; which it was, the guest is not told.
+        // Spin answers "changed" for a failure too, so the guest cannot tell them apart.
         let _ = self.0.set_where_unchanged(key, seen, value);
         Ok(Swap::Refused)
     }

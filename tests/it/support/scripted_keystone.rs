@@ -1,5 +1,5 @@
-//! A Keystone that says what a test wants: it logs one service user in, validates the tokens that it was given, and can
-//! be made to misbehave. It knows of Keystone's API no more than validation takes.
+//! A scripted Keystone: it logs one service user in, validates the tokens that a test has set, and can misbehave. It
+//! only knows the part of Keystone's API that validation needs.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,51 +12,51 @@ use serde_json::{Value, json};
 /// The password of the service user.
 pub const PASSWORD: &str = "the-password-of-cinder";
 
-/// How a question is answered.
+/// The way in which a request is answered.
 #[derive(Debug, Clone)]
 pub enum Manner {
-    /// As Keystone does.
+    /// Like Keystone.
     Properly,
-    /// Likewise, but later.
+    /// Like Keystone, but after this time.
     Late(Duration),
-    /// Likewise, the body one byte after the other with this time between them.
+    /// Like Keystone, but with this time between the bytes of the body.
     DropByDrop(Duration),
-    /// Not at all: the connection is closed.
+    /// No answer: the connection is closed.
     HangsUp,
-    /// Not to the end: the connection is closed before the body that was announced.
+    /// An incomplete answer: the connection is closed before the announced body.
     BreaksOff,
-    /// With this status, these lines of header, and this body.
+    /// An answer with this status, these header lines, and this body.
     Says(u16, &'static str, &'static str),
-    /// With a body of this many bytes.
+    /// An answer whose body has this many bytes.
     AtLength(usize),
 }
 
-/// What was asked.
+/// A request.
 #[derive(Debug, Clone)]
 pub struct Question {
-    /// Method, path and query.
+    /// The method, path, and query.
     pub line: String,
-    /// Names in lower case.
+    /// The headers, with names in lower case.
     pub headers: HashMap<String, String>,
     pub body: Value,
 }
 
-/// What it knows and how it behaves.
+/// The knowledge and the behaviour of a Keystone.
 #[derive(Debug)]
 pub struct Script {
-    /// What there is to say about each token.
+    /// The answers about tokens, by token.
     pub tokens: HashMap<String, Value>,
     pub on_login: Manner,
     pub on_validation: Manner,
-    /// The tokens of the service user that it still takes.
+    /// The tokens of the service user that it still accepts.
     pub own_tokens: HashSet<String>,
-    /// When the next token of the service user expires.
+    /// The time at which the next token of the service user expires.
     pub own_tokens_expire: String,
     pub questions: Vec<Question>,
     logins: usize,
 }
 
-/// A running one; it ends with the test.
+/// A running Keystone. It ends with the test.
 #[derive(Debug, Clone)]
 pub struct ScriptedKeystone {
     address: SocketAddr,
@@ -64,7 +64,7 @@ pub struct ScriptedKeystone {
 }
 
 impl ScriptedKeystone {
-    /// Starts one that knows no tokens.
+    /// Starts a Keystone without tokens.
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -88,17 +88,17 @@ impl ScriptedKeystone {
         keystone
     }
 
-    /// Its URL, as the variable `keystone_url` wants it.
+    /// Returns its URL, in the form of the variable `keystone_url`.
     pub fn url(&self) -> String {
         format!("http://{}/v3", self.address)
     }
 
-    /// What it knows and how it behaves, to be changed.
+    /// Returns its knowledge and behaviour, which the test may change.
     pub fn script(&self) -> MutexGuard<'_, Script> {
         self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The questions since this was last called: how often somebody logged in, and how many tokens were validated.
+    /// Returns the numbers of logins and of validated tokens since the last call of this function.
     pub fn asked(&self) -> (usize, usize) {
         let questions = std::mem::take(&mut self.script().questions);
         let logins = questions.iter().filter(|question| question.line.starts_with("POST ")).count();
@@ -116,7 +116,7 @@ impl ScriptedKeystone {
                 (script.on_validation.clone(), script.validate(&question))
             }
         };
-        // Whoever asked may have gone away.
+        // The client may be gone.
         let _ = write(stream, &manner, &answer);
     }
 }
@@ -158,7 +158,7 @@ impl Script {
             _ => return refused(400),
         };
         match self.tokens.get(header("x-subject-token")) {
-            // Keystone itself does not find a token that has expired, which here the test says with this field.
+            // Keystone does not find an expired token. The test marks such a token with this field.
             Some(token) if token["is_known_to_be_expired"] == true && !may_be_expired => refused(404),
             Some(token) => (200, String::new(), json!({ "token": token }).to_string()),
             None => refused(404),
