@@ -1,8 +1,8 @@
-//! `make bench-compare`: how long one show takes in process, of several builds of the component and of the bare one in turn,
-//! with nothing around that makes noise: no sockets, no threads, a store in memory. It tells builds apart that differ by
-//! half a microsecond, where `make bench` needs several; what a user sees is what `make bench` says.
+//! `make bench-compare`: the time of one show in process, of several builds of the component and of the bare one in
+//! turn. There are no sockets and no threads, and the store is in memory, so there is little noise: it shows
+//! differences of half a microsecond, where `make bench` needs several. `make bench` shows what a user sees.
 //!
-//! Each argument is a manifest. Those that are not given are this one's and that of the bare component.
+//! Each argument is a manifest. This project's and that of the bare component are always measured.
 
 #![allow(clippy::disallowed_methods, reason = "benches measure time and read the environment")]
 
@@ -19,9 +19,9 @@ use http::Request;
 use support::{SNAPSHOTS, TOKEN, snapshot_id};
 use volume_snapshots_host::{App, Application, MemoryStore, Options, Output};
 
-/// How often all are measured in turn.
+/// The number of rounds. In each, all components are measured in turn.
 const ROUNDS: usize = 400;
-/// How many requests each is then given.
+/// The number of requests to each component in a round.
 const REQUESTS: usize = 100;
 
 /// A component that is measured.
@@ -29,12 +29,12 @@ struct Candidate {
     manifest: PathBuf,
     app: App,
     is_bare: bool,
-    /// Microseconds of a request, one for each round.
+    /// The time of a request in each round, in microseconds.
     times: Vec<f64>,
 }
 
 impl Candidate {
-    /// One with ten thousand rows.
+    /// Loads a component and gives it ten thousand rows.
     async fn load(manifest: PathBuf, is_bare: bool) -> Result<Self> {
         let application = Application::load(&manifest)?;
         let options = Options { store: Arc::new(MemoryStore::new()), output: Output::captured(), ..Options::default() };
@@ -64,7 +64,7 @@ impl Candidate {
         Ok(())
     }
 
-    /// The time that one round in twenty is below: whatever disturbs makes a round longer, never shorter.
+    /// Returns the time that is above that of one round in twenty: a disturbance only makes a round longer.
     fn typical(&self) -> f64 {
         let mut times = self.times.clone();
         times.sort_by(f64::total_cmp);
@@ -76,7 +76,7 @@ async fn run() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let bare = Candidate::load(root.join("benches/bare/spin.toml"), true).await?;
     let mut candidates = vec![bare, Candidate::load(root.join("spin.toml"), false).await?];
-    // Cargo adds options of its own.
+    // Cargo adds its own options.
     for manifest in std::env::args().skip(1).filter(|argument| !argument.starts_with("--")) {
         candidates.push(Candidate::load(root.join(manifest), false).await?);
     }
@@ -94,6 +94,6 @@ async fn run() -> Result<()> {
 }
 
 fn main() -> Result<()> {
-    // One thread, so that nothing waits for another one to wake up.
+    // One thread, so that no thread waits for another one to wake up.
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run())
 }

@@ -1,9 +1,9 @@
-//! `make bench-scale`: what a page of a list costs as a project grows, and after 99 of 100 of its snapshots were deleted;
-//! and what a create, a delete and an idle run of the schedule cost as projects become many.
+//! `make bench-scale`: the cost of a page of a list as a project grows, and after 99 of 100 of its snapshots have been
+//! deleted, and the cost of a create, a delete, and an idle run of the schedule as the number of projects grows.
 //!
-//! The component runs on the embedded host, in process. Pages are read from a `SQLite` file; writes go to a store in
-//! memory, where no disk hides what they cost beside their commits. Each size is measured in turn, in the same run, so
-//! what counts is the ratio to the smallest; the store calls do not depend on the machine at all.
+//! The component runs on the embedded host, in process. Pages are read from a SQLite file. Writes go to a store in
+//! memory, because a disk would hide their cost behind that of commits. All sizes are measured in turn in the same run,
+//! so the ratios to the smallest count. The store calls do not depend on the machine at all.
 
 #![allow(clippy::disallowed_methods, reason = "benches measure time and read the environment")]
 
@@ -22,12 +22,12 @@ use serde_json::{Value, json};
 use volume_snapshots_host::{App, Application, Clock, MemoryStore, Options, Output, SqliteStore, Store};
 
 const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
-/// One snapshot of so many stays.
+/// One snapshot in this many is kept.
 const KEPT: usize = 100;
 const PAGES: usize = 300;
 const TOKEN: &str = "bench";
 const VOLUME: &str = "aaaaaaaa-0000-4000-8000-000000000001";
-/// When the clock begins, in seconds since the epoch.
+/// The time at which the clock starts, in seconds since the epoch.
 const START: u64 = 1_790_000_000;
 
 fn snapshot_id(number: usize) -> String {
@@ -71,7 +71,7 @@ impl Service {
         self.app.tick(self.clock.now_in_seconds()).await
     }
 
-    /// Deletes all but every hundredth snapshot, as clients do, with the schedule running meanwhile.
+    /// Deletes all but every hundredth snapshot as clients do, while the schedule runs.
     async fn delete_most(&self, snapshots: usize) -> Result<()> {
         for (count, number) in (0..snapshots).filter(|number| number % KEPT != 0).enumerate() {
             self.call("DELETE", &format!("/v3/a1/snapshots/{}", snapshot_id(number)), String::new()).await?;
@@ -88,7 +88,7 @@ impl Service {
     }
 }
 
-/// What a page costs: the median of its time, and the calls of the store.
+/// The cost of a page: its median time and its store calls.
 #[derive(Clone, Copy)]
 struct Cost {
     microseconds: f64,
@@ -114,18 +114,19 @@ async fn measure(service: &Service, path: &str) -> Result<Cost> {
     Ok(Cost { microseconds: times[times.len() / 2], calls: service.store.calls().len(), rows })
 }
 
-/// The pages that are measured: how a row of the table names them, and their queries.
+/// The measured pages: their names in the table and their queries.
 const QUERIES: [(&str, &str); 3] = [
     ("page of 10", "?limit=10"),
     ("page of 10 with count", "?limit=10&with_count=true"),
     ("page of 100", "?limit=100"),
 ];
 
-/// How many projects there are in turn, and how many snapshots each has.
+/// The numbers of projects that are measured in turn.
 const PROJECTS: [usize; 4] = [1, 10, 100, 1_000];
+/// The number of snapshots of each project.
 const SNAPSHOTS_OF_PROJECT: usize = 100;
 
-/// The median time of some calls in microseconds, and the store calls of one of them.
+/// Returns the median time of some calls in microseconds, and the store calls of one of them.
 async fn median(service: &Service, mut call: impl AsyncFnMut(usize) -> Result<()>) -> Result<(f64, usize)> {
     let mut times = Vec::with_capacity(PAGES);
     for number in 0..PAGES / 5 {

@@ -1,8 +1,8 @@
-//! `make bench`: what our component answers in a second beside the least that a component can do with the same calls of
-//! the host (`benches/bare`), on the same host, in turn, in several rounds.
+//! `make bench`: the requests per second of our component and of a bare one, which only makes the same calls of the
+//! host (`benches/bare`), on the same host, in turn, in several rounds.
 //!
-//! What counts is the ratio of a round; times and rates are those of one machine. `wrk` makes the requests. With
-//! `HOST=spin` both run on Spin, else on the embedded host. The table goes to standard output and to
+//! The ratio within a round counts, because times and rates depend on the machine. `wrk` makes the requests. With
+//! `HOST=spin` both run on Spin, otherwise on the embedded host. The table goes to standard output and to
 //! `docs/benchmarks.md`.
 
 #![allow(clippy::disallowed_methods, reason = "benches measure time and read the environment")]
@@ -24,21 +24,22 @@ use bytes::Bytes;
 use support::{PROJECTS, SNAPSHOTS, TOKEN, snapshot_id, state};
 use volume_snapshots_host::{App as EmbeddedApp, Application, MemoryStore, Options, Output, SqliteStore};
 
-/// How often each pair is measured, each time with servers that were just started: one and the same component can be a
-/// twentieth faster in one process than in the next, for as long as that runs (`docs/adr/0011-the-host-as-one.md`).
+/// The number of rounds. Each starts new servers, because the same component can be a twentieth faster in one process
+/// than in the next, for the whole life of the process (`docs/adr/0011-the-host-as-one.md`).
 const ROUNDS: usize = 7;
-/// How long each of the two is, in seconds.
+/// The duration of each measurement, in seconds.
 const SECONDS: usize = 3;
-/// How long a server that was just started is given the same requests before it is measured, in seconds.
+/// The duration of the warm-up of a new server with the same requests, in seconds.
 const WARM_UP: usize = 1;
 const CONNECTIONS: usize = 16;
-/// How long one answer may take.
+/// The time that one answer may take.
 const PATIENCE: Duration = Duration::from_mins(1);
 const TICKS: usize = 300;
-/// How large the memory of an instance may be, in bytes.
+/// The limit of an instance's memory, in bytes.
 const MEMORY: usize = 16 << 20;
 
-/// Cinder 29 on `SQLite` with two workers, measured once on another day on such a machine: requests in a second.
+/// Requests per second of Cinder 29 on SQLite with two workers, measured once, on another day, on the same kind of
+/// machine.
 const CINDER: [(&str, f64); 5] = [
     ("show one of 10,000", 210.0),
     ("list 100 of 10,000, detail", 31.0),
@@ -47,15 +48,15 @@ const CINDER: [(&str, f64); 5] = [
     ("create", 23.0),
 ];
 
-/// Requests that are made of ours, and of the bare component if there is one that does as much: to keys of the same
-/// length, among as many rows, with the same headers, so that neither the store nor `wrk` has less to do.
+/// Requests to our component, and to the bare one if it has an equivalent: for keys of the same length, among as many
+/// rows, and with the same headers, so that the store and `wrk` have the same work.
 struct Case {
     name: &'static str,
-    /// What `wrk` runs: Lua that defines `request`, given the number of the thread and of the request.
+    /// The script for `wrk`: Lua that defines `request`, with the numbers of the thread and of the request.
     ours: String,
     bare: Option<String>,
     bare_does: &'static str,
-    /// How many rows an answer has.
+    /// The number of rows in an answer.
     rows: usize,
     goal: &'static str,
 }
@@ -133,18 +134,18 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// What servers are started of, one after the other on the same data.
+/// An app whose servers are started one after the other on the same data.
 struct App<'a> {
     manifest: &'a Path,
-    /// Where it keeps its data.
+    /// The directory of its data.
     directory: PathBuf,
     variables: &'a [(&'a str, &'a str)],
-    /// A path that it answers with success.
+    /// A path that it answers with a 2xx.
     path: &'a str,
 }
 
 impl App<'_> {
-    /// Measures requests of a server of its own, which is warm by then.
+    /// Measures requests to a new server after its warm-up.
     fn measure(&self, script: &str) -> Result<Measured> {
         let server = self.start()?;
         measure(&server, script, WARM_UP, &self.directory)?;
@@ -189,7 +190,7 @@ impl App<'_> {
 struct Server {
     process: Child,
     base: String,
-    /// From the moment it says that it accepts requests until the first answer.
+    /// The time from the message that it accepts requests to the first answer.
     first_answer: Duration,
 }
 
@@ -205,7 +206,7 @@ impl Server {
         Ok(answer.body_mut().with_config().limit(u64::MAX).read_to_vec()?)
     }
 
-    /// The processor time of the server and of its children so far, in seconds; nothing where there is no `/proc`.
+    /// Returns the processor time of the server and its children so far, in seconds, or `None` without `/proc`.
     fn processor_time(&self) -> Option<f64> {
         let mut family = vec![self.process.id().to_string()];
         let mut ticks = 0;
@@ -216,7 +217,7 @@ impl Server {
             let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).ok()?;
             family.extend(children.split_whitespace().map(str::to_owned));
         }
-        // The unit of /proc is a hundredth of a second on every Linux there is.
+        // The unit of `/proc` is a hundredth of a second on every Linux.
         #[expect(clippy::cast_precision_loss, reason = "some thousands")]
         Some(ticks as f64 / 100.0)
     }
@@ -224,24 +225,24 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // On Spin the triggers are children, which only a polite signal takes along.
+        // On Spin the triggers are child processes, which only end with a signal that Spin can handle.
         let _ = Command::new("kill").arg(self.process.id().to_string()).status();
         let _ = self.process.wait();
     }
 }
 
-/// What one run of `wrk` saw.
+/// The results of one run of `wrk`.
 #[derive(Clone, Copy)]
 struct Measured {
     requests_in_a_second: f64,
-    /// Microseconds of processor time that the server took for a request.
+    /// The processor time of the server for one request, in microseconds.
     processor: Option<f64>,
 }
 
-/// Runs `wrk`; an answer that is no success is a failure, since it would be measured for nothing.
+/// Runs `wrk`. Fails if any answer is not a 2xx, because measuring those would be pointless.
 fn measure(server: &Server, script: &str, seconds: usize, directory: &Path) -> Result<Measured> {
-    // Each thread counts in steps, and each run from where none has been, so that no two requests write the same: a store
-    // that is given what it has does nothing.
+    // Each thread counts in steps, and each run starts from a new number, so that no two requests write the same: a
+    // store does nothing for a value that it already has.
     static RUNS: AtomicUsize = AtomicUsize::new(1);
     let (threads, first) = (2, RUNS.fetch_add(1, Ordering::Relaxed) * 1_000_000);
     let lua = format!(
@@ -287,7 +288,7 @@ struct Manifests {
     bare: PathBuf,
 }
 
-/// The median time of a run of the schedule with nothing to do, in microseconds, in process on a file of its own.
+/// Returns the median time of an idle run of the schedule, in microseconds, in process on its own file.
 async fn idle_tick(manifest: &Path, file: &Path, is_ours: bool) -> Result<f64> {
     let application = Application::load(manifest)?;
     let store = Arc::new(SqliteStore::open(file)?);
@@ -305,7 +306,7 @@ async fn idle_tick(manifest: &Path, file: &Path, is_ours: bool) -> Result<f64> {
     Ok(median(times))
 }
 
-/// Whether all of 10,000 requests are answered where an instance may have so much memory and no more.
+/// Whether 10,000 requests are all answered with the memory of an instance limited to [`MEMORY`].
 async fn fits_in_memory(manifest: &Path) -> Result<bool> {
     let application = Application::load(manifest)?;
     let memory = Arc::new(MemoryStore::new());
@@ -329,7 +330,7 @@ async fn fits_in_memory(manifest: &Path) -> Result<bool> {
     Ok(app.traps() == 0)
 }
 
-/// The first line that a command prints.
+/// Returns the first line that a command prints.
 fn said(command: &[&str]) -> String {
     let output = Command::new(command[0]).args(&command[1..]).stderr(Stdio::null()).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();

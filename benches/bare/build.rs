@@ -1,4 +1,4 @@
-//! The least has no larger stack than ours; see its `build.rs`.
+//! Gives the bare component the same stack as ours; see the `build.rs` at the top level.
 
 #![allow(clippy::disallowed_methods, reason = "cargo passes its settings in the environment")]
 

@@ -1,5 +1,5 @@
-//! The least that a component can do in place of ours, with the same calls of the host: what `make bench` measures us
-//! against. It checks nothing, parses nothing and keeps nothing in a form of its own.
+//! The least that a component can do in place of ours with the same calls of the host. `make bench` compares ours with
+//! it. It checks nothing, parses nothing, and has no format of its own.
 
 #[cfg(target_family = "wasm")]
 mod component {
@@ -17,13 +17,13 @@ mod component {
         export!(Component);
     }
 
-    /// A row; the benchmark writes as many as there are snapshots, and as long as theirs.
+    /// Returns a row. The benchmark writes as many of these as there are snapshots, of the same length.
     fn row(id: &str) -> String {
         format!("bare:stored:{id}")
     }
 
     impl bindings::Guest for bindings::Component {
-        /// Three reads, as an idle run of our schedule may make them.
+        /// Makes three reads, like an idle run of our schedule.
         fn handle_cron_event(_metadata: bindings::Metadata) -> Result<(), bindings::Error> {
             let failed = |error: store::Error| bindings::Error::Other(format!("{error:?}"));
             let bucket = store::open("default").map_err(failed)?;
@@ -55,7 +55,7 @@ mod component {
         };
         let response = OutgoingResponse::new(spin_sdk::http::Headers::new());
         let (Ok(()), Ok(outgoing)) = (response.set_status_code(status), response.body()) else { return };
-        // Before the head, as ours does, so that both leave in one piece.
+        // Like ours, write the body before the head is sent, so that both leave in one segment.
         if let Ok(stream) = outgoing.write()
             && stream.check_write().is_ok_and(|room| room >= body.len() as u64)
         {
@@ -67,7 +67,7 @@ mod component {
 
     fn answer(path: &str, request: &IncomingRequest) -> Result<Vec<u8>, store::Error> {
         let open = || store::open("default");
-        // The last part names what is written, so that rows are as many as ours.
+        // The last part is the name of the row, so that there are as many rows as ours.
         let (work, name) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
         match work {
             "get" => Ok(open()?.get(&row(name))?.unwrap_or_default()),
@@ -85,11 +85,11 @@ mod component {
                 cas.current()?;
                 match atomics::swap(cas, &body(request)) {
                     Err(atomics::CasError::StoreError(error)) => Err(error),
-                    // Another was faster; the work is done all the same.
+                    // Another writer was faster. The work is the same.
                     Ok(()) | Err(atomics::CasError::CasFailed(_)) => Ok(Vec::new()),
                 }
             }
-            // A new row, and one that all who write share with some others.
+            // A new row, and a row that several writers share.
             "two-commits" => {
                 let (bucket, body) = (open()?, body(request));
                 bucket.set(&format!("bare:new:{name}"), &body)?;
