@@ -83,7 +83,7 @@ impl KeyValue for SpinKeyValue {
         keys.iter().map(|key| self.get(key)).collect()
     }
 
-    /// Is used for a single entry too: `SQLite` commits once either way.
+    /// Is used for a single entry too: SQLite commits once either way.
     fn set_many(&self, entries: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
         self.retry(|bucket| batch::set_many(bucket, entries))
     }
