@@ -215,7 +215,7 @@ impl<'a> Lines<'a> {
     }
 
     /// A name and its value. Not inlined: it is called for each setting, and room is short.
-    #[inline(never)]
+
     fn take(&mut self, name: &'static str) -> Result<(&'static str, &'a str), SettingsError> {
         let bytes = self.rest.as_bytes();
         if self.others.is_none() && bytes.get(name.len()) == Some(&b'=') && bytes.starts_with(name.as_bytes()) {
@@ -255,7 +255,6 @@ impl<'a> Lines<'a> {
     }
 }
 
-#[inline(never)]
 fn refused(name: &str, reason: String) -> SettingsError {
     SettingsError { name: name.to_owned(), reason }
 }
@@ -267,7 +266,6 @@ fn choice<T: Copy>((name, value): (&str, &str), choices: &[(&str, T)]) -> Result
     })
 }
 
-#[inline(never)]
 fn seconds((name, value): (&str, &str)) -> Result<f64, SettingsError> {
     // Most are whole, and need no parser of floats.
     let parsed = value.parse::<u32>().map(f64::from).or_else(|_| value.parse::<f64>());

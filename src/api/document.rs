@@ -102,7 +102,7 @@ impl<'a> ObjectWriter<'a> {
 }
 
 /// Writes a text.
-#[inline(never)]
+
 fn write_text(bytes: &mut Vec<u8>, text: &str) {
     if text.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
         // A text can always be written.

@@ -13,7 +13,6 @@ use uuid::Uuid;
 
 use crate::domain::lifecycle::Moment;
 use crate::domain::lifecycle::{Completion, Delays, Pending, Schedule};
-use crate::domain::order::sorted;
 use crate::domain::quota::Amounts;
 use crate::domain::snapshot::{Cause, Transition};
 use crate::domain::{
@@ -491,8 +490,8 @@ fn unusable(field: &str, project: &str, reason: &dyn fmt::Display) -> Fault {
 }
 
 /// Refuses two rows of a kind with the same id.
-fn refuse_repeated(kind: &str, ids: Vec<Uuid>) -> Result<(), Fault> {
-    let ids = sorted(ids, Ord::cmp);
+fn refuse_repeated(kind: &str, mut ids: Vec<Uuid>) -> Result<(), Fault> {
+    ids.sort_unstable();
     match ids.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => {
             Err(Fault::bad_request(format!("The document cannot be used: two {kind}s have the id {}", pair[0])))

@@ -6,7 +6,6 @@
 mod by_name;
 pub mod identifiers;
 pub mod lifecycle;
-pub mod order;
 pub mod quota;
 pub mod snapshot;
 mod text;

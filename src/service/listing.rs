@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::domain::lifecycle::Occasion;
-use crate::domain::order::{places, sorted};
 use crate::domain::{Metadata, ProjectId, Snapshot, Timestamp, Volume};
 use crate::store::deployment::Deployment;
 use crate::store::index::{Direction, Entry, Position};
@@ -379,9 +378,11 @@ impl Order {
             .unwrap_or(Ordering::Equal)
     }
 
-    /// The places of rows in this order.
+    /// Returns the indices of rows, sorted by their values.
     fn sorted(&self, values: &[Vec<Column>]) -> Vec<usize> {
-        places(values.len(), &|one, two| self.compare(&values[one], &values[two]))
+        let mut indices: Vec<usize> = (0..values.len()).collect();
+        indices.sort_unstable_by(|one, two| self.compare(&values[*one], &values[*two]));
+        indices
     }
 }
 
@@ -604,7 +605,8 @@ impl Service<'_> {
 
     /// The volumes of entries, by id.
     fn volumes_of(&self, entries: &[Entry]) -> Result<Vec<(Uuid, Volume)>, Error> {
-        let mut ids = sorted(entries.iter().map(|entry| entry.volume_id).collect(), Ord::cmp);
+        let mut ids: Vec<Uuid> = entries.iter().map(|entry| entry.volume_id).collect();
+        ids.sort_unstable();
         ids.dedup();
         let volumes = self.store.rows::<Volume>(&ids)?;
         Ok(ids.into_iter().zip(volumes).filter_map(|(id, volume)| Some((id, volume?))).collect())

@@ -3,7 +3,6 @@
 use uuid::Uuid;
 
 use crate::domain::lifecycle::{Moment, Occasion};
-use crate::domain::order::sorted;
 use crate::domain::quota::Amounts;
 use crate::domain::{ProjectId, Snapshot, SnapshotId, Timestamp, Volume};
 use crate::store::agenda::{Agenda, AgendaItem};
@@ -102,7 +101,7 @@ pub fn replace(store: Store<'_>, state: State) -> Result<(), StoreError> {
         owners[number].count(volume, gigabytes, &mut agenda);
     }
     for owner in &mut owners {
-        owner.volumes = sorted(std::mem::take(&mut owner.volumes), Ord::cmp);
+        owner.volumes.sort_unstable();
     }
     for snapshot in &state.snapshots {
         let number = number_of(&mut owners, &snapshot.project_id);

@@ -6,8 +6,6 @@
 
 use std::fmt;
 
-use crate::domain::order::places;
-
 /// Why the store did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -73,14 +71,15 @@ pub trait KeyValue {
 #[must_use]
 pub fn in_order(keys: &[String], found: Vec<(String, Option<Vec<u8>>)>) -> Vec<Option<Vec<u8>>> {
     let ends: Vec<u64> = keys.iter().map(|key| end_of(key)).collect();
-    let places = places(keys.len(), &|one, two| ends[one].cmp(&ends[two]));
+    let mut indices: Vec<usize> = (0..keys.len()).collect();
+    indices.sort_unstable_by_key(|index| ends[*index]);
     let mut values = vec![None; keys.len()];
     for (key, value) in found {
         let end = end_of(&key);
-        let first = places.partition_point(|place| ends[*place] < end);
-        let mut alike = places[first..].iter().take_while(|place| ends[**place] == end);
-        if let Some(place) = alike.find(|place| keys[**place] == key) {
-            values[*place] = value;
+        let first = indices.partition_point(|index| ends[*index] < end);
+        let mut alike = indices[first..].iter().take_while(|index| ends[**index] == end);
+        if let Some(index) = alike.find(|index| keys[**index] == key) {
+            values[*index] = value;
         }
     }
     values

@@ -7,7 +7,6 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::order::sorted;
 use crate::domain::quota::Amounts;
 use crate::domain::{ProjectId, Timestamp};
 
@@ -173,7 +172,8 @@ impl Store<'_> {
         for kind in Kind::ALL {
             let listed = self.every_entry(record.index(kind))?;
             let of_kind = known.iter().filter(|item| item.kind == kind).map(|item| item.id);
-            let mut ids = sorted(listed.iter().map(|entry| entry.position.id).chain(of_kind).collect(), Ord::cmp);
+            let mut ids: Vec<Uuid> = listed.iter().map(|entry| entry.position.id).chain(of_kind).collect();
+            ids.sort_unstable();
             ids.dedup();
             let mut rows = self.counted(kind, &ids)?;
             rows.retain(|row| row.item.project == record.project);

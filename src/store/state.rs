@@ -1,6 +1,5 @@
 //! The whole store at once: replaced by another state, or emptied, as an operator asks.
 
-use crate::domain::order::sorted;
 use crate::domain::{ProjectId, Snapshot, Volume};
 
 use super::Store;
@@ -79,7 +78,7 @@ impl Store<'_> {
         }
 
         let stored = self.key_value.keys()?;
-        let mut entries = sorted(entries, |(one, _), (two, _)| one.cmp(two));
+        entries.sort_unstable_by(|(one, _), (two, _)| one.cmp(two));
         let is_written = |key: &String| entries.binary_search_by(|(own, _)| own.cmp(key)).is_ok();
         let obsolete: Vec<String> = stored.into_iter().filter(|key| is_obsolete(key) && !is_written(key)).collect();
         entries.extend(obsolete.iter().map(|key| (key.clone(), Vec::new())));

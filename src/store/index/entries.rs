@@ -1,6 +1,5 @@
 //! The index itself: a head, and references to pages.
 
-use crate::domain::order::sorted;
 use crate::store::key_value::StoreError;
 
 use super::page::{Entry, PAGE_CAPACITY, PageChanges, PageId, PageReference, PageSource, Position, search};
@@ -28,8 +27,8 @@ impl Index {
     pub const EMPTY: Self = Self { head: Vec::new(), pages: Vec::new() };
 
     /// An index of entries in any order.
-    pub fn build(entries: Vec<Entry>, source: &dyn PageSource) -> (Self, PageChanges) {
-        let mut entries = sorted(entries, |one, two| two.position.cmp(&one.position));
+    pub fn build(mut entries: Vec<Entry>, source: &dyn PageSource) -> (Self, PageChanges) {
+        entries.sort_unstable_by(|one, two| two.position.cmp(&one.position));
         let older = entries.split_off(entries.len().min(HEAD_KEPT));
         let mut index = Self { head: entries, pages: Vec::new() };
         let mut changes = PageChanges::default();
