@@ -68,7 +68,7 @@ pub fn show(call: &Call<'_>, owner: Owner, id: &str, key: &str) -> Result<Reply,
 /// `PUT .../{id}/metadata/{key}`
 pub fn put(call: &Call<'_>, owner: Owner, id: &str, key: &str) -> Result<Reply, Fault> {
     let item = read(call, if owner == Owner::Volume { &VOLUME_ITEM } else { &ITEM }, "meta")?;
-    if !item.contains(key) {
+    if !item.contains_key(key) {
         return Err(Fault::bad_request("Request body and URI mismatch"));
     }
     call.service.put_metadata_item(owner, id, &item)?;

@@ -3,6 +3,7 @@
 
 #![expect(clippy::missing_errors_doc, reason = "an operation answers the faults of its service and of its schema")]
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU8;
 
@@ -16,8 +17,8 @@ use crate::domain::lifecycle::{Completion, Delays, Pending, Schedule};
 use crate::domain::quota::Amounts;
 use crate::domain::snapshot::{Cause, Transition};
 use crate::domain::{
-    ByName, GroupSnapshotId, Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume,
-    VolumeId, VolumeStatus,
+    GroupSnapshotId, Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume, VolumeId,
+    VolumeStatus,
 };
 use crate::headers::Header;
 use crate::json::Object;
@@ -226,7 +227,7 @@ struct Document {
     quotas: Amounts,
     services: Vec<Object<ServiceDocument>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    resource_filters: Option<ByName<Vec<String>>>,
+    resource_filters: Option<BTreeMap<String, Vec<String>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     group_snapshot: Option<Object<GroupSnapshotDocument>>,
     config: Object<Config>,
@@ -567,7 +568,7 @@ impl Document {
         }
         if !self.quota_usage_in_use.is_empty() {
             let project = defaults::project().to_string();
-            settings_of(&mut state, "quota_usage_in_use", &project)?.usage.take_over(&self.quota_usage_in_use);
+            settings_of(&mut state, "quota_usage_in_use", &project)?.usage.extend(self.quota_usage_in_use.clone());
         }
         state.deployment = Deployment {
             quotas: self.quotas,

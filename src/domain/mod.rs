@@ -3,7 +3,6 @@
 //!
 //! This layer must not know HTTP, JSON on the wire, microversions or keys of the store.
 
-mod by_name;
 pub mod identifiers;
 pub mod lifecycle;
 pub mod quota;
@@ -12,7 +11,6 @@ mod text;
 pub mod timestamp;
 pub mod volume;
 
-pub use by_name::ByName;
 pub use identifiers::{GroupSnapshotId, ProjectId, SnapshotId, UserId, VolumeId};
 pub use lifecycle::{Completion, Pending, Progression, Schedule};
 pub use snapshot::{Metadata, Snapshot, SnapshotStatus};

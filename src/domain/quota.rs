@@ -2,10 +2,10 @@
 //!
 //! Resources are named as in Cinder: `snapshots`, `gigabytes`, `volumes`, and each with `_TYPE` for a volume type.
 
-use super::ByName;
+use std::collections::BTreeMap;
 
 /// Counters or limits by resource name.
-pub type Amounts = ByName<i64>;
+pub type Amounts = BTreeMap<String, i64>;
 
 /// Limits of the Spin variables, for projects of which nobody has said anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

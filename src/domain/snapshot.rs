@@ -3,10 +3,11 @@
 
 use super::lifecycle::{Completion, Ending, Occasion, Pending};
 use super::text::words;
-use super::{ByName, GroupSnapshotId, ProjectId, SnapshotId, Timestamp, UserId, VolumeId};
+use super::{GroupSnapshotId, ProjectId, SnapshotId, Timestamp, UserId, VolumeId};
+use std::collections::BTreeMap;
 
 /// Free key-value pairs of a resource.
-pub type Metadata = ByName<String>;
+pub type Metadata = BTreeMap<String, String>;
 
 /// The state of a snapshot (`cinder/objects/fields.py:SnapshotStatus`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -130,7 +130,7 @@ impl Service<'_> {
     /// As [`Service::merge_metadata`], or there is no such key.
     pub fn delete_metadata_item(&self, owner: Owner, id: &str, key: &str) -> Result<(), Error> {
         let found = self.find(owner, id, Access::Read)?;
-        if !found.metadata().contains(key) {
+        if !found.metadata().contains_key(key) {
             return Err(owner.missing(id, key));
         }
         self.caller.allow(owner.rule(Access::Delete), found.project_id())?;
@@ -189,7 +189,7 @@ impl Service<'_> {
 
 #[expect(clippy::unnecessary_wraps, reason = "one of the changes of metadata, of which others can fail")]
 fn add(metadata: &mut Metadata, items: &Metadata) -> Result<(), Error> {
-    metadata.take_over(items);
+    metadata.extend(items.clone());
     Ok(())
 }
 

@@ -173,7 +173,7 @@ impl Owner {
     fn count(&mut self, row: &impl Row, snapshots_count_gigabytes: bool, agenda: &mut Vec<AgendaItem>) {
         let item = row.agenda_item_when_due();
         for (resource, amount) in &item.amounts(snapshots_count_gigabytes) {
-            *self.record.totals.or_default(resource) += amount;
+            *self.record.totals.entry(resource.clone()).or_default() += amount;
         }
         if row.needs_tick() {
             agenda.push(item);

@@ -71,7 +71,7 @@ impl Service<'_> {
         self.caller.allow(Rule::UpdateQuotas, project_id)?;
         // Cinder asks for what is in use only where the project has a limit of its own already.
         let own = self.store.project(project_id)?.map(|record| record.quotas).unwrap_or_default();
-        let is_checked = |quota: &&Quota| quota.resource != "per_volume_gigabytes" && own.contains(&quota.resource);
+        let is_checked = |quota: &&Quota| quota.resource != "per_volume_gigabytes" && own.contains_key(&quota.resource);
         for quota in known.iter().filter(is_checked) {
             let (resource, usage) = (&quota.resource, quota.in_use);
             if let Some(limit) = limits.get(resource).copied().filter(|limit| (0..usage).contains(limit)) {
@@ -82,7 +82,7 @@ impl Service<'_> {
             }
         }
         self.store.change_project(project_id, |record, _| {
-            record.quotas.take_over(limits);
+            record.quotas.extend(limits.clone());
             Ok(())
         })?;
         self.quotas_of(Some(project_id), true)
@@ -154,8 +154,8 @@ impl Service<'_> {
 /// The volume types that anything is known of, the default one first.
 fn volume_types(record: Option<&ProjectRecord>, deployment: &Deployment) -> Vec<String> {
     let mut types = vec![DEFAULT_TYPE.to_owned()];
-    let known = record.map(|record| record.totals.names().chain(record.quotas.names())).into_iter().flatten();
-    for resource in known.chain(deployment.quotas.names()) {
+    let known = record.map(|record| record.totals.keys().chain(record.quotas.keys())).into_iter().flatten();
+    for resource in known.chain(deployment.quotas.keys()) {
         let of_type = ["volumes_", "snapshots_", "gigabytes_"].iter().find_map(|prefix| resource.strip_prefix(prefix));
         if let Some(volume_type) = of_type.filter(|volume_type| !types.iter().any(|known| known == volume_type)) {
             types.push(volume_type.to_owned());

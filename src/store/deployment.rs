@@ -2,9 +2,10 @@
 //! the allowed filters, and the settings that vectors call `config`.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
+use crate::domain::GroupSnapshotId;
 use crate::domain::quota::{Amounts, DefaultLimits, UNLIMITED};
-use crate::domain::{ByName, GroupSnapshotId};
 
 /// A backend service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +37,7 @@ pub struct Deployment {
     pub services: Vec<BackendService>,
     /// Allowed filters by resource; none means Cinder's defaults.
     #[serde(default)]
-    pub resource_filters: Option<ByName<Vec<String>>>,
+    pub resource_filters: Option<BTreeMap<String, Vec<String>>>,
     #[serde(default)]
     pub group_snapshot: Option<GroupSnapshot>,
     /// Whether snapshots leave the `gigabytes` counters alone.

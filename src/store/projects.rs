@@ -87,7 +87,7 @@ impl ProjectRecord {
         for (resource, amount) in amounts {
             let in_use = self.in_use(resource);
             self.usage.insert(resource.clone(), in_use.saturating_add(*amount));
-            let total = self.totals.or_default(resource);
+            let total = self.totals.entry(resource.clone()).or_default();
             *total = total.saturating_add(*amount);
         }
     }
@@ -97,7 +97,7 @@ impl ProjectRecord {
         for (resource, amount) in amounts {
             let in_use = self.in_use(resource);
             self.usage.insert(resource.clone(), in_use.saturating_sub(*amount).max(0));
-            let total = self.totals.or_default(resource);
+            let total = self.totals.entry(resource.clone()).or_default();
             *total = total.saturating_sub(*amount).max(0);
         }
     }

@@ -189,7 +189,7 @@ impl Store<'_> {
             }
             for row in rows {
                 for (resource, amount) in &row.item.amounts(snapshots_count_gigabytes) {
-                    *totals.or_default(resource) += amount;
+                    *totals.entry(resource.clone()).or_default() += amount;
                 }
                 if row.needs_tick {
                     inspection.unscheduled.push(row.item);
@@ -282,13 +282,13 @@ fn rebuild(
 fn recount(record: &mut ProjectRecord, totals: Amounts) -> usize {
     let right = |name: &String| totals.get(name).copied().unwrap_or(0);
     let is_wrong = |name: &&String| {
-        record.totals.get(name).copied().unwrap_or(0) != right(name)
-            || record.usage.get(name).is_some_and(|usage| *usage != right(name))
+        record.totals.get(*name).copied().unwrap_or(0) != right(name)
+            || record.usage.get(*name).is_some_and(|usage| *usage != right(name))
     };
-    let new = totals.names().filter(|name| !record.totals.contains(name));
-    let opened = record.usage.names().filter(|name| !record.totals.contains(name) && !totals.contains(name));
-    let wrong = record.totals.names().chain(new).chain(opened).filter(is_wrong).count();
-    let opened: Vec<String> = record.usage.names().cloned().collect();
+    let new = totals.keys().filter(|name| !record.totals.contains_key(*name));
+    let opened = record.usage.keys().filter(|name| !record.totals.contains_key(*name) && !totals.contains_key(*name));
+    let wrong = record.totals.keys().chain(new).chain(opened).filter(is_wrong).count();
+    let opened: Vec<String> = record.usage.keys().cloned().collect();
     for name in opened {
         let right = totals.get(&name).copied().unwrap_or(0);
         record.usage.insert(name, right);
