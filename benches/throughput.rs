@@ -1,16 +1,21 @@
-//! `make bench`: the requests per second of our component and of a bare one, which only makes the same calls of the
-//! host (`benches/bare`), on the same host, in turn, in several rounds.
+//! `make bench`: requests a second of our component, beside a bare one (`benches/bare`) and beside recorded figures of
+//! Cinder, at 1, 4, and 16 connections.
 //!
-//! The ratio within a round counts, because times and rates depend on the machine. `wrk` makes the requests. With
-//! `HOST=spin` both run on Spin, otherwise on the embedded host. The table goes to standard output and to
-//! `docs/benchmarks.md`.
+//! The bare component does the least that a component can do with the same calls of the host. It runs on the same host,
+//! in turn with ours, in several rounds. The ratio of a round counts; rates are those of one machine. `wrk` makes the
+//! requests. With `HOST=spin` both run on Spin, otherwise on the embedded host. The page goes to standard output and to
+//! `docs/benchmarks.md`, and the chart to `docs/benchmarks.svg`.
+//!
+//! `cargo test --bench throughput -- --sample DIRECTORY` measures nothing: it writes a page and a chart of made-up
+//! figures into an existing directory, to look at their form.
 
-#![allow(clippy::disallowed_methods, reason = "benches measure time and read the environment")]
-
+#[path = "support/chart.rs"]
+mod chart;
+#[path = "support/report.rs"]
+mod report;
 #[path = "support/mod.rs"]
 mod support;
 
-use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -21,43 +26,50 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
+use report::{AT_16, Beside, Cinder, Circumstances, Others, Pair, Row, Spread};
 use support::{PROJECTS, SNAPSHOTS, TOKEN, snapshot_id, state};
-use volume_snapshots_host::{App as EmbeddedApp, Application, MemoryStore, Options, Output, SqliteStore};
+use volume_snapshots_host::{Application, MemoryStore, Options, Output, SqliteStore};
 
-/// The number of rounds. Each starts new servers, because the same component can be a twentieth faster in one process
-/// than in the next, for the whole life of the process (`docs/adr/0011-the-host-as-one.md`).
+/// How often each case is measured, each time with servers that were just started: one process can be a twentieth
+/// faster than the next of the same component, for as long as it runs (`docs/adr/0011-the-host-as-one.md`).
 const ROUNDS: usize = 7;
-/// The duration of each measurement, in seconds.
-const SECONDS: usize = 3;
-/// The duration of the warm-up of a new server with the same requests, in seconds.
-const WARM_UP: usize = 1;
-const CONNECTIONS: usize = 16;
-/// The time that one answer may take.
+
+/// One run of `wrk`.
+#[derive(Clone, Copy)]
+struct Load {
+    connections: usize,
+    seconds: usize,
+}
+
+/// The loads that each server gets in turn. The whole run takes less than eight minutes.
+const LOADS: [Load; 3] =
+    [Load { connections: 1, seconds: 1 }, Load { connections: 4, seconds: 2 }, Load { connections: 16, seconds: 3 }];
+/// The load that a server gets before it is measured.
+const WARM_UP: Load = Load { connections: 16, seconds: 1 };
+/// The longest that one answer may take.
 const PATIENCE: Duration = Duration::from_mins(1);
 const TICKS: usize = 300;
-/// The limit of an instance's memory, in bytes.
+/// The greatest memory of an instance, in bytes.
 const MEMORY: usize = 16 << 20;
 
-/// Requests per second of Cinder 29 on SQLite with two workers, measured once, on another day, on the same kind of
-/// machine.
-const CINDER: [(&str, f64); 5] = [
-    ("show one of 10,000", 210.0),
-    ("list 100 of 10,000, detail", 31.0),
-    ("list 1,000 of 10,000, detail", 6.0),
-    ("replace metadata", 70.0),
-    ("create", 23.0),
-];
-
-/// Requests to our component, and to the bare one if it has an equivalent: for keys of the same length, among as many
-/// rows, and with the same headers, so that the store and `wrk` have the same work.
+/// Requests to our component, and to the bare one if it does the same work: to keys as long, among as many rows, with
+/// the same headers, so that neither the store nor `wrk` has less to do.
 struct Case {
     name: &'static str,
-    /// The script for `wrk`: Lua that defines `request`, with the numbers of the thread and of the request.
+    /// A script for `wrk`: Lua that defines `made`, which returns the request of a number.
     ours: String,
-    bare: Option<String>,
-    bare_does: &'static str,
+    bare: Option<Bare>,
+    cinder: Cinder,
     /// The number of rows in an answer.
-    rows: usize,
+    rows: f64,
+    goal: &'static str,
+}
+
+/// The requests to the bare component.
+struct Bare {
+    script: String,
+    does: &'static str,
+    /// The goal for the ratio of our rate to its rate.
     goal: &'static str,
 }
 
@@ -79,44 +91,52 @@ fn cases() -> Vec<Case> {
     let project = format!("string.format('a%x', 1 + number % {PROJECTS})");
     vec![
         Case {
-            name: CINDER[0].0,
+            name: "show one of 10,000",
             ours: get(&format!("'/v3/a1/snapshots/' .. {id}")),
-            bare: Some(get(&format!("'/get/' .. {id}"))),
-            bare_does: "one `get` of one of as many",
-            rows: 1,
-            goal: "≥ 0.8",
+            bare: Some(Bare {
+                script: get(&format!("'/get/' .. {id}")),
+                does: "one `get` of one of as many",
+                goal: "",
+            }),
+            cinder: Cinder { at_1: 209.0, at_4: 455.0, at_4_later: 372.0 },
+            rows: 1.0,
+            goal: "",
         },
         Case {
-            name: CINDER[1].0,
+            name: "list 100 of 10,000, detail",
             ours: get("'/v3/a1/snapshots/detail?limit=100'"),
             bare: None,
-            bare_does: "",
-            rows: 100,
+            cinder: Cinder { at_1: 31.0, at_4: 67.0, at_4_later: 56.0 },
+            rows: 100.0,
             goal: "≤ 10 µs an item, ≥ 30 × Cinder",
         },
         Case {
-            name: CINDER[2].0,
+            name: "list 1,000 of 10,000, detail",
             ours: get("'/v3/a1/snapshots/detail?limit=1000'"),
             bare: None,
-            bare_does: "",
-            rows: 1000,
+            cinder: Cinder { at_1: 6.0, at_4: 11.7, at_4_later: 10.4 },
+            rows: 1000.0,
             goal: "≤ 10 µs an item, ≥ 30 × Cinder",
         },
         Case {
-            name: CINDER[3].0,
+            name: "replace metadata",
             ours: write(
                 "PUT",
                 &format!("'/v3/a1/snapshots/' .. {id} .. '/metadata'"),
                 "'a1'",
                 "'{\"metadata\": {\"tier\": \"gold\", \"number\": \"' .. number .. '\"}}'",
             ),
-            bare: Some(write("PUT", &format!("'/swap/' .. {id}"), "'a1'", "string.rep('x', 300) .. number")),
-            bare_does: "one `get`, one compare-and-swap",
-            rows: 1,
-            goal: "≥ 0.8",
+            bare: Some(Bare {
+                script: write("PUT", &format!("'/swap/' .. {id}"), "'a1'", "string.rep('x', 300) .. number"),
+                does: "one `get`, one compare-and-swap",
+                goal: "≥ 0.8",
+            }),
+            cinder: Cinder { at_1: 70.0, at_4: 160.0, at_4_later: 136.0 },
+            rows: 1.0,
+            goal: "",
         },
         Case {
-            name: CINDER[4].0,
+            name: "create",
             ours: write(
                 "POST",
                 &format!("'/v3/' .. {project} .. '/snapshots'"),
@@ -126,38 +146,43 @@ fn cases() -> Vec<Case> {
                      1 + number % {PROJECTS})"
                 ),
             ),
-            bare: Some(write("POST", "'/two-commits/' .. number", &project, "string.rep('x', 300) .. number")),
-            bare_does: "two `set`s",
-            rows: 1,
-            goal: "≥ 0.8",
+            bare: Some(Bare {
+                script: write("POST", "'/two-commits/' .. number", &project, "string.rep('x', 300) .. number"),
+                does: "two `set`s",
+                goal: "≥ 0.8",
+            }),
+            cinder: Cinder { at_1: 23.0, at_4: 24.0, at_4_later: 29.0 },
+            rows: 1.0,
+            goal: "",
         },
     ]
 }
 
-/// An app whose servers are started one after the other on the same data.
+/// A component to serve, by one server after the other on the same data.
 struct App<'a> {
     manifest: &'a Path,
     /// The directory of its data.
     directory: PathBuf,
     variables: &'a [(&'a str, &'a str)],
-    /// A path that it answers with a 2xx.
+    /// A path that it answers with success.
     path: &'a str,
 }
 
 impl App<'_> {
-    /// Measures requests to a new server after its warm-up.
-    fn measure(&self, script: &str) -> Result<Measured> {
+    /// Starts a server, warms it up, and measures it under each of `LOADS`.
+    fn measure(&self, script: &str) -> Result<[Measured; LOADS.len()]> {
         let server = self.start()?;
-        measure(&server, script, WARM_UP, &self.directory)?;
-        measure(&server, script, SECONDS, &self.directory)
+        let run = |load| measure(&server, script, load, &self.directory);
+        run(WARM_UP)?;
+        let [first, second, third] = LOADS;
+        Ok([run(first)?, run(second)?, run(third)?])
     }
 
     fn start(&self) -> Result<Server> {
         let Self { manifest, directory, variables, path } = self;
-        let on_spin = std::env::var("HOST").is_ok_and(|host| host == "spin");
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let listen = format!("127.0.0.1:{port}");
-        let mut command = if on_spin {
+        let mut command = if on_spin() {
             let mut command = Command::new("spin");
             command.args(["up", "--from"]).arg(manifest);
             command
@@ -190,7 +215,7 @@ impl App<'_> {
 struct Server {
     process: Child,
     base: String,
-    /// The time from the message that it accepts requests to the first answer.
+    /// The time from the line that says that it accepts requests until the first answer.
     first_answer: Duration,
 }
 
@@ -206,7 +231,7 @@ impl Server {
         Ok(answer.body_mut().with_config().limit(u64::MAX).read_to_vec()?)
     }
 
-    /// Returns the processor time of the server and its children so far, in seconds, or `None` without `/proc`.
+    /// Returns the processor time of the server and of its children so far, in seconds; nothing without `/proc`.
     fn processor_time(&self) -> Option<f64> {
         let mut family = vec![self.process.id().to_string()];
         let mut ticks = 0;
@@ -217,7 +242,7 @@ impl Server {
             let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).ok()?;
             family.extend(children.split_whitespace().map(str::to_owned));
         }
-        // The unit of `/proc` is a hundredth of a second on every Linux.
+        // The unit of /proc is a hundredth of a second on every Linux.
         #[expect(clippy::cast_precision_loss, reason = "some thousands")]
         Some(ticks as f64 / 100.0)
     }
@@ -225,32 +250,34 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // On Spin the triggers are child processes, which only end with a signal that Spin can handle.
+        // On Spin the triggers are children, which end with it only after SIGTERM.
         let _ = Command::new("kill").arg(self.process.id().to_string()).status();
         let _ = self.process.wait();
     }
 }
 
-/// The results of one run of `wrk`.
+/// The result of one run of `wrk`.
 #[derive(Clone, Copy)]
 struct Measured {
-    requests_in_a_second: f64,
-    /// The processor time of the server for one request, in microseconds.
+    rate: f64,
+    /// Microseconds of the server's processor time for a request.
     processor: Option<f64>,
 }
 
-/// Runs `wrk`. Fails if any answer is not a 2xx, because measuring those would be pointless.
-fn measure(server: &Server, script: &str, seconds: usize, directory: &Path) -> Result<Measured> {
-    // Each thread counts in steps, and each run starts from a new number, so that no two requests write the same: a
-    // store does nothing for a value that it already has.
+/// Runs `wrk`. An answer that is no success is a failure, because its time says nothing.
+fn measure(server: &Server, script: &str, load: Load, directory: &Path) -> Result<Measured> {
+    // The numbers of requests differ in all runs and threads, so that no two requests write the same value: a store
+    // does nothing for a value that it has.
     static RUNS: AtomicUsize = AtomicUsize::new(1);
-    let (threads, first) = (2, RUNS.fetch_add(1, Ordering::Relaxed) * 1_000_000);
+    let Load { connections, seconds } = load;
+    // `wrk` has no thread without a connection.
+    let (threads, first) = (connections.min(2), RUNS.fetch_add(1, Ordering::Relaxed) * 1_000_000);
     let lua = format!(
         "local threads = 0\n\
-         function setup(thread) thread:set('first', threads) threads = threads + 1 end\n\
-         local number = {first}\n\
+         function setup(thread) thread:set('offset', threads) threads = threads + 1 end\n\
+         local number = 0\n\
          {script}\n\
-         function request() number = number + 1 return made(number * {threads} + first) end\n\
+         function request() number = number + 1 return made({first} + number * {threads} + offset) end\n\
          function done(summary, latency, requests)\n\
          print('counted', summary.requests, summary.errors.status + summary.errors.read + summary.errors.write + \
          summary.errors.timeout + summary.errors.connect, summary.duration) end\n"
@@ -259,7 +286,7 @@ fn measure(server: &Server, script: &str, seconds: usize, directory: &Path) -> R
     std::fs::write(&file, lua)?;
     let before = server.processor_time();
     let output = Command::new("wrk")
-        .args([format!("-t{threads}"), format!("-c{CONNECTIONS}"), format!("-d{seconds}s"), "--script".to_owned()])
+        .args([format!("-t{threads}"), format!("-c{connections}"), format!("-d{seconds}s"), "--script".to_owned()])
         .arg(&file)
         .arg(&server.base)
         .stderr(Stdio::inherit())
@@ -273,7 +300,7 @@ fn measure(server: &Server, script: &str, seconds: usize, directory: &Path) -> R
     let [requests, failures, microseconds] = counted[..] else { bail!("{text}") };
     ensure!(failures == 0.0 && requests > 0.0, "{failures} of {requests} requests failed: {script}");
     Ok(Measured {
-        requests_in_a_second: requests / microseconds * 1e6,
+        rate: requests / microseconds * 1e6,
         processor: before.zip(after).map(|(before, after)| (after - before) / requests * 1e6),
     })
 }
@@ -288,12 +315,13 @@ struct Manifests {
     bare: PathBuf,
 }
 
-/// Returns the median time of an idle run of the schedule, in microseconds, in process on its own file.
+/// Returns the median time of a run of the schedule that has nothing to do, in microseconds, in process on a file of
+/// its own.
 async fn idle_tick(manifest: &Path, file: &Path, is_ours: bool) -> Result<f64> {
     let application = Application::load(manifest)?;
     let store = Arc::new(SqliteStore::open(file)?);
     let options = Options { store, output: Output::captured(), ..Options::default() };
-    let app = EmbeddedApp::new(&application, if is_ours { options.variable("ops_token", TOKEN) } else { options })?;
+    let app = application.instance_with(if is_ours { options.variable("ops_token", TOKEN) } else { options })?;
     if is_ours {
         support::fill(&app).await?;
     }
@@ -306,7 +334,7 @@ async fn idle_tick(manifest: &Path, file: &Path, is_ours: bool) -> Result<f64> {
     Ok(median(times))
 }
 
-/// Whether 10,000 requests are all answered with the memory of an instance limited to [`MEMORY`].
+/// Returns whether all of 10,000 requests are answered by instances with at most `MEMORY`.
 async fn fits_in_memory(manifest: &Path) -> Result<bool> {
     let application = Application::load(manifest)?;
     let memory = Arc::new(MemoryStore::new());
@@ -315,8 +343,8 @@ async fn fits_in_memory(manifest: &Path) -> Result<bool> {
             Options { store: memory.clone(), output: Output::captured(), memory_limit: limit, ..Options::default() };
         options.variable("ops_token", TOKEN)
     };
-    support::fill(&EmbeddedApp::new(&application, options(512 << 20))?).await?;
-    let app = EmbeddedApp::new(&application, options(MEMORY))?;
+    support::fill(&application.instance_with(options(512 << 20))?).await?;
+    let app = application.instance_with(options(MEMORY))?;
     for number in 0..SNAPSHOTS {
         let path = match number % 10 {
             0 => "/v3/a1/snapshots/detail?limit=1000".to_owned(),
@@ -330,8 +358,8 @@ async fn fits_in_memory(manifest: &Path) -> Result<bool> {
     Ok(app.traps() == 0)
 }
 
-/// Returns the first line that a command prints.
-fn said(command: &[&str]) -> String {
+/// Returns the first line of a command's output.
+fn first_line(command: &[&str]) -> String {
     let output = Command::new(command[0]).args(&command[1..]).stderr(Stdio::null()).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     text.lines().next().unwrap_or("unknown").trim().to_owned()
@@ -341,23 +369,60 @@ fn machine() -> String {
     let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = processors.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown processor");
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{cores} × {}, {}", model.trim_start_matches(['\t', ' ', ':']), said(&["uname", "-sr"]))
+    format!("{cores} × {}, {}", model.trim_start_matches(['\t', ' ', ':']), first_line(&["uname", "-sr"]))
+}
+
+fn on_spin() -> bool {
+    std::env::var("HOST").is_ok_and(|host| host == "spin")
+}
+
+fn circumstances(command: &'static str) -> Circumstances {
+    let wrk = first_line(&["wrk", "-v"]);
+    let wrk = wrk.split(" Copyright").next().unwrap_or_default();
+    Circumstances {
+        command,
+        date: first_line(&["date", "+%Y-%m-%d"]),
+        host: if on_spin() { first_line(&["spin", "--version"]) } else { "the embedded host, wasmtime 48".to_owned() },
+        machine: machine(),
+        tools: format!("{}; {wrk}", first_line(&["rustc", "--version"])),
+    }
 }
 
 fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip_while(|argument| argument != "--sample");
+    if arguments.next().is_some() {
+        let directory = arguments.next().context("--sample needs a directory")?;
+        let circumstances = circumstances("--sample, with made-up figures,");
+        return write(Path::new(&directory), &circumstances, &sample_rows(), &SAMPLE_OTHERS);
+    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let manifests = Manifests { ours: root.join("spin.toml"), bare: root.join("benches/bare/spin.toml") };
     let directory = std::env::temp_dir().join(format!("volume-snapshots-bench-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;
-    let table = measured(&manifests, &directory);
+    let measured =
+        measure_rates(&manifests, &directory).and_then(|rows| Ok((rows, measure_others(&manifests, &directory)?)));
     std::fs::remove_dir_all(&directory)?;
-    let table = table?;
-    print!("\n{table}");
-    std::fs::write(root.join("docs/benchmarks.md"), table)?;
+    let (rows, others) = measured?;
+    let command = if on_spin() { "HOST=spin make bench" } else { "make bench" };
+    write(&root.join("docs"), &circumstances(command), &rows, &others)
+}
+
+/// Writes the page and the chart.
+fn write(directory: &Path, circumstances: &Circumstances, rows: &[Row], others: &Others) -> Result<()> {
+    let page = report::page(circumstances, rows, others);
+    print!("\n{page}");
+    std::fs::write(directory.join("benchmarks.md"), page)?;
+    std::fs::write(directory.join("benchmarks.svg"), chart::svg(rows))?;
     Ok(())
 }
 
-fn measured(manifests: &Manifests, directory: &Path) -> Result<String> {
+/// One round of a case, in the order of `LOADS`.
+struct Round {
+    ours: [Measured; LOADS.len()],
+    bare: Option<[Measured; LOADS.len()]>,
+}
+
+fn measure_rates(manifests: &Manifests, directory: &Path) -> Result<Vec<Row>> {
     let variables = [("ops_token", TOKEN), ("quota_snapshots", "-1"), ("quota_gigabytes", "-1")];
     let ours = App {
         manifest: &manifests.ours,
@@ -369,41 +434,55 @@ fn measured(manifests: &Manifests, directory: &Path) -> Result<String> {
     ours.start()?.call("PUT", "/_ops/state", state().to_string().as_bytes())?;
     bare.start()?.call("PUT", &format!("/rows/{SNAPSHOTS}"), "x".repeat(300).as_bytes())?;
 
-    let mut rows = String::new();
+    let round = |case: &Case| {
+        let own = ours.measure(&case.ours)?;
+        let other = case.bare.as_ref().map(|other| bare.measure(&other.script)).transpose()?;
+        Ok::<_, anyhow::Error>(Round { ours: own, bare: other })
+    };
+    let mut rows = Vec::new();
     for case in cases() {
-        let (mut rates, mut processors, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut bare_rates, mut bare_processors) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            let own = ours.measure(&case.ours)?;
-            rates.push(own.requests_in_a_second);
-            processors.extend(own.processor);
-            if let Some(script) = &case.bare {
-                let other = bare.measure(script)?;
-                bare_rates.push(other.requests_in_a_second);
-                bare_processors.extend(other.processor);
-                ratios.push(own.requests_in_a_second / other.requests_in_a_second);
-            }
-        }
-        let rate = median(rates);
-        let cinder = CINDER.iter().find(|(name, _)| *name == case.name).map_or(f64::NAN, |(_, rate)| *rate);
-        let bare = if bare_rates.is_empty() {
-            String::new()
-        } else {
-            let processor = if bare_processors.is_empty() { f64::NAN } else { median(bare_processors) };
-            format!("{}: {:.0}; {processor:.0} µs", case.bare_does, median(bare_rates))
-        };
-        let ratio = match (ratios.iter().copied().reduce(f64::min), ratios.iter().copied().reduce(f64::max)) {
-            (Some(least), Some(most)) => format!("{:.2} ({least:.2} to {most:.2})", median(ratios)),
-            _ => String::new(),
-        };
-        #[expect(clippy::cast_precision_loss, reason = "at most a thousand")]
-        let processor =
-            if processors.is_empty() { String::new() } else { format!("{:.1}", median(processors) / case.rows as f64) };
-        let Case { name, goal, .. } = case;
-        let times = rate / cinder;
-        writeln!(rows, "| {name} | {rate:.0} | {bare} | {ratio} | {processor} | {times:.0} | {goal} |")?;
-        eprintln!("{}", rows.lines().last().unwrap_or_default());
+        let rounds = (0..ROUNDS).map(|_| round(&case)).collect::<Result<Vec<_>>>()?;
+        let row = summarize(&case, &rounds);
+        eprintln!(
+            "{}: {:.0?} requests a second at {:?} connections",
+            row.name,
+            row.rates,
+            LOADS.map(|load| load.connections)
+        );
+        rows.push(row);
     }
+    Ok(rows)
+}
+
+/// Returns the medians of all rounds.
+fn summarize(case: &Case, rounds: &[Round]) -> Row {
+    let ours = |place: usize| rounds.iter().map(move |round| round.ours[place]);
+    let pair = |place: usize| {
+        let bare = || rounds.iter().filter_map(|round| round.bare).map(|bare| bare[place]);
+        let mut ratios: Vec<f64> = ours(place).zip(bare()).map(|(own, other)| own.rate / other.rate).collect();
+        ratios.sort_by(f64::total_cmp);
+        Pair {
+            bare_rate: median(bare().map(|measured| measured.rate).collect()),
+            ratio: Spread { least: ratios[0], median: ratios[ratios.len() / 2], greatest: ratios[ratios.len() - 1] },
+            processor: median_processor(ours(place)).zip(median_processor(bare())),
+        }
+    };
+    let places = [0, 1, 2];
+    Row {
+        name: case.name,
+        goal: case.goal,
+        cinder: case.cinder,
+        rates: places.map(|place| median(ours(place).map(|measured| measured.rate).collect())),
+        processor_per_item: median_processor(ours(AT_16)).map(|time| time / case.rows),
+        beside: case.bare.as_ref().map(|bare| Beside { does: bare.does, goal: bare.goal, pairs: places.map(pair) }),
+    }
+}
+
+fn median_processor(measured: impl Iterator<Item = Measured>) -> Option<f64> {
+    measured.map(|measured| measured.processor).collect::<Option<Vec<_>>>().map(median)
+}
+
+fn measure_others(manifests: &Manifests, directory: &Path) -> Result<Others> {
     let first_answers: Vec<f64> = (0..ROUNDS)
         .map(|round| {
             let directory = directory.join(format!("first-{round}"));
@@ -419,33 +498,35 @@ fn measured(manifests: &Manifests, directory: &Path) -> Result<String> {
         Ok::<_, anyhow::Error>((own, runtime.block_on(idle_tick(&manifests.bare, &file("bare"), false))?))
     };
     let ticks = (0..ROUNDS).map(tick).collect::<Result<Vec<_>>>()?;
-    let fits = runtime.block_on(fits_in_memory(&manifests.ours))?;
-    let size = std::fs::metadata("target/wasm32-wasip2/release/volume_snapshots.wasm")?.len();
-    let own_tick = median(ticks.iter().map(|(own, _)| *own).collect());
-    let bare_tick = median(ticks.iter().map(|(_, bare)| *bare).collect());
-    let tick_ratio = median(ticks.iter().map(|(own, bare)| own / bare).collect());
-    let first_answer = median(first_answers);
-    let on_spin = std::env::var("HOST").is_ok_and(|host| host == "spin");
-    let host = if on_spin { said(&["spin", "--version"]) } else { "the embedded host, wasmtime 48".to_owned() };
-    let (rustc, wrk, date) = (said(&["rustc", "--version"]), said(&["wrk", "-v"]), said(&["date", "+%Y-%m-%d"]));
-    Ok(format!(
-        "# Benchmarks\n\n\
-         `make bench` wrote this page on {date}, on {host}. Machine: {machine}. {rustc}; {wrk}.\n\n\
-         Requests in a second at {CONNECTIONS} connections, medians of {ROUNDS} rounds of {SECONDS} seconds; data in a SQLite \
-         file. The bare component (`benches/bare`) does as much with the store for the same requests and nothing else, in turn \
-         with ours, each time on a server that was just started and is warm. Processor time is that of the server, kernel included. Cinder's rates (29, SQLite, two workers, one connection) are \
-         of another day.\n\n\
-         | Work | ours | bare component | ratio | processor, µs an item | × Cinder | goal |\n\
-         | --- | ---: | --- | ---: | ---: | ---: | --- |\n\
-         {rows}\n\
-         | | | goal |\n\
-         | --- | ---: | --- |\n\
-         | idle run of the schedule, {SNAPSHOTS} snapshots; bare: three `get`s | {own_tick:.0} µs; bare {bare_tick:.0} µs; \
-         ratio {tick_ratio:.2} | ≤ 2 |\n\
-         | first answer after the server accepts | {first_answer:.1} ms | ≤ 50 ms |\n\
-         | size of the component | {size} bytes | ≤ 1048576 |\n\
-         | 10,000 requests, every tenth a list of 1,000, in 16 MiB of memory each | {fits} | all answered |\n",
-        machine = machine(),
-        fits = if fits { "all answered" } else { "not all answered" },
-    ))
+    Ok(Others {
+        ticks: (
+            median(ticks.iter().map(|(own, _)| *own).collect()),
+            median(ticks.iter().map(|(_, bare)| *bare).collect()),
+        ),
+        tick_ratio: median(ticks.iter().map(|(own, bare)| own / bare).collect()),
+        first_answer: median(first_answers),
+        size: std::fs::metadata("target/wasm32-wasip2/release/volume_snapshots.wasm")?.len(),
+        fits_in_memory: runtime.block_on(fits_in_memory(&manifests.ours))?,
+    })
+}
+
+/// Made-up figures for `--sample`.
+const SAMPLE_OTHERS: Others =
+    Others { ticks: (53.0, 30.0), tick_ratio: 1.79, first_answer: 1.1, size: 1_234_567, fits_in_memory: true };
+
+/// Returns made-up figures for `--sample`.
+fn sample_rows() -> Vec<Row> {
+    let times_cinder = [26.0, 40.0, 48.0, 6.5, 15.0];
+    let sample = |(case, times): (Case, f64)| {
+        let round = |day: f64| {
+            let ours = [0.4, 1.0, 1.2].map(|share| {
+                let rate = case.cinder.at_4 * times * share * day;
+                Measured { rate, processor: Some(1.5e6 / rate) }
+            });
+            let bare = ours.map(|own| Measured { rate: own.rate * (2.2 - day), processor: Some(1.2e6 / own.rate) });
+            Round { ours, bare: case.bare.is_some().then_some(bare) }
+        };
+        summarize(&case, &[0.95, 1.0, 1.05].map(round))
+    };
+    cases().into_iter().zip(times_cinder).map(sample).collect()
 }
