@@ -1,4 +1,4 @@
-//! The data of the benchmarks: ten thousand snapshots of one project, and the operator's secret that loads them.
+//! The data of the benchmarks: ten thousand snapshots of one project, and the operator's secret, which loads them.
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use volume_snapshots_host::App;
 
 pub const SNAPSHOTS: usize = 10_000;
-/// The number of projects for creates, so that they do not all contend for the record of one project.
+/// More than one, so that creates do not all contend for the record of one project.
 pub const PROJECTS: usize = 64;
 pub const TOKEN: &str = "bench";
 
@@ -19,7 +19,7 @@ pub fn snapshot_id(number: usize) -> String {
     format!("bbbbbbbb-0000-4000-8000-{number:012}")
 }
 
-/// Returns a state with 10,000 snapshots, and a volume in every project.
+/// Returns a state document with 10,000 snapshots of one project, and a volume in every project.
 pub fn state() -> Value {
     let project = |number: usize| format!("a{number:x}");
     let volumes: Vec<Value> =
@@ -38,7 +38,7 @@ pub fn state() -> Value {
     json!({ "volumes": volumes, "snapshots": snapshots })
 }
 
-/// Loads that state into an app, in process.
+/// Loads that state into an app of ours, in process.
 pub async fn fill(app: &App) -> Result<()> {
     let request = Request::put("/_ops/state").header("x-ops-token", TOKEN).body(Bytes::from(state().to_string()))?;
     ensure!(app.handle(request).await?.status().is_success(), "the state was not taken");
