@@ -9,6 +9,8 @@
 //! `cargo test --bench throughput -- --sample DIRECTORY` measures nothing: it writes a page and a chart of made-up
 //! figures into an existing directory, to look at their form.
 
+#![allow(clippy::disallowed_methods, reason = "benches measure time and read the environment")]
+
 #[path = "support/chart.rs"]
 mod chart;
 #[path = "support/report.rs"]
@@ -28,7 +30,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use report::{AT_16, Beside, Cinder, Circumstances, Others, Pair, Row, Spread};
 use support::{PROJECTS, SNAPSHOTS, TOKEN, snapshot_id, state};
-use volume_snapshots_host::{Application, MemoryStore, Options, Output, SqliteStore};
+use volume_snapshots_host::{App as EmbeddedApp, Application, MemoryStore, Options, Output, SqliteStore};
 
 /// How often each case is measured, each time with servers that were just started: one process can be a twentieth
 /// faster than the next of the same component, for as long as it runs (`docs/adr/0011-the-host-as-one.md`).
@@ -321,7 +323,7 @@ async fn idle_tick(manifest: &Path, file: &Path, is_ours: bool) -> Result<f64> {
     let application = Application::load(manifest)?;
     let store = Arc::new(SqliteStore::open(file)?);
     let options = Options { store, output: Output::captured(), ..Options::default() };
-    let app = application.instance_with(if is_ours { options.variable("ops_token", TOKEN) } else { options })?;
+    let app = EmbeddedApp::new(&application, if is_ours { options.variable("ops_token", TOKEN) } else { options })?;
     if is_ours {
         support::fill(&app).await?;
     }
@@ -343,8 +345,8 @@ async fn fits_in_memory(manifest: &Path) -> Result<bool> {
             Options { store: memory.clone(), output: Output::captured(), memory_limit: limit, ..Options::default() };
         options.variable("ops_token", TOKEN)
     };
-    support::fill(&application.instance_with(options(512 << 20))?).await?;
-    let app = application.instance_with(options(MEMORY))?;
+    support::fill(&EmbeddedApp::new(&application, options(512 << 20))?).await?;
+    let app = EmbeddedApp::new(&application, options(MEMORY))?;
     for number in 0..SNAPSHOTS {
         let path = match number % 10 {
             0 => "/v3/a1/snapshots/detail?limit=1000".to_owned(),
