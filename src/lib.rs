@@ -7,13 +7,17 @@
 
 pub mod api;
 pub mod domain;
-pub mod headers;
 pub mod json;
 pub mod keystone;
 pub mod service;
 pub mod settings;
 pub mod store;
 pub mod tick;
+
+/// The names of headers, where the shell and Keystone look for them.
+mod headers {
+    pub use crate::api::wire::headers::*;
+}
 
 #[cfg(target_family = "wasm")]
 mod component;

@@ -6,8 +6,8 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::faults::Fault;
-use super::reply::Reply;
+use super::wire::faults::Fault;
+use super::wire::reply::Reply;
 
 /// Alias, name, description and the time of the last change.
 const EXTENSIONS: [(&str, &str, &str, &str); 32] = [

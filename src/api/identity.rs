@@ -6,15 +6,15 @@ use http::StatusCode;
 use http::header::WWW_AUTHENTICATE;
 use serde_json::json;
 
-use crate::headers::Header;
+use crate::api::wire::headers::Header;
 use crate::keystone::{Keystone, KeystoneError, Token};
 use crate::service::policy::{Caller, Roles};
 use crate::settings::{self, AuthMode};
 use crate::store::Store;
 
-use super::faults::Fault;
-use super::reply::{Content, Reply};
-use super::request::{Headers, Request};
+use super::wire::faults::Fault;
+use super::wire::reply::{Content, Reply};
+use super::wire::request::{Headers, Request};
 use super::{Environment, misconfigured, routes};
 
 /// The project and user of a request that names neither, where everybody is an administrator.

@@ -9,13 +9,13 @@ use crate::service::manageable_snapshots::Backend;
 use crate::service::snapshots::{InUse, NewSnapshot};
 
 use super::Call;
-use super::faults::Fault;
 use super::microversion;
 use super::query::{self, Parameters};
-use super::reply::Reply;
 use super::routes::ManagePath;
 use super::schema::{self, Check, Object};
 use super::snapshots::{SnapshotView, metadata, object, text};
+use super::wire::faults::Fault;
+use super::wire::reply::Reply;
 
 const CREATE: Object = Object {
     properties: &[("snapshot", Check::Object(&CREATED))],

@@ -9,10 +9,10 @@ use crate::domain::Metadata;
 use crate::service::metadata::Owner;
 
 use super::Call;
-use super::faults::Fault;
-use super::reply::{Content, Reply};
 use super::schema::{self, Check, Object};
 use super::snapshots::metadata;
+use super::wire::faults::Fault;
+use super::wire::reply::{Content, Reply};
 
 const ITEMS: Object =
     Object { properties: &[("metadata", Check::Metadata)], required: &["metadata"], others_allowed: true, one_of: &[] };

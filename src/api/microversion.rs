@@ -5,7 +5,7 @@ use std::fmt;
 
 use http::StatusCode;
 
-use super::faults::{BAD_REQUEST, Fault};
+use super::wire::faults::{BAD_REQUEST, Fault};
 
 /// A version such as 3.66.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,27 +5,23 @@
 //! (`spec/versions-and-faults.md` section 1), since the first that fails is what a client is told.
 
 pub mod discovery;
-mod document;
 pub mod extensions;
-pub mod faults;
 pub mod identity;
 pub mod manageable_snapshots;
 pub mod metadata;
 pub mod microversion;
-pub mod operator;
-pub mod python_text;
+pub mod ops;
+pub mod python;
 pub mod query;
 pub mod quota_sets;
-pub mod reply;
-pub mod request;
 pub mod resource_filters;
 pub mod routes;
 pub mod schema;
 pub mod snapshot_actions;
 pub mod snapshots;
-pub mod unicode;
 pub mod volume_actions;
 pub mod volumes;
+pub mod wire;
 
 use std::borrow::Cow;
 
@@ -36,19 +32,21 @@ use serde_json::Value;
 
 use crate::domain::Timestamp;
 use crate::domain::identifiers::prefixed;
-use crate::headers::Header;
 use crate::keystone::Outbound;
 use crate::service::Service;
 use crate::service::policy::Caller;
 use crate::settings::{AuthMode, LazySettings, SettingsError, Variables};
 use crate::store::{Identifiers, KeyValue, Store};
+use wire::headers::Header;
 
-use faults::{BAD_REQUEST, Fault};
 use microversion::Microversion;
 use query::Parameters;
-use reply::{Content, Reply};
-use request::{Body, Headers, Origin, Request};
+use wire::faults::{BAD_REQUEST, Fault};
+use wire::reply::{Content, Reply};
+use wire::request::{Body, Headers, Origin, Request};
+
 use routes::{Operation, Route};
+pub use wire::request;
 
 /// The largest body of an API request, in bytes: oslo's `max_request_body_size`.
 pub const LARGEST_BODY: usize = 114_688;
@@ -82,8 +80,8 @@ pub struct Environment<'a> {
 #[must_use]
 pub fn largest_body(path: &str, headers: &Headers<'_>, variables: &dyn Variables) -> usize {
     let is_operator =
-        routes::decoded(path).starts_with(operator::PREFIX) && operator::admit(headers, variables).is_ok();
-    if is_operator { operator::LARGEST_BODY } else { LARGEST_BODY }
+        routes::decoded(path).starts_with(ops::routes::PREFIX) && ops::routes::admit(headers, variables).is_ok();
+    if is_operator { ops::routes::LARGEST_BODY } else { LARGEST_BODY }
 }
 
 /// Answers a request.
@@ -106,8 +104,8 @@ fn answer(
     named_version: &mut Option<Cow<'static, str>>,
 ) -> Reply {
     let path = routes::decoded(request.path);
-    if path.starts_with(operator::PREFIX) {
-        return operator::answer(request, &path, environment).unwrap_or_else(Reply::from);
+    if path.starts_with(ops::routes::PREFIX) {
+        return ops::routes::answer(request, &path, environment).unwrap_or_else(Reply::from);
     }
     if path == "/healthcheck" {
         return healthcheck(environment);

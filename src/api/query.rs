@@ -8,10 +8,10 @@ use crate::service::listing::{Filter, Query};
 use crate::service::policy::Caller;
 use crate::store::deployment::Deployment;
 
-use super::faults::{BAD_REQUEST, Fault};
 use super::microversion::{self, Microversion};
-use super::python_text;
+use super::python::text as python_text;
 use super::resource_filters;
+use super::wire::faults::{BAD_REQUEST, Fault};
 
 /// The largest offset.
 const LARGEST_OFFSET: i128 = 2_147_483_647;

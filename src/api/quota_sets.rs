@@ -12,12 +12,12 @@ use crate::service::policy::Rule;
 use crate::service::quota_sets::Quota;
 
 use super::Call;
-use super::faults::{BAD_REQUEST, Fault};
 use super::microversion;
-use super::python_text;
-use super::reply::{Content, Reply};
+use super::python::text as python_text;
 use super::schema::{self, Check, Object};
 use super::snapshots::object;
+use super::wire::faults::{BAD_REQUEST, Fault};
+use super::wire::reply::{Content, Reply};
 
 const UPDATE: Object = Object {
     properties: &[("quota_set", Check::NonEmptyObject)],

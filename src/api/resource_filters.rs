@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use crate::store::deployment::Deployment;
 
 use super::Call;
-use super::faults::Fault;
 use super::microversion;
-use super::reply::Reply;
+use super::wire::faults::Fault;
+use super::wire::reply::Reply;
 
 /// Cinder's own file, `etc/cinder/resource_filters.json`.
 pub const DEFAULT: [(&str, &[&str]); 9] = [

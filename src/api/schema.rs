@@ -5,9 +5,9 @@
 
 use serde_json::{Map, Value};
 
-use super::faults::Fault;
-use super::python_text::{representation, text};
-use super::unicode;
+use super::python::text::{representation, text};
+use super::python::unicode;
+use super::wire::faults::Fault;
 
 /// The longest name, description, metadata key or value, in code points.
 const LONGEST: usize = 255;
@@ -129,7 +129,7 @@ fn check_object<'a>(
         let unknown: Vec<&String> = object.keys().filter(|key| !known(key)).collect();
         if !unknown.is_empty() {
             let verb = if unknown.len() == 1 { "was" } else { "were" };
-            let names: Vec<String> = unknown.into_iter().map(|name| super::python_text::quoted(name)).collect();
+            let names: Vec<String> = unknown.into_iter().map(|name| super::python::text::quoted(name)).collect();
             let names = names.join(", ");
             let detail = format!("Additional properties are not allowed ({names} {verb} unexpected)");
             return Err(failure(field, value, &detail));
@@ -169,7 +169,7 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
         | (Check::Reference, Value::String(_) | Value::Object(_)) => Ok(()),
         (Check::Name, Value::String(content)) => check_length(content, value, name),
         (Check::Trimmed(name), Value::String(content)) => {
-            let length = super::python_text::strip(content).chars().count();
+            let length = super::python::text::strip(content).chars().count();
             if length <= LONGEST {
                 return Ok(());
             }
@@ -248,7 +248,7 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
 pub fn size(value: &Value) -> Option<u32> {
     let size = match value {
         Value::Number(number) => i128::from(number.as_i64()?),
-        Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => super::python_text::integer(text)?,
+        Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => super::python::text::integer(text)?,
         _ => return None,
     };
     u32::try_from(size).ok().filter(|size| (1..=2_147_483_647).contains(size))
@@ -279,7 +279,7 @@ pub fn progress(value: Option<&Value>) -> Result<Option<&str>, Fault> {
         }
     };
     let last = text.chars().next_back().map_or(0, char::len_utf8);
-    let percent = super::python_text::integer(&text[..text.len() - last]).ok_or_else(|| refused(""))?;
+    let percent = super::python::text::integer(&text[..text.len() - last]).ok_or_else(|| refused(""))?;
     if !(0..=100).contains(&percent) || !text.ends_with('%') {
         return Err(refused(" between 0 and 100"));
     }
@@ -302,7 +302,7 @@ fn check_metadata(items: &Map<String, Value>, metadata: &Value, name: &str, slas
     for (key, value) in items {
         let body = key.strip_suffix('\n').unwrap_or(key);
         if body.is_empty() || body.len() > LONGEST || !body.bytes().all(allowed) {
-            refused.push(super::python_text::quoted(key));
+            refused.push(super::python::text::quoted(key));
             continue;
         }
         let Value::String(content) = value else {

@@ -6,10 +6,10 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::Call;
-use super::faults::Fault;
-use super::reply::{Content, Reply};
 use super::schema::{self, Check, Object};
 use super::snapshots::object;
+use super::wire::faults::Fault;
+use super::wire::reply::{Content, Reply};
 
 const REPORT: Object = Object {
     properties: &[("os-update_snapshot_status", Check::Object(&REPORTED))],

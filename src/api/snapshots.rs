@@ -11,13 +11,13 @@ use crate::service::policy::Rule;
 use crate::service::snapshots::{InUse, NewSnapshot, SnapshotUpdate};
 
 use super::Call;
-use super::document::ObjectWriter;
-use super::faults::Fault;
 use super::microversion::{self, Microversion};
-use super::python_text::strip;
+use super::python::text::strip;
 use super::query;
-use super::reply::{Content, Reply};
 use super::schema::{self, Check, Object};
+use super::wire::document::ObjectWriter;
+use super::wire::faults::Fault;
+use super::wire::reply::{Content, Reply};
 
 /// How many bytes a view has room for before more must be found.
 const VIEW_BYTES: usize = 512;
@@ -211,7 +211,7 @@ pub fn delete(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
 
 /// A member of a body that the schema has found to be an object.
 pub fn object(value: Option<&Value>) -> Result<&Map<String, Value>, Fault> {
-    value.and_then(Value::as_object).ok_or_else(|| Fault::bad_request(super::faults::BAD_REQUEST))
+    value.and_then(Value::as_object).ok_or_else(|| Fault::bad_request(super::wire::faults::BAD_REQUEST))
 }
 
 /// A text of a body as it is; `None` for null and for none.

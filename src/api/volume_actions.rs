@@ -8,12 +8,12 @@ use serde_json::Value;
 use crate::service::volume_actions::VolumeReset;
 
 use super::Call;
-use super::faults::Fault;
 use super::microversion;
-use super::reply::{Content, Reply};
 use super::schema::{self, Check, Object};
 use super::snapshot_actions::{name_of, no_such_action};
 use super::snapshots::{object, text};
+use super::wire::faults::Fault;
+use super::wire::reply::{Content, Reply};
 
 const REVERT: Object = Object {
     properties: &[("revert", Check::Object(&REVERTED))],

@@ -11,13 +11,13 @@ use crate::domain::{Metadata, Volume};
 use crate::service::listing::Page;
 use crate::service::volumes::{NewVolume, VolumeUpdate};
 
-use super::faults::Fault;
 use super::microversion;
-use super::python_text;
+use super::python::text as python_text;
 use super::query;
-use super::reply::{Content, Reply};
 use super::schema::{self, Check, Object};
 use super::snapshots::{metadata, object, stripped, text};
+use super::wire::faults::Fault;
+use super::wire::reply::{Content, Reply};
 use super::{Call, Links};
 
 const HINTS: (&str, Check) = ("OS-SCH-HNT:scheduler_hints", Check::Anything);

@@ -5,7 +5,7 @@
 pub mod listing;
 pub mod manageable_snapshots;
 pub mod metadata;
-pub mod operator;
+pub mod ops;
 pub mod policy;
 pub mod quota_sets;
 pub mod snapshot_actions;
@@ -24,7 +24,7 @@ use crate::store::{Identifiers, Store, StoreError};
 
 use policy::{Caller, Rule};
 
-/// Why an operation was not done; `api::faults` says how a client is told.
+/// Why an operation was not done; `api::wire::faults` says how a client is told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     #[error("Snapshot {0} could not be found.")]

@@ -4,10 +4,10 @@
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY};
 use http::{HeaderName, StatusCode};
 
-use crate::headers::{OPENSTACK_API_VERSION, X_COMPUTE_REQUEST_ID, X_OPENSTACK_REQUEST_ID};
+use super::headers::{OPENSTACK_API_VERSION, X_COMPUTE_REQUEST_ID, X_OPENSTACK_REQUEST_ID};
 
-use super::Answer;
 use super::faults::Fault;
+use crate::api::Answer;
 
 /// What an answer carries.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -89,7 +89,7 @@ impl From<Error> for Fault {
             Error::Conflict(_) => Self::new(StatusCode::CONFLICT, message),
             Error::OverQuota(_) => Self { retry_after: Some(0), ..Self::new(StatusCode::PAYLOAD_TOO_LARGE, message) },
             Error::Store(error) => error.into(),
-            Error::Misconfigured(error) => super::misconfigured(&error),
+            Error::Misconfigured(error) => crate::api::misconfigured(&error),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use http::Method;
 
-use crate::headers::Header;
+use super::headers::Header;
 
 /// A request.
 pub struct Request<'a> {
@@ -37,7 +37,7 @@ impl fmt::Debug for Request<'_> {
 pub enum Body {
     /// All of it.
     Complete(Vec<u8>),
-    /// More than [`super::largest_body`] allows; the rest was not read.
+    /// More than [`crate::api::largest_body`] allows; the rest was not read.
     TooLarge,
 }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::api::wire::headers::Header;
 use crate::domain::lifecycle::{Completion, Delays, Pending, Schedule};
 use crate::domain::order::sorted;
 use crate::domain::quota::Amounts;
@@ -19,18 +20,17 @@ use crate::domain::{
     ByName, GroupSnapshotId, Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume,
     VolumeId, VolumeStatus,
 };
-use crate::headers::Header;
 use crate::json::Object;
-use crate::service::operator::{self, Explanation, ProjectSettings, State};
+use crate::service::ops::{self as operator, Explanation, ProjectSettings, State};
 use crate::settings::{LazySettings, OPS_TOKEN, Settings, Variables};
 use crate::store::Store;
 use crate::store::deployment::{Deployment, GroupSnapshot, Service};
 use crate::tick::{self, Moment};
 
-use super::faults::Fault;
-use super::reply::{Content, Reply};
-use super::request::{Body, Headers, Request};
-use super::{Environment, misconfigured};
+use crate::api::wire::faults::Fault;
+use crate::api::wire::reply::{Content, Reply};
+use crate::api::wire::request::{Body, Headers, Request};
+use crate::api::{Environment, misconfigured};
 
 /// What every operator's path begins with.
 pub const PREFIX: &str = "/_ops/";

@@ -1,0 +1,3 @@
+//! The operator's routes, `/_ops/...`.
+
+pub mod routes;
