@@ -14,9 +14,11 @@ pub mod settings;
 pub mod store;
 pub mod tick;
 
-/// The names of headers, where the shell and Keystone look for them.
+/// The names of headers, where the shell looks for them.
+#[cfg(target_family = "wasm")]
 mod headers {
-    pub use crate::api::wire::headers::*;
+    pub use crate::api::wire::headers::Header;
+    pub use crate::keystone::headers::X_SUBJECT_TOKEN;
 }
 
 #[cfg(target_family = "wasm")]

@@ -4,6 +4,7 @@
 //! This layer must not know HTTP, JSON on the wire, microversions or keys of the store.
 
 mod by_name;
+pub mod caller;
 pub mod identifiers;
 pub mod lifecycle;
 pub mod order;
@@ -14,6 +15,7 @@ pub mod timestamp;
 pub mod volume;
 
 pub use by_name::ByName;
+pub use caller::{Caller, Roles};
 pub use identifiers::{GroupSnapshotId, ProjectId, SnapshotId, UserId, VolumeId};
 pub use lifecycle::{Completion, Pending, Progression, Schedule};
 pub use snapshot::{Metadata, Snapshot, SnapshotStatus};

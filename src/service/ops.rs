@@ -1,4 +1,7 @@
-//! What an operator does with the whole store: look at everything, replace it, empty it (`design/contract.md`).
+//! The operator's operations: the whole state, a repair, an explanation, and the scheduled step by hand
+//! (`docs/operations.md`).
+//!
+//! They have no caller and no policy: `api::ops` lets only the operator in.
 
 use uuid::Uuid;
 
@@ -7,15 +10,19 @@ use crate::domain::order::sorted;
 use crate::domain::quota::Amounts;
 use crate::domain::{Pending, ProjectId, Snapshot, SnapshotId, Timestamp, Volume};
 use crate::store::agenda::{AgendaItem, Kind};
-use crate::store::deployment::Deployment;
 use crate::store::index::Direction;
 use crate::store::projects::ProjectRecord;
-use crate::store::{Everything, Listing, Store, StoreError};
+use crate::store::{Everything, Identifiers, KeyValue, Listing, Store, StoreError};
+use crate::tick::{self, Moment};
+
+pub use crate::store::deployment::{Deployment, GroupSnapshot, Service as BackendService};
+pub use crate::store::repair::Repair;
+pub use crate::tick::Report as TickReport;
 
 /// How many rows are read at once.
 const BATCH: usize = 1_000;
 
-/// What concerns a project besides its rows.
+/// The settings and counters of a project, besides its rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProjectSettings {
     /// Limits of its own.
@@ -24,7 +31,7 @@ pub struct ProjectSettings {
     pub usage: Amounts,
 }
 
-/// Everything, as an operator sees it: rows as they are now, in a stable order.
+/// The whole state as an operator sees it: rows as they are now, in a stable order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     pub volumes: Vec<Volume>,
@@ -35,7 +42,7 @@ pub struct State {
 }
 
 impl State {
-    /// The settings of a project.
+    /// Returns the settings of a project, which are added if there are none.
     pub fn settings_of(&mut self, project: ProjectId) -> &mut ProjectSettings {
         let at = self.projects.binary_search_by(|(own, _)| own.cmp(&project)).unwrap_or_else(|at| {
             self.projects.insert(at, (project, ProjectSettings::default()));
@@ -45,125 +52,180 @@ impl State {
     }
 }
 
-/// Reads everything.
-///
-/// # Errors
-///
-/// What the store gives.
-pub fn read(store: Store<'_>, now: Timestamp) -> Result<State, StoreError> {
-    let records = store.projects(&store.project_ids()?)?;
-    let mut state = State { deployment: store.deployment()?, ..State::default() };
-    for record in &records {
-        let settings = ProjectSettings { quotas: record.quotas.clone(), usage: record.usage.clone() };
-        if settings != ProjectSettings::default() {
-            *state.settings_of(record.project.clone()) = settings;
-        }
-    }
-    let mut listing = Listing::new(store, records.clone(), Kind::Snapshot, Direction::OldestFirst, None);
-    loop {
-        let ids: Vec<_> = listing.next(BATCH)?.iter().map(|entry| entry.position.id).collect();
-        if ids.is_empty() {
-            break;
-        }
-        let rows = store.snapshots(&ids)?.into_iter().flatten();
-        state.snapshots.extend(rows.filter_map(|row| row.effective(now, Occasion::Reading)));
-    }
-    let mut listing = Listing::new(store, records, Kind::Volume, Direction::OldestFirst, None);
-    loop {
-        let ids: Vec<_> = listing.next(BATCH)?.iter().map(|entry| entry.position.id).collect();
-        if ids.is_empty() {
-            break;
-        }
-        let rows = store.volumes(&ids)?.into_iter().flatten();
-        state.volumes.extend(rows.filter_map(|row| row.effective(now, Occasion::Reading)));
-    }
-    Ok(state)
-}
-
-/// Replaces everything, all or nothing.
-///
-/// # Errors
-///
-/// What the store gives; on a store whose batches are atomic nothing has changed then.
-pub fn replace(store: Store<'_>, state: State) -> Result<(), StoreError> {
-    let mut owners: Vec<Owner> = Vec::new();
-    let number_of = |owners: &mut Vec<Owner>, project: &ProjectId| {
-        owners.binary_search_by(|owner| owner.record.project.cmp(project)).unwrap_or_else(|at| {
-            let record = ProjectRecord::new(project.clone());
-            owners.insert(at, Owner { record, volumes: Vec::new() });
-            at
-        })
-    };
-    let gigabytes = state.deployment.snapshots_count_gigabytes();
-    let mut agenda = Vec::new();
-    for volume in &state.volumes {
-        let number = number_of(&mut owners, &volume.project_id);
-        let due = volume.pending.map_or(volume.created_at, |pending| pending.due);
-        owners[number].volumes.push(volume.id.as_uuid());
-        owners[number].count(AgendaItem::of_volume(volume, due), volume.pending, gigabytes, &mut agenda);
-    }
-    for owner in &mut owners {
-        owner.volumes = sorted(std::mem::take(&mut owner.volumes), Ord::cmp);
-    }
-    for snapshot in &state.snapshots {
-        let number = number_of(&mut owners, &snapshot.project_id);
-        let due = snapshot.pending.map_or(snapshot.created_at, |pending| pending.due);
-        owners[number].count(AgendaItem::of_snapshot(snapshot, due), snapshot.pending, gigabytes, &mut agenda);
-        owners[number].record.has_snapshots_of_other_projects_volumes |=
-            owners[number].volumes.binary_search(&snapshot.volume_id.as_uuid()).is_err();
-    }
-    for (project, settings) in &state.projects {
-        let number = number_of(&mut owners, project);
-        owners[number].record.quotas.clone_from(&settings.quotas);
-        owners[number].record.usage.clone_from(&settings.usage);
-    }
-    store.replace_everything(&Everything {
-        snapshots: state.snapshots,
-        volumes: state.volumes,
-        deployment: state.deployment,
-        projects: owners.into_iter().map(|owner| owner.record).collect(),
-        agenda,
-    })
-}
-
-/// What there is to say of a snapshot: why it is as it is, and what comes next.
+/// An explanation of a snapshot: why it is as it is, and what comes next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
-    /// What its row says.
+    /// The snapshot as its row has it.
     pub stored: Snapshot,
-    /// What readers see; `None` when for them it is gone.
+    /// The snapshot as readers see it; `None` if for them it is gone.
     pub seen: Option<Snapshot>,
     /// Whether its project lists it.
     pub is_listed: bool,
-    /// When the scheduled step will look at it, if it will.
+    /// The time of the scheduled step that will look at it, if one will.
     pub on_agenda: Option<Timestamp>,
 }
 
-/// Explains a snapshot; `None` when there is no such row.
-///
-/// # Errors
-///
-/// What the store gives.
-pub fn explain(store: Store<'_>, id: SnapshotId, now: Timestamp) -> Result<Option<Explanation>, StoreError> {
-    let Some(stored) = store.snapshot(id)? else { return Ok(None) };
-    let seen = stored.clone().effective(now, Occasion::Reading);
-    let item = AgendaItem::of_snapshot(&stored, now);
-    let (mut is_listed, mut on_agenda) = (false, None);
-    if let Some((record, agenda)) = store.project_with_agenda(&stored.project_id)? {
-        on_agenda = agenda.iter().find(|other| other.is_about(&item)).map(|other| other.due);
-        is_listed = !store.listed(&record, &[item])?.is_empty();
+/// The operator's access to the whole store.
+#[derive(Debug, Clone, Copy)]
+pub struct Ops<'a> {
+    store: Store<'a>,
+    now: Timestamp,
+}
+
+impl<'a> Ops<'a> {
+    /// Returns the access to the store over `key_value` at `now`.
+    #[must_use]
+    pub const fn new(key_value: &'a dyn KeyValue, identifiers: &'a dyn Identifiers, now: Timestamp) -> Self {
+        Self { store: Store::new(key_value, identifiers), now }
     }
-    Ok(Some(Explanation { stored, seen, is_listed, on_agenda: on_agenda.map(Timestamp::from_microseconds) }))
+
+    /// Checks that the store can be read.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store.
+    pub fn check_store(&self) -> Result<(), StoreError> {
+        self.store.deployment().map(drop)
+    }
+
+    /// Reads the whole state.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store.
+    pub fn state(&self) -> Result<State, StoreError> {
+        let records = self.store.projects(&self.store.project_ids()?)?;
+        let mut state = State { deployment: self.store.deployment()?, ..State::default() };
+        for record in &records {
+            let settings = ProjectSettings { quotas: record.quotas.clone(), usage: record.usage.clone() };
+            if settings != ProjectSettings::default() {
+                *state.settings_of(record.project.clone()) = settings;
+            }
+        }
+        let mut listing = Listing::new(self.store, records.clone(), Kind::Snapshot, Direction::OldestFirst, None);
+        loop {
+            let ids: Vec<_> = listing.next(BATCH)?.iter().map(|entry| entry.position.id).collect();
+            if ids.is_empty() {
+                break;
+            }
+            let rows = self.store.snapshots(&ids)?.into_iter().flatten();
+            state.snapshots.extend(rows.filter_map(|row| row.effective(self.now, Occasion::Reading)));
+        }
+        let mut listing = Listing::new(self.store, records, Kind::Volume, Direction::OldestFirst, None);
+        loop {
+            let ids: Vec<_> = listing.next(BATCH)?.iter().map(|entry| entry.position.id).collect();
+            if ids.is_empty() {
+                break;
+            }
+            let rows = self.store.volumes(&ids)?.into_iter().flatten();
+            state.volumes.extend(rows.filter_map(|row| row.effective(self.now, Occasion::Reading)));
+        }
+        Ok(state)
+    }
+
+    /// Replaces the whole state.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store. Nothing has changed then on a store whose batches are atomic.
+    pub fn replace(&self, state: State) -> Result<(), StoreError> {
+        let mut projects: Vec<NewProject> = Vec::new();
+        let number_of = |projects: &mut Vec<NewProject>, project: &ProjectId| {
+            projects.binary_search_by(|own| own.record.project.cmp(project)).unwrap_or_else(|at| {
+                let record = ProjectRecord::new(project.clone());
+                projects.insert(at, NewProject { record, volumes: Vec::new() });
+                at
+            })
+        };
+        let gigabytes = state.deployment.snapshots_count_gigabytes();
+        let mut agenda = Vec::new();
+        for volume in &state.volumes {
+            let number = number_of(&mut projects, &volume.project_id);
+            let due = volume.pending.map_or(volume.created_at, |pending| pending.due);
+            projects[number].volumes.push(volume.id.as_uuid());
+            projects[number].count(AgendaItem::of_volume(volume, due), volume.pending, gigabytes, &mut agenda);
+        }
+        for project in &mut projects {
+            project.volumes = sorted(std::mem::take(&mut project.volumes), Ord::cmp);
+        }
+        for snapshot in &state.snapshots {
+            let number = number_of(&mut projects, &snapshot.project_id);
+            let due = snapshot.pending.map_or(snapshot.created_at, |pending| pending.due);
+            projects[number].count(AgendaItem::of_snapshot(snapshot, due), snapshot.pending, gigabytes, &mut agenda);
+            projects[number].record.has_snapshots_of_other_projects_volumes |=
+                projects[number].volumes.binary_search(&snapshot.volume_id.as_uuid()).is_err();
+        }
+        for (project, settings) in &state.projects {
+            let number = number_of(&mut projects, project);
+            projects[number].record.quotas.clone_from(&settings.quotas);
+            projects[number].record.usage.clone_from(&settings.usage);
+        }
+        self.store.replace_everything(&Everything {
+            snapshots: state.snapshots,
+            volumes: state.volumes,
+            deployment: state.deployment,
+            projects: projects.into_iter().map(|project| project.record).collect(),
+            agenda,
+        })
+    }
+
+    /// Deletes everything that this service has stored.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store.
+    pub fn clear(&self) -> Result<(), StoreError> {
+        self.store.clear()
+    }
+
+    /// Rebuilds listings, counters and the agenda from the rows.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store.
+    pub fn repair(&self) -> Result<Repair, StoreError> {
+        self.store.repair(self.now)
+    }
+
+    /// Explains a snapshot. `None` if there is no such row.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store.
+    pub fn explain(&self, id: SnapshotId) -> Result<Option<Explanation>, StoreError> {
+        let Some(stored) = self.store.snapshot(id)? else { return Ok(None) };
+        let seen = stored.clone().effective(self.now, Occasion::Reading);
+        let item = AgendaItem::of_snapshot(&stored, self.now);
+        let (mut is_listed, mut on_agenda) = (false, None);
+        if let Some((record, agenda)) = self.store.project_with_agenda(&stored.project_id)? {
+            on_agenda = agenda.iter().find(|other| other.is_about(&item)).map(|other| other.due);
+            is_listed = !self.store.listed(&record, &[item])?.is_empty();
+        }
+        Ok(Some(Explanation { stored, seen, is_listed, on_agenda: on_agenda.map(Timestamp::from_microseconds) }))
+    }
+
+    /// Runs the scheduled step as if at `time`, or now. Returns its report and the time that it worked with.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store.
+    pub fn tick(&self, time: Option<Timestamp>, rows: usize) -> Result<(Timestamp, TickReport), StoreError> {
+        let moment = match time {
+            Some(time) => Moment::as_if(time, self.now),
+            None => Moment::scheduled(self.now),
+        };
+        Ok((moment.now, tick::run(&self.store, moment, rows)?))
+    }
 }
 
 /// A project of a new state.
-struct Owner {
+struct NewProject {
     record: ProjectRecord,
     /// The ids of its volumes, so that snapshots of others' are known.
     volumes: Vec<Uuid>,
 }
 
-impl Owner {
+impl NewProject {
     /// Counts a row, and puts it on the agenda where the scheduled step must look at it.
     fn count(
         &mut self,

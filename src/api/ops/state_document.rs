@@ -1,0 +1,503 @@
+//! The whole state as a document, as `/_ops/state` reads and writes it.
+//!
+//! Fields and their defaults are those of `setup_defaults` in `tests/it/conformance/test-vectors.json`, so that a vector's
+//! setup is a document.
+
+use std::fmt;
+use std::num::NonZeroU8;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::api::wire::faults::Fault;
+use crate::domain::lifecycle::{Completion, Delays, Pending, Schedule};
+use crate::domain::order::sorted;
+use crate::domain::quota::Amounts;
+use crate::domain::snapshot::{Cause, Transition};
+use crate::domain::{
+    ByName, GroupSnapshotId, Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume,
+    VolumeId, VolumeStatus,
+};
+use crate::json::ObjectOnly;
+use crate::service::ops::{BackendService, Deployment, GroupSnapshot, ProjectSettings, State};
+
+/// The whole state. The last two fields are not in the vectors; with them, a document that was read can be written back.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StateDocument {
+    volumes: Vec<ObjectOnly<VolumeDocument>>,
+    snapshots: Vec<ObjectOnly<SnapshotDocument>>,
+    quotas: Amounts,
+    services: Vec<ObjectOnly<ServiceDocument>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_filters: Option<ByName<Vec<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_snapshot: Option<ObjectOnly<GroupSnapshotDocument>>,
+    config: ObjectOnly<Config>,
+    /// The counters of the default project, as vectors set them. They are written back as `quota_usage`.
+    #[serde(skip_serializing)]
+    quota_usage_in_use: Amounts,
+    /// The open counters by project, each `{"in_use": 1, "reserved": 0}`.
+    quota_usage: Map<String, Value>,
+    /// The limits of projects that have their own.
+    project_quotas: Map<String, Value>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Config {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_snapshot_gb_quota: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    osapi_max_limit: Option<u32>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ServiceDocument {
+    host: String,
+    binary: String,
+    disabled: bool,
+    frozen: bool,
+    up: bool,
+}
+
+impl Default for ServiceDocument {
+    fn default() -> Self {
+        Self {
+            host: "host1@lvm".to_owned(),
+            binary: "cinder-volume".to_owned(),
+            disabled: false,
+            frozen: false,
+            up: true,
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GroupSnapshotDocument {
+    id: GroupSnapshotId,
+    #[serde(default)]
+    group_id: Option<String>,
+    #[serde(default = "available")]
+    status: String,
+}
+
+fn available() -> String {
+    "available".to_owned()
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PendingDocument {
+    completion: Completion,
+    schedule: Schedule,
+    due: Timestamp,
+    gives_up: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retries: Option<NonZeroU8>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct VolumeDocument {
+    id: VolumeId,
+    name: Option<String>,
+    description: Option<String>,
+    metadata: Metadata,
+    size: u32,
+    status: VolumeStatus,
+    host: Option<String>,
+    cluster_name: Option<String>,
+    availability_zone: Option<String>,
+    attach_status: String,
+    migration_status: Option<String>,
+    volume_type: Option<String>,
+    snapshot_id: Option<SnapshotId>,
+    group_id: Option<String>,
+    bootable: bool,
+    multiattach: bool,
+    project_id: ProjectId,
+    user_id: Option<UserId>,
+    created_at: Timestamp,
+    updated_at: Option<Timestamp>,
+    consumes_quota: bool,
+    /// The work under way. Without this field, a transient status begins its work when the document is loaded.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pending: Option<Option<ObjectOnly<PendingDocument>>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SnapshotDocument {
+    id: SnapshotId,
+    volume_id: VolumeId,
+    size: u32,
+    status: SnapshotStatus,
+    progress: Option<String>,
+    name: Option<String>,
+    description: Option<String>,
+    metadata: Metadata,
+    project_id: ProjectId,
+    user_id: Option<UserId>,
+    volume_type: Option<String>,
+    created_at: Timestamp,
+    updated_at: Option<Timestamp>,
+    group_snapshot_id: Option<GroupSnapshotId>,
+    consumes_quota: bool,
+    /// A deleted snapshot is left out of the state.
+    deleted: bool,
+    /// The work under way, as for volumes.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pending: Option<Option<ObjectOnly<PendingDocument>>>,
+    /// The changes of status: when, to which, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    history: Vec<(Timestamp, SnapshotStatus, Cause)>,
+}
+
+/// Distinguishes null from a missing field.
+fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// The ids and times of `setup_defaults` in the vectors.
+mod defaults {
+    use super::{ProjectId, SnapshotId, Timestamp, UserId, Uuid, VolumeId};
+
+    pub const VOLUME: VolumeId = VolumeId::new(Uuid::from_u128(0xaaaa_aaaa_0000_4000_8000_0000_0000_0001));
+    pub const SNAPSHOT: SnapshotId = SnapshotId::new(Uuid::from_u128(0xbbbb_bbbb_0000_4000_8000_0000_0000_0001));
+    pub const CREATED_AT: Timestamp = Timestamp::from_seconds(1_767_225_600);
+
+    pub fn project() -> ProjectId {
+        ProjectId::literal("a1000000000000000000000000000001")
+    }
+
+    pub fn user() -> UserId {
+        UserId::literal("c1000000000000000000000000000001")
+    }
+}
+
+impl Default for VolumeDocument {
+    fn default() -> Self {
+        Self {
+            id: defaults::VOLUME,
+            name: Some("vol".to_owned()),
+            description: None,
+            metadata: Metadata::new(),
+            size: 1,
+            status: VolumeStatus::AVAILABLE,
+            host: Some("host1@lvm#pool".to_owned()),
+            cluster_name: None,
+            availability_zone: Some("nova".to_owned()),
+            attach_status: "detached".to_owned(),
+            migration_status: None,
+            volume_type: Some("__DEFAULT__".to_owned()),
+            snapshot_id: None,
+            group_id: None,
+            bootable: false,
+            multiattach: false,
+            project_id: defaults::project(),
+            user_id: Some(defaults::user()),
+            created_at: defaults::CREATED_AT,
+            updated_at: None,
+            consumes_quota: true,
+            pending: None,
+        }
+    }
+}
+
+impl Default for SnapshotDocument {
+    fn default() -> Self {
+        Self {
+            id: defaults::SNAPSHOT,
+            volume_id: defaults::VOLUME,
+            size: 1,
+            status: SnapshotStatus::Available,
+            progress: Some("100%".to_owned()),
+            name: Some("snap".to_owned()),
+            description: Some("desc".to_owned()),
+            metadata: Metadata::new(),
+            project_id: defaults::project(),
+            user_id: Some(defaults::user()),
+            volume_type: Some("__DEFAULT__".to_owned()),
+            created_at: defaults::CREATED_AT,
+            updated_at: None,
+            group_snapshot_id: None,
+            consumes_quota: true,
+            deleted: false,
+            pending: None,
+            history: Vec::new(),
+        }
+    }
+}
+
+impl From<Pending> for PendingDocument {
+    fn from(pending: Pending) -> Self {
+        let Pending { completion, schedule, due, gives_up, retries } = pending;
+        Self { completion, schedule, due, gives_up, retries: NonZeroU8::new(retries) }
+    }
+}
+
+impl From<PendingDocument> for Pending {
+    fn from(document: PendingDocument) -> Self {
+        let PendingDocument { completion, schedule, due, gives_up, retries } = document;
+        Self { completion, schedule, due, gives_up, retries: retries.map_or(0, NonZeroU8::get) }
+    }
+}
+
+/// Returns the work of a row: that of the document, or else the work that its status begins now.
+fn work(
+    written: Option<Option<ObjectOnly<PendingDocument>>>,
+    completion: Option<Completion>,
+    delays: &Delays,
+    now: Timestamp,
+) -> Option<Pending> {
+    match written {
+        Some(written) => written.map(|ObjectOnly(pending)| pending.into()),
+        None => completion.map(|completion| delays.begin(completion, now)),
+    }
+}
+
+/// Returns the settings of a project that a field of the document names.
+fn settings_of<'a>(state: &'a mut State, field: &str, project: &str) -> Result<&'a mut ProjectSettings, Fault> {
+    let project: ProjectId = project.parse().map_err(|error| unusable(field, project, &error))?;
+    Ok(state.settings_of(project))
+}
+
+/// Reads numbers by resource, each with `number`.
+fn amounts(
+    field: &str,
+    project: &str,
+    value: &Value,
+    number: &dyn Fn(&Value) -> Option<i64>,
+) -> Result<Amounts, Fault> {
+    let mut amounts = Amounts::new();
+    let resources = value.as_object().ok_or_else(|| unusable(field, project, &"is no object"))?;
+    for (resource, value) in resources {
+        let number = number(value).ok_or_else(|| unusable(field, project, &format!("{resource} cannot be {value}")))?;
+        amounts.insert(resource.clone(), number);
+    }
+    Ok(amounts)
+}
+
+/// Reads an open counter. `reserved` is always zero, because a reservation and its commit are one step here.
+fn counter(value: &Value) -> Option<i64> {
+    let counter = value.as_object()?;
+    let is_known =
+        counter.iter().all(|(name, value)| ["in_use", "reserved"].contains(&name.as_str()) && value.is_i64());
+    counter.get("in_use").filter(|_| is_known)?.as_i64()
+}
+
+fn unusable(field: &str, project: &str, reason: &dyn fmt::Display) -> Fault {
+    Fault::bad_request(format!("The document cannot be used: {field} of {project}: {reason}"))
+}
+
+/// Refuses two rows of a kind with the same id.
+fn refuse_repeated(kind: &str, ids: Vec<Uuid>) -> Result<(), Fault> {
+    let ids = sorted(ids, Ord::cmp);
+    match ids.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => {
+            Err(Fault::bad_request(format!("The document cannot be used: two {kind}s have the id {}", pair[0])))
+        }
+        None => Ok(()),
+    }
+}
+
+impl StateDocument {
+    /// Returns the state of a document. Work without its own times begins at `now`.
+    ///
+    /// # Errors
+    ///
+    /// An invalid project, limit, or counter, or two rows with the same id.
+    pub fn into_state(self, delays: &Delays, now: Timestamp) -> Result<State, Fault> {
+        let mut state = State::default();
+        for ObjectOnly(volume) in self.volumes {
+            let pending = work(volume.pending, volume.status.completion(), delays, now);
+            state.volumes.push(Volume {
+                id: volume.id,
+                project_id: volume.project_id,
+                user_id: volume.user_id,
+                name: volume.name,
+                description: volume.description,
+                metadata: volume.metadata,
+                size: volume.size,
+                status: volume.status,
+                host: volume.host,
+                cluster_name: volume.cluster_name,
+                availability_zone: volume.availability_zone,
+                attach_status: volume.attach_status,
+                migration_status: volume.migration_status,
+                volume_type: volume.volume_type,
+                snapshot_id: volume.snapshot_id,
+                group_id: volume.group_id,
+                bootable: volume.bootable,
+                multiattach: volume.multiattach,
+                created_at: volume.created_at,
+                updated_at: volume.updated_at,
+                consumes_quota: volume.consumes_quota,
+                pending,
+            });
+        }
+        for ObjectOnly(snapshot) in self.snapshots.into_iter().filter(|ObjectOnly(snapshot)| !snapshot.deleted) {
+            let pending = work(snapshot.pending, snapshot.status.completion(), delays, now);
+            state.snapshots.push(Snapshot {
+                id: snapshot.id,
+                project_id: snapshot.project_id,
+                user_id: snapshot.user_id,
+                volume_id: snapshot.volume_id,
+                volume_type: snapshot.volume_type,
+                name: snapshot.name,
+                description: snapshot.description,
+                metadata: snapshot.metadata,
+                size: snapshot.size,
+                status: snapshot.status,
+                progress: snapshot.progress,
+                created_at: snapshot.created_at,
+                updated_at: snapshot.updated_at,
+                group_snapshot_id: snapshot.group_snapshot_id,
+                consumes_quota: snapshot.consumes_quota,
+                pending,
+                history: {
+                    let past = snapshot.history.into_iter();
+                    past.map(|(at, status, cause)| Transition { at, status, cause }).collect()
+                },
+            });
+        }
+        refuse_repeated("volume", state.volumes.iter().map(|volume| volume.id.as_uuid()).collect())?;
+        refuse_repeated("snapshot", state.snapshots.iter().map(|snapshot| snapshot.id.as_uuid()).collect())?;
+        for (project, quotas) in &self.project_quotas {
+            let limits = amounts("project_quotas", project, quotas, &Value::as_i64)?;
+            settings_of(&mut state, "project_quotas", project)?.quotas = limits;
+        }
+        for (project, usage) in &self.quota_usage {
+            let counters = amounts("quota_usage", project, usage, &counter)?;
+            settings_of(&mut state, "quota_usage", project)?.usage = counters;
+        }
+        if !self.quota_usage_in_use.is_empty() {
+            let project = defaults::project().to_string();
+            settings_of(&mut state, "quota_usage_in_use", &project)?.usage.take_over(&self.quota_usage_in_use);
+        }
+        state.deployment = Deployment {
+            quotas: self.quotas,
+            services: self.services.into_iter().map(|ObjectOnly(service)| service.into()).collect(),
+            resource_filters: self.resource_filters,
+            group_snapshot: self.group_snapshot.map(|ObjectOnly(group)| group.into()),
+            no_snapshot_gb_quota: self.config.0.no_snapshot_gb_quota,
+            osapi_max_limit: self.config.0.osapi_max_limit,
+        };
+        Ok(state)
+    }
+}
+
+impl From<ServiceDocument> for BackendService {
+    fn from(document: ServiceDocument) -> Self {
+        let ServiceDocument { host, binary, disabled, frozen, up } = document;
+        Self { host, binary, disabled, frozen, up }
+    }
+}
+
+impl From<GroupSnapshotDocument> for GroupSnapshot {
+    fn from(document: GroupSnapshotDocument) -> Self {
+        Self { id: document.id, group_id: document.group_id, status: document.status }
+    }
+}
+
+impl From<&State> for StateDocument {
+    fn from(state: &State) -> Self {
+        let deployment = state.deployment.clone();
+        let mut quota_usage = Map::new();
+        let mut project_quotas = Map::new();
+        for (project, settings) in &state.projects {
+            let (mut counters, mut limits) = (Map::new(), Map::new());
+            for (resource, in_use) in &settings.usage {
+                counters.insert(resource.clone(), json!({ "in_use": in_use, "reserved": 0 }));
+            }
+            for (resource, limit) in &settings.quotas {
+                limits.insert(resource.clone(), (*limit).into());
+            }
+            for (map, of_project) in [(&mut quota_usage, counters), (&mut project_quotas, limits)] {
+                if !of_project.is_empty() {
+                    map.insert(project.to_string(), Value::Object(of_project));
+                }
+            }
+        }
+        let services = deployment.services.into_iter().map(|service| {
+            let BackendService { host, binary, disabled, frozen, up } = service;
+            ObjectOnly(ServiceDocument { host, binary, disabled, frozen, up })
+        });
+        Self {
+            volumes: state.volumes.iter().map(|volume| ObjectOnly(volume.into())).collect(),
+            snapshots: state.snapshots.iter().map(|snapshot| ObjectOnly(snapshot.into())).collect(),
+            quotas: deployment.quotas,
+            services: services.collect(),
+            resource_filters: deployment.resource_filters,
+            group_snapshot: deployment.group_snapshot.map(|group| {
+                let GroupSnapshot { id, group_id, status } = group;
+                ObjectOnly(GroupSnapshotDocument { id, group_id, status })
+            }),
+            config: ObjectOnly(Config {
+                no_snapshot_gb_quota: deployment.no_snapshot_gb_quota,
+                osapi_max_limit: deployment.osapi_max_limit,
+            }),
+            quota_usage_in_use: Amounts::new(),
+            quota_usage,
+            project_quotas,
+        }
+    }
+}
+
+impl From<&Volume> for VolumeDocument {
+    fn from(volume: &Volume) -> Self {
+        Self {
+            id: volume.id,
+            name: volume.name.clone(),
+            description: volume.description.clone(),
+            metadata: volume.metadata.clone(),
+            size: volume.size,
+            status: volume.status.clone(),
+            host: volume.host.clone(),
+            cluster_name: volume.cluster_name.clone(),
+            availability_zone: volume.availability_zone.clone(),
+            attach_status: volume.attach_status.clone(),
+            migration_status: volume.migration_status.clone(),
+            volume_type: volume.volume_type.clone(),
+            snapshot_id: volume.snapshot_id,
+            group_id: volume.group_id.clone(),
+            bootable: volume.bootable,
+            multiattach: volume.multiattach,
+            project_id: volume.project_id.clone(),
+            user_id: volume.user_id.clone(),
+            created_at: volume.created_at,
+            updated_at: volume.updated_at,
+            consumes_quota: volume.consumes_quota,
+            pending: Some(volume.pending.map(|pending| ObjectOnly(pending.into()))),
+        }
+    }
+}
+
+impl From<&Snapshot> for SnapshotDocument {
+    fn from(snapshot: &Snapshot) -> Self {
+        Self {
+            id: snapshot.id,
+            volume_id: snapshot.volume_id,
+            size: snapshot.size,
+            status: snapshot.status,
+            progress: snapshot.progress.clone(),
+            name: snapshot.name.clone(),
+            description: snapshot.description.clone(),
+            metadata: snapshot.metadata.clone(),
+            project_id: snapshot.project_id.clone(),
+            user_id: snapshot.user_id.clone(),
+            volume_type: snapshot.volume_type.clone(),
+            created_at: snapshot.created_at,
+            updated_at: snapshot.updated_at,
+            group_snapshot_id: snapshot.group_snapshot_id,
+            consumes_quota: snapshot.consumes_quota,
+            deleted: false,
+            pending: Some(snapshot.pending.map(|pending| ObjectOnly(pending.into()))),
+            history: snapshot.history.iter().map(|past| (past.at, past.status, past.cause)).collect(),
+        }
+    }
+}
