@@ -129,8 +129,8 @@ fn validated(headers: &Headers<'_>, method: &str, path: &str, keystone: Keystone
 }
 
 fn unavailable(error: &KeystoneError) -> Reply {
-    let text = "The Keystone service is temporarily unavailable.";
-    let fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, text);
+    let message = "The Keystone service is temporarily unavailable.";
+    let fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, message);
     Fault { retry_after: Some(RETRY_AFTER), cause: Some(error.to_string()), ..fault }.into()
 }
 

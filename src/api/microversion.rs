@@ -110,23 +110,23 @@ pub fn negotiate(header: Option<&str>) -> Negotiated {
         return failed(Fault::bad_request(BAD_REQUEST));
     };
     let mut words = element.split_whitespace();
-    let (Some(_), Some(text), None) = (words.next(), words.next(), words.next()) else {
+    let (Some(_), Some(wanted), None) = (words.next(), words.next(), words.next()) else {
         return failed(Fault::bad_request(BAD_REQUEST));
     };
-    if text == "latest" {
+    if wanted == "latest" {
         return Negotiated {
             named: Some(Microversion::MAXIMUM.to_string().into()),
             version: Ok(Microversion::MAXIMUM),
         };
     }
     let Some((major, minor)) =
-        text.split_once('.').filter(|(major, minor)| is_number(major, false) && is_number(minor, true))
+        wanted.split_once('.').filter(|(major, minor)| is_number(major, false) && is_number(minor, true))
     else {
-        let message = format!("API Version String {text} is of invalid format. Must be of format MajorNum.MinorNum.");
+        let message = format!("API Version String {wanted} is of invalid format. Must be of format MajorNum.MinorNum.");
         return failed(Fault::bad_request(message));
     };
     // Versions 1.0 and 2.0 answered without these headers, and Cinder looks for that string anywhere (`12.0`).
-    let named = (!has(text, b"1.0") && !has(text, b"2.0")).then(|| text.to_owned().into());
+    let named = (!has(wanted, b"1.0") && !has(wanted, b"2.0")).then(|| wanted.to_owned().into());
     let version = match (major.parse(), minor.parse()) {
         (Ok(major), Ok(minor)) => Some(Microversion { major, minor }),
         _ => None,
@@ -134,7 +134,7 @@ pub fn negotiate(header: Option<&str>) -> Negotiated {
     let version =
         version.filter(|version| (Microversion::MINIMUM..=Microversion::MAXIMUM).contains(version)).ok_or_else(|| {
             let message = format!(
-                "Version {text} is not supported by the API. Minimum is {} and maximum is {}.",
+                "Version {wanted} is not supported by the API. Minimum is {} and maximum is {}.",
                 Microversion::MINIMUM,
                 Microversion::MAXIMUM
             );
@@ -143,15 +143,16 @@ pub fn negotiate(header: Option<&str>) -> Negotiated {
     Negotiated { named, version }
 }
 
-/// Whether a string contains a word. It is too short to pay for the preparations of the search in the standard library.
-fn has<const LENGTH: usize>(text: &str, word: &[u8; LENGTH]) -> bool {
-    text.as_bytes().windows(LENGTH).any(|part| part == word)
+/// Whether a string contains a word. The search of the standard library prepares for long strings, which costs more than
+/// it saves here.
+fn has<const LENGTH: usize>(string: &str, word: &[u8; LENGTH]) -> bool {
+    string.as_bytes().windows(LENGTH).any(|part| part == word)
 }
 
 /// Whether a string is digits without a leading zero, or a single zero where that is allowed.
-fn is_number(text: &str, zero_allowed: bool) -> bool {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits && (!text.starts_with('0') || (zero_allowed && text == "0"))
+fn is_number(string: &str, zero_allowed: bool) -> bool {
+    let digits = !string.is_empty() && string.bytes().all(|byte| byte.is_ascii_digit());
+    digits && (!string.starts_with('0') || (zero_allowed && string == "0"))
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ impl Parameters {
         if query.is_empty() {
             return Ok(Self::default());
         }
-        let decodes = |text: &str| percent_decode_str(text).decode_utf8().is_ok();
+        let decodes = |query: &str| percent_decode_str(query).decode_utf8().is_ok();
         if !decodes(query) {
             return Err(Fault::bad_request(
                 "Error decoding your request. Either the URL or the request body contained characters that could not \
@@ -96,8 +96,8 @@ fn list_request(rest: &mut Parameters, version: Microversion) -> Result<ListRequ
 
 /// Removes the filter by metadata from a query. A value that is not a dict matches nothing.
 fn metadata_filter(rest: &mut Parameters) -> Result<Option<Filter>, Fault> {
-    let Some(text) = rest.get("metadata") else { return Ok(None) };
-    let literal = python::dict_literal(text).map_err(|_| Fault::bad_request(BAD_REQUEST))?;
+    let Some(value) = rest.get("metadata") else { return Ok(None) };
+    let literal = python::dict_literal(value).map_err(|_| Fault::bad_request(BAD_REQUEST))?;
     rest.remove_all("metadata");
     Ok(Some(literal.map_or(Filter::Nothing, Filter::Metadata)))
 }

@@ -246,7 +246,7 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
 pub fn size(value: &Value) -> Option<u32> {
     let size = match value {
         Value::Number(number) => i128::from(number.as_i64()?),
-        Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => python::integer(text)?,
+        Value::String(string) if string.bytes().all(|byte| byte.is_ascii_digit()) => python::integer(string)?,
         _ => return None,
     };
     u32::try_from(size).ok().filter(|size| (1..=2_147_483_647).contains(size))
@@ -262,13 +262,13 @@ pub fn progress(value: Option<&Value>) -> Result<Option<&str>, Fault> {
     let refused = |detail: &str| {
         Fault::bad_request(format!("Invalid input received: progress must be an integer percentage{detail}"))
     };
-    let text = match value {
+    let progress = match value {
         None | Some(Value::Null | Value::Bool(false)) => return Ok(None),
         Some(Value::Array(items)) if items.is_empty() => return Ok(None),
         Some(Value::Object(items)) if items.is_empty() => return Ok(None),
         Some(Value::Number(number)) if number.as_f64() == Some(0.0) => return Ok(None),
-        Some(Value::String(text)) if text.is_empty() => return Ok(None),
-        Some(Value::String(text)) => text,
+        Some(Value::String(string)) if string.is_empty() => return Ok(None),
+        Some(Value::String(string)) => string,
         Some(Value::Array(_) | Value::Object(_)) => return Err(refused("")),
         Some(Value::Bool(_)) => return Err(Fault::bad_request("'bool' object is not subscriptable")),
         Some(Value::Number(number)) => {
@@ -276,12 +276,12 @@ pub fn progress(value: Option<&Value>) -> Result<Option<&str>, Fault> {
             return Err(Fault::bad_request(format!("'{kind}' object is not subscriptable")));
         }
     };
-    let last = text.chars().next_back().map_or(0, char::len_utf8);
-    let percent = python::integer(&text[..text.len() - last]).ok_or_else(|| refused(""))?;
-    if !(0..=100).contains(&percent) || !text.ends_with('%') {
+    let last = progress.chars().next_back().map_or(0, char::len_utf8);
+    let percent = python::integer(&progress[..progress.len() - last]).ok_or_else(|| refused(""))?;
+    if !(0..=100).contains(&percent) || !progress.ends_with('%') {
         return Err(refused(" between 0 and 100"));
     }
-    Ok(Some(text))
+    Ok(Some(progress))
 }
 
 fn check_length(content: &str, value: &Value, name: &str) -> Result<(), Fault> {

@@ -9,17 +9,17 @@ use super::unicode;
 
 /// Strips as `str.strip` does: Unicode white space, and four separators that are not white space in Rust.
 #[must_use]
-pub fn strip(text: &str) -> &str {
-    text.trim_matches(|character: char| character.is_whitespace() || ('\x1c'..='\x1f').contains(&character))
+pub fn strip(string: &str) -> &str {
+    string.trim_matches(|character: char| character.is_whitespace() || ('\x1c'..='\x1f').contains(&character))
 }
 
 /// Reads an integer as `int` does: a sign, and digits with single underscores between them, in white space.
 #[must_use]
-pub fn integer(text: &str) -> Option<i128> {
-    let text: String = strip(text).chars().map(ascii_digit).collect();
-    let (negative, digits) = match text.strip_prefix('-') {
+pub fn integer(string: &str) -> Option<i128> {
+    let number: String = strip(string).chars().map(ascii_digit).collect();
+    let (negative, digits) = match number.strip_prefix('-') {
         Some(digits) => (true, digits),
-        None => (false, text.strip_prefix('+').unwrap_or(&text)),
+        None => (false, number.strip_prefix('+').unwrap_or(&number)),
     };
     let well_formed =
         digits.split('_').all(|group| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit()));
@@ -39,8 +39,8 @@ fn ascii_digit(character: char) -> char {
 
 /// Reads a boolean as oslo does when it is strict. Letter case does not matter.
 #[must_use]
-pub fn boolean(text: &str) -> Option<bool> {
-    match text.to_ascii_lowercase().as_str() {
+pub fn boolean(string: &str) -> Option<bool> {
+    match string.to_ascii_lowercase().as_str() {
         "1" | "t" | "true" | "on" | "y" | "yes" => Some(true),
         "0" | "f" | "false" | "off" | "n" | "no" => Some(false),
         _ => None,
@@ -51,7 +51,7 @@ pub fn boolean(text: &str) -> Option<bool> {
 #[must_use]
 pub fn to_string(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(string) => string.clone(),
         other => repr(other),
     }
 }
@@ -64,7 +64,7 @@ pub fn repr(value: &Value) -> String {
         Value::Bool(true) => "True".to_owned(),
         Value::Bool(false) => "False".to_owned(),
         Value::Number(number) => number.to_string(),
-        Value::String(text) => repr_of_string(text),
+        Value::String(string) => repr_of_string(string),
         Value::Array(items) => {
             let items: Vec<String> = items.iter().map(repr).collect();
             format!("[{}]", items.join(", "))
@@ -79,11 +79,11 @@ pub fn repr(value: &Value) -> String {
 
 /// Prints a string as `repr` does.
 #[must_use]
-pub fn repr_of_string(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
-    let mut quoted = String::with_capacity(text.len() + 2);
+pub fn repr_of_string(string: &str) -> String {
+    let quote = if string.contains('\'') && !string.contains('"') { '"' } else { '\'' };
+    let mut quoted = String::with_capacity(string.len() + 2);
     quoted.push(quote);
-    for character in text.chars() {
+    for character in string.chars() {
         match character {
             '\n' => quoted.push_str("\\n"),
             '\r' => quoted.push_str("\\r"),

@@ -79,9 +79,7 @@ impl Fault {
         }
         json!({ self.key(): fault }).to_string().into_bytes()
     }
-}
 
-impl Fault {
     /// Returns the media type and the body of a fault outside the resource layer, where `WebOb` answers with HTML or
     /// plain text. A client that asks for JSON gets the usual body of a fault, as does one whose body is too large
     /// (`docs/spec/versions-and-faults.md` section 5, "Recommended").
@@ -135,13 +133,13 @@ impl From<StoreError> for Fault {
         match error {
             // These pass: other writers finish, and a locked database is unlocked.
             StoreError::Contended(_) => {
-                let text = "The storage is busy, please try again.";
-                Self { retry_after: Some(1), cause, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text) }
+                let message = "The storage is busy, please try again.";
+                Self { retry_after: Some(1), cause, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
             }
             StoreError::Failed(_) | StoreError::Unknown(_) => {
-                let text = "The storage is busy or cannot be reached. What was asked may have been done or not; please \
+                let message = "The storage is busy or cannot be reached. What was asked may have been done or not; please \
                             look, and try again.";
-                Self { retry_after: Some(1), cause, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text) }
+                Self { retry_after: Some(1), cause, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
             }
             StoreError::Corrupt { .. } | StoreError::UnknownFormat { .. } => {
                 Self { cause, ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, SERVER_ERROR) }
