@@ -1,7 +1,5 @@
 //! Backups, of which this service has none. Clients of snapshots ask for them, and accept an empty list and a 404.
 
-#![expect(clippy::missing_errors_doc, reason = "an operation returns the faults of its service")]
-
 use http::StatusCode;
 use serde_json::json;
 

@@ -1,8 +1,6 @@
 //! The list of extensions (`docs/spec/beyond.md` section 3). Clients look up the abilities of a cloud here, so the list is
 //! Cinder's own, although this service only has those for snapshots, quotas, and volumes.
 
-#![expect(clippy::missing_errors_doc, reason = "an operation returns the faults of its service")]
-
 use http::StatusCode;
 use serde_json::{Value, json};
 

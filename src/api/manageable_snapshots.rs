@@ -1,7 +1,5 @@
 //! Managing snapshots that exist on a backend, on both paths (`docs/spec/lifecycle.md` section 5).
 
-#![expect(clippy::missing_errors_doc, reason = "an operation returns the faults of its service and of its schema")]
-
 use http::StatusCode;
 use serde_json::json;
 

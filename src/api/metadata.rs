@@ -1,7 +1,5 @@
 //! The metadata of snapshots and volumes (`docs/spec/snapshots-api.md` section 7).
 
-#![expect(clippy::missing_errors_doc, reason = "an operation returns the faults of its service and of its schema")]
-
 use http::StatusCode;
 use serde_json::json;
 

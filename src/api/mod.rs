@@ -3,7 +3,7 @@
 //!
 //! A request passes through these modules, top down:
 //!
-//! - [`handle`]: the order of checks, which is Cinder's (`docs/spec/versions-and-faults.md` section 1), because a client
+//! - `handle`: the order of checks, which is Cinder's (`docs/spec/versions-and-faults.md` section 1), because a client
 //!   sees the first check that fails. `routes` finds the operation, `identity` the caller, and `microversion` the version.
 //! - `dispatch`: from the operation to the function of its resource.
 //! - The resources, such as `snapshots`: they check the body against a `schema`, read the `query`, call the service, and
@@ -11,7 +11,7 @@
 //! - `call`: the request as a resource sees it, and links.
 //! - `wire` and `python`: the formats of HTTP and of Cinder's Python.
 //!
-//! The operator's routes ([`ops`]) and [`health`] stand beside this way, since they are not Cinder's.
+//! The operator's routes (`ops`) and `health` stand apart, because they are not Cinder's.
 //!
 //! This layer must not know how anything is stored: it names `service`, never `store` or `tick`.
 

@@ -1,7 +1,5 @@
 //! Quota sets (`docs/spec/beyond.md` section 3).
 
-#![expect(clippy::missing_errors_doc, reason = "an operation returns the faults of its service and of its schema")]
-
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 

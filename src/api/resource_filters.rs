@@ -1,7 +1,5 @@
 //! The filters that members may use in lists (`docs/spec/beyond.md` section 3).
 
-#![expect(clippy::missing_errors_doc, reason = "an operation returns the faults of its service")]
-
 use http::StatusCode;
 use serde_json::{Value, json};
 

@@ -1,7 +1,5 @@
 //! Snapshots: list, create, show, update, and delete (`docs/spec/snapshots-api.md` sections 1 to 6).
 
-#![expect(clippy::missing_errors_doc, reason = "an operation returns the faults of its service and of its schema")]
-
 use http::StatusCode;
 
 use crate::domain::{Snapshot, UserId};

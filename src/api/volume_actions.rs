@@ -1,7 +1,5 @@
 //! The actions on volumes (`docs/spec/lifecycle.md` section 8).
 
-#![expect(clippy::missing_errors_doc, reason = "an operation returns the faults of its service and of its schema")]
-
 use http::StatusCode;
 use serde_json::Value;
 

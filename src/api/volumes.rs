@@ -1,7 +1,5 @@
 //! Volumes, to the extent that clients of snapshots need them (`docs/spec/beyond.md` section 2).
 
-#![expect(clippy::missing_errors_doc, reason = "an operation returns the faults of its service and of its schema")]
-
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
