@@ -72,12 +72,6 @@ impl Reply {
         self
     }
 
-    /// Whether this reply is a fault.
-    #[must_use]
-    pub const fn is_fault(&self) -> bool {
-        self.is_fault
-    }
-
     /// Returns the answer. `version` is the microversion to name, and `vendor_type` whether the client prefers Cinder's
     /// own media type.
     #[must_use]
