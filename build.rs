@@ -1,4 +1,4 @@
-//! Says how large the component's stack is, and writes the two tables of Unicode that `src/api/unicode.rs` looks into: the
+//! Says how large the component's stack is, and writes the two tables of Unicode that `src/api/python/unicode.rs` looks into: the
 //! whole table of categories would be 40 KB of the component, of which two questions need little.
 
 #![allow(clippy::disallowed_methods, reason = "cargo passes its settings in the environment")]

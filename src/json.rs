@@ -1,4 +1,4 @@
-//! JSON objects that are read as objects only. It must not know what is in them.
+//! JSON objects that may not be written as arrays. This module must not know their fields.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -6,26 +6,26 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-/// A JSON object. What serde derives for a struct takes a list too, as the values of its fields in order. Nothing here
-/// is written so, an operator's empty list would be a document that empties the store, and the code that reads lists is
-/// a good part of the component.
+/// A value that is read from a JSON object only. A struct for which serde derives `Deserialize` can also be read from an
+/// array with the values of its fields. For an operator's document that would be dangerous: an empty array would be a
+/// document that empties the store.
 #[derive(Debug, Clone, Default, serde::Serialize)]
 #[serde(transparent)]
-pub struct Object<T>(pub T);
+pub struct ObjectOnly<T>(pub T);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for ObjectOnly<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct ObjectVisitor<T>(PhantomData<T>);
 
         impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-            type Value = Object<T>;
+            type Value = ObjectOnly<T>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ObjectOnly<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(ObjectOnly)
             }
         }
 
@@ -37,7 +37,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 ///
 /// # Errors
 ///
-/// When the text is none, or has not the fields of the type.
-pub fn read<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, serde_json::Error> {
-    serde_json::from_slice(text).map(|Object(value)| value)
+/// JSON that is not an object, or lacks the fields of the type.
+pub fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(json).map(|ObjectOnly(value)| value)
 }

@@ -7,13 +7,19 @@
 
 pub mod api;
 pub mod domain;
-pub mod headers;
 pub mod json;
 pub mod keystone;
 pub mod service;
 pub mod settings;
 pub mod store;
 pub mod tick;
+
+/// The names of headers, where the shell looks for them.
+#[cfg(target_family = "wasm")]
+mod headers {
+    pub use crate::api::wire::headers::Header;
+    pub use crate::keystone::headers::X_SUBJECT_TOKEN;
+}
 
 #[cfg(target_family = "wasm")]
 mod component;

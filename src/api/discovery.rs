@@ -1,7 +1,8 @@
-//! The version documents (`spec/versions-and-faults.md` section 3).
+//! The version documents (`docs/spec/versions-and-faults.md` section 3).
 
 use serde::Serialize;
 
+use super::call::Link;
 use super::microversion::Microversion;
 
 #[derive(Serialize)]
@@ -22,21 +23,13 @@ struct Version {
 }
 
 #[derive(Serialize)]
-struct Link {
-    rel: &'static str,
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    media_type: Option<&'static str>,
-    href: String,
-}
-
-#[derive(Serialize)]
 struct MediaType {
     base: &'static str,
     #[serde(rename = "type")]
     media_type: &'static str,
 }
 
-/// The document; `origin` is scheme and host of the request.
+/// Returns the version document. `origin` is the scheme and host of the request.
 #[must_use]
 pub fn versions(origin: &str) -> impl Serialize + use<> {
     Versions {
@@ -52,7 +45,7 @@ pub fn versions(origin: &str) -> impl Serialize + use<> {
                     media_type: Some("text/html"),
                     href: "https://docs.openstack.org/".to_owned(),
                 },
-                Link { rel: "self", media_type: None, href: format!("{origin}/v3/") },
+                Link::new("self", format!("{origin}/v3/")),
             ],
             media_types: [MediaType {
                 base: "application/json",

@@ -1,15 +1,13 @@
-//! The list of extensions (`spec/beyond.md` section 3). Clients look here for what a cloud can do, so the list is
-//! Cinder's own, though only those that concern snapshots, quotas and volumes are served by this service.
-
-#![expect(clippy::missing_errors_doc, reason = "an operation answers the faults of its service and of its schema")]
+//! The list of extensions (`docs/spec/beyond.md` section 3). Clients look up the abilities of a cloud here, so the list is
+//! Cinder's own, although this service only has those for snapshots, quotas, and volumes.
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::faults::Fault;
-use super::reply::Reply;
+use super::wire::faults::Fault;
+use super::wire::reply::Reply;
 
-/// Alias, name, description and the time of the last change.
+/// Each extension: its alias, name, description, and the time of its last change.
 const EXTENSIONS: [(&str, &str, &str, &str); 32] = [
     ("OS-SCH-HNT", "SchedulerHints", "Pass arbitrary key/value pairs to the scheduler.", "2013-04-18T00:00:00+00:00"),
     ("backups", "Backups", "Backups support.", "2012-12-12T00:00:00+00:00"),
@@ -90,18 +88,18 @@ const EXTENSIONS: [(&str, &str, &str, &str); 32] = [
     ("scheduler-stats", "Scheduler_stats", "Scheduler stats support.", "2014-09-07T00:00:00+00:00"),
 ];
 
-fn shown((alias, name, description, updated): &(&str, &str, &str, &str)) -> Value {
+fn document((alias, name, description, updated): &(&str, &str, &str, &str)) -> Value {
     json!({ "alias": alias, "name": name, "description": description, "updated": updated, "links": [] })
 }
 
 /// `GET .../extensions`
 pub fn list() -> Result<Reply, Fault> {
-    let extensions: Vec<Value> = EXTENSIONS.iter().map(shown).collect();
+    let extensions: Vec<Value> = EXTENSIONS.iter().map(document).collect();
     Reply::json(StatusCode::OK, &json!({ "extensions": extensions }))
 }
 
 /// `GET .../extensions/{alias}`
 pub fn show(alias: &str) -> Result<Reply, Fault> {
     let extension = EXTENSIONS.iter().find(|(own, ..)| *own == alias).ok_or_else(Fault::not_found)?;
-    Reply::json(StatusCode::OK, &json!({ "extension": shown(extension) }))
+    Reply::json(StatusCode::OK, &json!({ "extension": document(extension) }))
 }

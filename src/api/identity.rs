@@ -1,40 +1,40 @@
-//! Who a request comes from (`design/contract.md`, variable `auth_mode`).
+//! The caller of a request, as the variable `auth_mode` says (`docs/configuration.md`).
 //!
-//! This module reads headers; what Keystone says of a token is the business of [`crate::keystone`].
+//! This module reads headers. [`crate::keystone`] validates tokens.
 
 use http::StatusCode;
 use http::header::WWW_AUTHENTICATE;
 use serde_json::json;
 
-use crate::headers::Header;
+use crate::domain::{Caller, Roles};
 use crate::keystone::{Keystone, KeystoneError, Token};
-use crate::service::policy::{Caller, Roles};
 use crate::settings::{self, AuthMode};
-use crate::store::Store;
 
-use super::faults::Fault;
-use super::reply::{Content, Reply};
-use super::request::{Headers, Request};
-use super::{Environment, misconfigured, routes};
+use super::environment::Environment;
+use super::routes;
+use super::wire::faults::Fault;
+use super::wire::headers::Header;
+use super::wire::reply::{Content, Reply};
+use super::wire::request::{Headers, Request};
 
-/// The project and user of a request that names neither, where everybody is an administrator.
+/// The project and the user of a request without either, if every caller is an administrator.
 const ANYBODY: &str = "admin";
 
-/// What clients of keystoneauth send as a token with `--os-auth-type none`.
+/// The token that clients of keystoneauth send with `--os-auth-type none`.
 const NO_TOKEN: &str = "notused";
 
-/// How many seconds a client should wait for Keystone to come back.
+/// The number of seconds that a client should wait if Keystone is unavailable.
 const RETRY_AFTER: u32 = 5;
 
-/// Where the API says which versions it has. With Keystone everybody may know: clients look here before they have a
-/// token (`spec/clients.md`, "Small things that break clients"). A front that authenticates decides for itself.
+/// The paths of the version document. With Keystone they need no token, because clients read the document before they
+/// have one (`docs/spec/clients.md`, "Small things that break clients"). A front end that authenticates decides itself.
 const DISCOVERY: [&str; 2] = ["/v3", "/v3/"];
 
-/// Who asks for a path.
+/// Identifies the caller of a request for a path.
 ///
 /// # Errors
 ///
-/// The answer for a caller who is not known.
+/// The reply to an unknown caller.
 pub fn identify(
     request: &Request<'_>,
     path: &str,
@@ -43,20 +43,14 @@ pub fn identify(
 ) -> Result<Caller, Reply> {
     let headers = &request.headers;
     let caller = match auth_mode {
-        AuthMode::NoAuth => anybody(headers, || routes::project_id(path)),
+        AuthMode::NoAuth => unauthenticated(headers, || routes::project_id(path)),
         AuthMode::Headers => confirmed(headers),
         AuthMode::Keystone(_) if DISCOVERY.contains(&path) => {
             Some(Caller { user_id: None, project_id: None, roles: Roles::default() })
         }
         AuthMode::Keystone(settings) => {
-            let keystone = Keystone {
-                settings,
-                variables: environment.variables,
-                store: Store::new(environment.key_value, environment.identifiers),
-                identifiers: environment.identifiers,
-                outbound: environment.outbound,
-                now: environment.now,
-            };
+            let Environment { key_value, identifiers, variables, outbound, now, .. } = *environment;
+            let keystone = Keystone::new(settings, variables, key_value, identifiers, outbound, now);
             validated(headers, request.method.as_str(), path, keystone)?
         }
     };
@@ -67,18 +61,18 @@ pub fn identify(
         AuthMode::Keystone(keystone) => unauthorized(&keystone.url),
         AuthMode::NoAuth | AuthMode::Headers => match settings::keystone_url(environment.variables) {
             Ok(url) => unauthorized(&url),
-            Err(error) => misconfigured(&error).into(),
+            Err(error) => Fault::from(error).into(),
         },
     })
 }
 
-fn said<'a>(headers: &Headers<'a>, header: Header) -> Option<&'a str> {
-    headers.text(header).map(str::trim).filter(|value| !value.is_empty())
+fn value<'a>(headers: &Headers<'a>, header: Header) -> Option<&'a str> {
+    headers.string(header).map(str::trim).filter(|value| !value.is_empty())
 }
 
-/// An administrator of the project that the token names, or else the path: everybody is believed.
-fn anybody<'a>(headers: &Headers<'a>, path_project: impl FnOnce() -> Option<&'a str>) -> Option<Caller> {
-    let (user, project) = match said(headers, Header::XAuthToken).filter(|token| *token != NO_TOKEN) {
+/// Returns an administrator of the project that the token, or else the path, names.
+fn unauthenticated<'a>(headers: &Headers<'a>, path_project: impl FnOnce() -> Option<&'a str>) -> Option<Caller> {
+    let (user, project) = match value(headers, Header::XAuthToken).filter(|token| *token != NO_TOKEN) {
         // As in Cinder's own noauth, a token without a colon names the user and the project at once.
         Some(token) => match token.split_once(':') {
             Some((user, project)) if !project.is_empty() => (user, project),
@@ -89,31 +83,31 @@ fn anybody<'a>(headers: &Headers<'a>, path_project: impl FnOnce() -> Option<&'a 
     Some(Caller { user_id: Some(user.parse().ok()?), project_id: Some(project.parse().ok()?), roles: Roles::ADMIN })
 }
 
-/// Whom a trusted front has authenticated.
+/// Returns the caller that a trusted front end has authenticated.
 fn confirmed(headers: &Headers<'_>) -> Option<Caller> {
-    if said(headers, Header::XIdentityStatus) != Some("Confirmed") {
+    if value(headers, Header::XIdentityStatus) != Some("Confirmed") {
         return None;
     }
-    let user_id = said(headers, Header::XUserId)?.parse().ok()?;
-    let project_id = match said(headers, Header::XProjectId) {
+    let user_id = value(headers, Header::XUserId)?.parse().ok()?;
+    let project_id = match value(headers, Header::XProjectId) {
         Some(id) => Some(id.parse().ok()?),
         None => None,
     };
-    let roles = said(headers, Header::XRoles).unwrap_or_default();
+    let roles = value(headers, Header::XRoles).unwrap_or_default();
     let has = |role: &str| roles.split(',').any(|name| name.trim().eq_ignore_ascii_case(role));
     let roles = Roles { admin: has("admin"), member: has("member"), reader: has("reader") };
     Some(Caller { user_id: Some(user_id), project_id, roles })
 }
 
-/// Whom Keystone knows by the token. A service may vouch, with a token of its own, for one that has expired while the
-/// service was at work for the user.
+/// Returns the caller whose token Keystone validates. With a token of its own, a service may vouch for a user's token
+/// that expired while the service worked for that user.
 ///
 /// # Errors
 ///
-/// 503 where Keystone cannot be asked.
+/// A 503 if Keystone cannot be reached.
 fn validated(headers: &Headers<'_>, method: &str, path: &str, keystone: Keystone<'_>) -> Result<Option<Caller>, Reply> {
     let known = |header: Header, may_be_expired: bool| -> Result<Option<Token>, Reply> {
-        let Some(token) = said(headers, header) else { return Ok(None) };
+        let Some(token) = value(headers, header) else { return Ok(None) };
         match keystone.token(token, may_be_expired) {
             Ok(token) => Ok(Some(token)),
             Err(KeystoneError::InvalidToken) => Ok(None),
@@ -126,7 +120,7 @@ fn validated(headers: &Headers<'_>, method: &str, path: &str, keystone: Keystone
     }
     let Some(token) = known(Header::XAuthToken, has_service_token)? else { return Ok(None) };
     let is_allowed = match &token.access_rules {
-        // Behind a service stands no user who could be held to rules for requests of users.
+        // Access rules limit the requests of users, and this request comes from a service.
         Some(rules) => has_service_token || rules.iter().any(|rule| rule.allows(method, path)),
         None => true,
     };
@@ -135,19 +129,19 @@ fn validated(headers: &Headers<'_>, method: &str, path: &str, keystone: Keystone
 }
 
 fn unavailable(error: &KeystoneError) -> Reply {
-    let text = "The Keystone service is temporarily unavailable.";
-    let fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, text);
+    let message = "The Keystone service is temporarily unavailable.";
+    let fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, message);
     Fault { retry_after: Some(RETRY_AFTER), cause: Some(error.to_string()), ..fault }.into()
 }
 
-/// The answer of keystonemiddleware, whose form clients know.
+/// Returns the 401 of keystonemiddleware, whose form clients know.
 fn unauthorized(keystone_url: &str) -> Reply {
     let body = json!({ "error": {
         "code": 401,
         "title": "Unauthorized",
         "message": "The request you have made requires authentication.",
     } });
-    Reply::new(StatusCode::UNAUTHORIZED, Content::Outside { media_type: "application/json", body: body.to_string() })
+    Reply::new(StatusCode::UNAUTHORIZED, Content::NonApi { media_type: "application/json", body: body.to_string() })
         .with_header(WWW_AUTHENTICATE, format!("Keystone uri=\"{keystone_url}\""))
 }
 
@@ -157,11 +151,11 @@ mod tests {
 
     fn seen(mode: &AuthMode, pairs: &[(&'static str, &str)], path: Option<&str>) -> Option<(String, String, Roles)> {
         let headers = Headers::read(pairs.iter().map(|(name, value)| (*name, value.as_bytes())));
-        let caller = if *mode == AuthMode::NoAuth { anybody(&headers, || path) } else { confirmed(&headers) }?;
-        let text = |id: Option<String>| id.unwrap_or_default();
+        let caller = if *mode == AuthMode::NoAuth { unauthenticated(&headers, || path) } else { confirmed(&headers) }?;
+        let string = |id: Option<String>| id.unwrap_or_default();
         Some((
-            text(caller.user_id.map(|id| id.to_string())),
-            text(caller.project_id.map(|id| id.to_string())),
+            string(caller.user_id.map(|id| id.to_string())),
+            string(caller.project_id.map(|id| id.to_string())),
             caller.roles,
         ))
     }

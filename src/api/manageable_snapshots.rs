@@ -1,6 +1,4 @@
-//! Adopting snapshots in the API's words (`spec/lifecycle.md` section 5), at both of its paths.
-
-#![expect(clippy::missing_errors_doc, reason = "an operation answers the faults of its service and of its schema")]
+//! Managing snapshots that exist on a backend, on both paths (`docs/spec/lifecycle.md` section 5).
 
 use http::StatusCode;
 use serde_json::json;
@@ -8,23 +6,24 @@ use serde_json::json;
 use crate::service::manageable_snapshots::Backend;
 use crate::service::snapshots::{InUse, NewSnapshot};
 
-use super::Call;
-use super::faults::Fault;
+use super::call::Call;
 use super::microversion;
 use super::query::{self, Parameters};
-use super::reply::Reply;
 use super::routes::ManagePath;
-use super::schema::{self, Check, Object};
-use super::snapshots::{SnapshotView, metadata, object, text};
+use super::schema::{self, Check, ObjectSchema};
+use super::snapshots::SnapshotView;
+use super::wire::body::{metadata, object, string};
+use super::wire::faults::Fault;
+use super::wire::reply::Reply;
 
-const CREATE: Object = Object {
+const CREATE: ObjectSchema = ObjectSchema {
     properties: &[("snapshot", Check::Object(&CREATED))],
     required: &["snapshot"],
     others_allowed: false,
     one_of: &[],
 };
 
-const CREATED: Object = Object {
+const CREATED: ObjectSchema = ObjectSchema {
     properties: &[
         ("description", Check::Description),
         ("metadata", Check::MetadataOrNull),
@@ -37,7 +36,7 @@ const CREATED: Object = Object {
     one_of: &[],
 };
 
-/// The newer path exists from 3.8 on; the older one always.
+/// Refuses the newer path below 3.8. The older path exists at every microversion.
 fn exists(call: &Call<'_>, path: ManagePath) -> Result<(), Fault> {
     if path == ManagePath::ManageableSnapshots && call.version < microversion::MANAGEABLE_SNAPSHOTS {
         return Err(Fault::not_found());
@@ -51,10 +50,10 @@ pub fn create(call: &Call<'_>, path: ManagePath) -> Result<Reply, Fault> {
     exists(call, path)?;
     let fields = object(body.get("snapshot"))?;
     let snapshot = call.service.manage_snapshot(NewSnapshot {
-        volume_id: text(fields.get("volume_id")),
-        // Unlike a create, this does not trim.
-        name: text(fields.get("name")),
-        description: text(fields.get("description")),
+        volume_id: string(fields.get("volume_id")),
+        // Unlike a create, this does not strip white space.
+        name: string(fields.get("name")),
+        description: string(fields.get("description")),
         metadata: metadata(fields.get("metadata")),
         in_use: InUse::Accepted,
     })?;
@@ -66,12 +65,12 @@ pub fn list(call: &Call<'_>, path: ManagePath) -> Result<Reply, Fault> {
     exists(call, path)?;
     call.service.may_list_manageable_snapshots()?;
     let backend = host_or_cluster(call, &call.parameters)?;
-    query::manageable(&call.parameters, call.max_limit()?)?;
+    query::manageable(&call.parameters)?;
     call.service.manageable_snapshots(&backend)?;
     Reply::json(StatusCode::OK, &json!({ "manageable-snapshots": [] }))
 }
 
-/// The host, or from 3.17 on the cluster, whose backend is asked.
+/// Returns the host, or from 3.17 on the cluster, whose backend has the snapshots.
 fn host_or_cluster(call: &Call<'_>, parameters: &Parameters) -> Result<Backend, Fault> {
     let given = |name| parameters.get(name).filter(|value: &&str| !value.is_empty());
     let clusters = call.version >= microversion::MANAGE_BY_CLUSTER;

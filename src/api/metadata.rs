@@ -1,6 +1,4 @@
-//! The metadata of snapshots and of volumes in the API's words (`spec/snapshots-api.md` section 7).
-
-#![expect(clippy::missing_errors_doc, reason = "an operation answers the faults of its service and of its schema")]
+//! The metadata of snapshots and volumes (`docs/spec/snapshots-api.md` section 7).
 
 use http::StatusCode;
 use serde_json::json;
@@ -8,31 +6,39 @@ use serde_json::json;
 use crate::domain::Metadata;
 use crate::service::metadata::Owner;
 
-use super::Call;
-use super::faults::Fault;
-use super::reply::{Content, Reply};
-use super::schema::{self, Check, Object};
-use super::snapshots::metadata;
+use super::call::Call;
+use super::schema::{self, Check, ObjectSchema};
+use super::wire::body::metadata;
+use super::wire::faults::Fault;
+use super::wire::reply::{Content, Reply};
 
-const ITEMS: Object =
-    Object { properties: &[("metadata", Check::Metadata)], required: &["metadata"], others_allowed: true, one_of: &[] };
+const ITEMS: ObjectSchema = ObjectSchema {
+    properties: &[("metadata", Check::Metadata)],
+    required: &["metadata"],
+    others_allowed: true,
+    one_of: &[],
+};
 
-const ITEM: Object = Object {
+const ITEM: ObjectSchema = ObjectSchema {
     properties: &[("meta", Check::OneMetadataItem { slash_allowed: false })],
     required: &["meta"],
     others_allowed: true,
     one_of: &[],
 };
 
-/// Keys of a volume's metadata may have slashes, and nothing may stand beside it.
-const VOLUME_ITEMS: Object = Object { properties: &[("metadata", Check::Specs)], others_allowed: false, ..ITEMS };
+/// The items of a volume, whose keys may have slashes. The body may have no other members.
+const VOLUME_ITEMS: ObjectSchema =
+    ObjectSchema { properties: &[("metadata", Check::Specs)], others_allowed: false, ..ITEMS };
 
-/// Likewise.
-const VOLUME_ITEM: Object =
-    Object { properties: &[("meta", Check::OneMetadataItem { slash_allowed: true })], others_allowed: false, ..ITEM };
+/// One item of a volume, with the same rules.
+const VOLUME_ITEM: ObjectSchema = ObjectSchema {
+    properties: &[("meta", Check::OneMetadataItem { slash_allowed: true })],
+    others_allowed: false,
+    ..ITEM
+};
 
-/// What a body has by the one name that it must have.
-fn read(call: &Call<'_>, schema: &'static Object, name: &str) -> Result<Metadata, Fault> {
+/// Reads the metadata in the one member that a body must have.
+fn read(call: &Call<'_>, schema: &'static ObjectSchema, name: &str) -> Result<Metadata, Fault> {
     Ok(metadata(schema::check(schema, call.body.as_ref())?.get(name)))
 }
 
@@ -40,23 +46,23 @@ fn items(call: &Call<'_>, owner: Owner) -> Result<Metadata, Fault> {
     read(call, if owner == Owner::Volume { &VOLUME_ITEMS } else { &ITEMS }, "metadata")
 }
 
-fn shown(items: &Metadata) -> Result<Reply, Fault> {
+fn reply_with(items: &Metadata) -> Result<Reply, Fault> {
     Reply::json(StatusCode::OK, &json!({ "metadata": items }))
 }
 
 /// `GET .../{id}/metadata`
 pub fn show_all(call: &Call<'_>, owner: Owner, id: &str) -> Result<Reply, Fault> {
-    shown(&call.service.show_metadata(owner, id)?)
+    reply_with(&call.service.show_metadata(owner, id)?)
 }
 
 /// `POST .../{id}/metadata`
 pub fn merge(call: &Call<'_>, owner: Owner, id: &str) -> Result<Reply, Fault> {
-    shown(&call.service.merge_metadata(owner, id, &items(call, owner)?)?)
+    reply_with(&call.service.merge_metadata(owner, id, &items(call, owner)?)?)
 }
 
 /// `PUT .../{id}/metadata`
 pub fn replace(call: &Call<'_>, owner: Owner, id: &str) -> Result<Reply, Fault> {
-    shown(&call.service.replace_metadata(owner, id, &items(call, owner)?)?)
+    reply_with(&call.service.replace_metadata(owner, id, &items(call, owner)?)?)
 }
 
 /// `GET .../{id}/metadata/{key}`

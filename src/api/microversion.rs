@@ -1,11 +1,13 @@
-//! The version of the API that a request asks for (`spec/versions-and-faults.md` section 2).
+//! The version of the API that a request asks for (`docs/spec/versions-and-faults.md` section 2).
 
 use std::borrow::Cow;
 use std::fmt;
 
 use http::StatusCode;
 
-use super::faults::{BAD_REQUEST, Fault};
+use super::wire::faults::{BAD_REQUEST, Fault};
+use super::wire::headers::Header;
+use super::wire::request::Headers;
 
 /// A version such as 3.66.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,12 +17,12 @@ pub struct Microversion {
 }
 
 impl Microversion {
-    /// The oldest, and what counts when a request names none.
+    /// The oldest version, which is in force if a request names none.
     pub const MINIMUM: Self = Self::v3(0);
-    /// The newest.
+    /// The newest version.
     pub const MAXIMUM: Self = Self::v3(71);
 
-    /// Version 3 with a minor number.
+    /// Returns version 3 with a minor number.
     #[must_use]
     pub const fn v3(minor: u32) -> Self {
         Self { major: 3, minor }
@@ -29,18 +31,12 @@ impl Microversion {
 
 /// `manageable_snapshots`.
 pub const MANAGEABLE_SNAPSHOTS: Microversion = Microversion::v3(8);
-/// `cluster` beside `host` when manageable snapshots are listed.
-pub const MANAGE_BY_CLUSTER: Microversion = Microversion::v3(17);
-/// `resource_filters`.
-pub const RESOURCE_FILTERS_SHOWN: Microversion = Microversion::v3(33);
-/// An administrator may ask for the limits of another project.
-pub const LIMITS_OF_PROJECT: Microversion = Microversion::v3(39);
-/// Volume `revert`.
-pub const REVERT: Microversion = Microversion::v3(40);
 /// `group_id` of volumes.
 pub const VOLUME_GROUP: Microversion = Microversion::v3(13);
 /// `group_snapshot_id` in detail views.
 pub const GROUP_SNAPSHOTS: Microversion = Microversion::v3(14);
+/// `cluster` as an alternative to `host` in the list of manageable snapshots.
+pub const MANAGE_BY_CLUSTER: Microversion = Microversion::v3(17);
 /// `provider_id` of volumes.
 pub const VOLUME_PROVIDER: Microversion = Microversion::v3(21);
 /// The `metadata` list filter.
@@ -49,17 +45,23 @@ pub const METADATA_FILTER: Microversion = Microversion::v3(22);
 pub const VOLUME_FORCE_DELETE: Microversion = Microversion::v3(23);
 /// The sort key `name`.
 pub const SORT_BY_NAME: Microversion = Microversion::v3(30);
-/// Configured filters; unknown ones are refused.
+/// Filters are configured, and unknown ones are refused.
 pub const RESOURCE_FILTERS: Microversion = Microversion::v3(31);
+/// `resource_filters`.
+pub const RESOURCE_FILTERS_SHOWN: Microversion = Microversion::v3(33);
 /// Like filters.
 pub const LIKE_FILTERS: Microversion = Microversion::v3(34);
+/// An administrator may ask for the limits of another project.
+pub const LIMITS_OF_PROJECT: Microversion = Microversion::v3(39);
+/// Volume `revert`.
+pub const REVERT: Microversion = Microversion::v3(40);
 /// `user_id` in detail views.
 pub const SNAPSHOT_USER: Microversion = Microversion::v3(41);
 /// `with_count`.
 pub const COUNT: Microversion = Microversion::v3(45);
 /// `shared_targets` and `service_uuid` of volumes.
 pub const VOLUME_TARGETS: Microversion = Microversion::v3(48);
-/// Volume bodies are checked for what else they hold.
+/// Bodies of volumes may not have unknown properties.
 pub const VOLUME_SCHEMAS: Microversion = Microversion::v3(53);
 /// `cluster_name` of volumes.
 pub const VOLUME_CLUSTER: Microversion = Microversion::v3(61);
@@ -76,44 +78,55 @@ impl fmt::Display for Microversion {
     }
 }
 
-/// What a request asks for.
+/// The outcome of the negotiation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Negotiated {
-    /// The text that answers name; `None` where Cinder names none.
+    /// The version that the answer names; `None` if Cinder would name none.
     pub named: Option<Cow<'static, str>>,
-    /// The version in force, or why there is none.
+    /// The version in force, or the fault that refuses the request.
     pub version: Result<Microversion, Fault>,
 }
 
-/// Reads the header `OpenStack-API-Version`; `None` when it is absent.
+/// Returns the header of a request. Several headers count as one, as HTTP has it.
+#[must_use]
+pub fn header<'a>(headers: &Headers<'a>) -> Option<Cow<'a, str>> {
+    if !headers.has(Header::OpenstackApiVersion) {
+        return None;
+    }
+    let mut values = headers.strings(Header::OpenstackApiVersion);
+    let first = values.next().unwrap_or_default();
+    Some(values.fold(Cow::Borrowed(first), |all, value| Cow::Owned([&all, ",", value].concat())))
+}
+
+/// Reads the header `OpenStack-API-Version`. `None` stands for an absent header.
 #[must_use]
 pub fn negotiate(header: Option<&str>) -> Negotiated {
     let Some(header) = header else {
         return Negotiated { named: Some(Cow::Borrowed("3.0")), version: Ok(Microversion::MINIMUM) };
     };
     let failed = |fault| Negotiated { named: None, version: Err(fault) };
-    // The first element that contains the word counts, as `volumev3 3.65` does; all others are for other services.
+    // The first element that contains the word counts, even as in `volumev3 3.65`. All others are for other services.
     let Some(element) = header.split(',').find(|element| has(element, b"volume")) else {
         return failed(Fault::bad_request(BAD_REQUEST));
     };
     let mut words = element.split_whitespace();
-    let (Some(_), Some(text), None) = (words.next(), words.next(), words.next()) else {
+    let (Some(_), Some(wanted), None) = (words.next(), words.next(), words.next()) else {
         return failed(Fault::bad_request(BAD_REQUEST));
     };
-    if text == "latest" {
+    if wanted == "latest" {
         return Negotiated {
             named: Some(Microversion::MAXIMUM.to_string().into()),
             version: Ok(Microversion::MAXIMUM),
         };
     }
     let Some((major, minor)) =
-        text.split_once('.').filter(|(major, minor)| is_number(major, false) && is_number(minor, true))
+        wanted.split_once('.').filter(|(major, minor)| is_number(major, false) && is_number(minor, true))
     else {
-        let message = format!("API Version String {text} is of invalid format. Must be of format MajorNum.MinorNum.");
+        let message = format!("API Version String {wanted} is of invalid format. Must be of format MajorNum.MinorNum.");
         return failed(Fault::bad_request(message));
     };
-    // Version 1.0 and 2.0 answered without these headers, and Cinder looks for that text anywhere (`12.0`).
-    let named = (!has(text, b"1.0") && !has(text, b"2.0")).then(|| text.to_owned().into());
+    // Versions 1.0 and 2.0 answered without these headers, and Cinder looks for that string anywhere (`12.0`).
+    let named = (!has(wanted, b"1.0") && !has(wanted, b"2.0")).then(|| wanted.to_owned().into());
     let version = match (major.parse(), minor.parse()) {
         (Ok(major), Ok(minor)) => Some(Microversion { major, minor }),
         _ => None,
@@ -121,7 +134,7 @@ pub fn negotiate(header: Option<&str>) -> Negotiated {
     let version =
         version.filter(|version| (Microversion::MINIMUM..=Microversion::MAXIMUM).contains(version)).ok_or_else(|| {
             let message = format!(
-                "Version {text} is not supported by the API. Minimum is {} and maximum is {}.",
+                "Version {wanted} is not supported by the API. Minimum is {} and maximum is {}.",
                 Microversion::MINIMUM,
                 Microversion::MAXIMUM
             );
@@ -130,15 +143,16 @@ pub fn negotiate(header: Option<&str>) -> Negotiated {
     Negotiated { named, version }
 }
 
-/// Whether a text has a word in it. The standard library prepares for long texts first, which takes longer than these do.
-fn has<const LENGTH: usize>(text: &str, word: &[u8; LENGTH]) -> bool {
-    text.as_bytes().windows(LENGTH).any(|part| part == word)
+/// Whether a string contains a word. The search of the standard library prepares for long strings, which costs more than
+/// it saves here.
+fn has<const LENGTH: usize>(string: &str, word: &[u8; LENGTH]) -> bool {
+    string.as_bytes().windows(LENGTH).any(|part| part == word)
 }
 
-/// Digits without a leading zero; zero itself only where it may be.
-fn is_number(text: &str, zero_allowed: bool) -> bool {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits && (!text.starts_with('0') || (zero_allowed && text == "0"))
+/// Whether a string is digits without a leading zero, or a single zero where that is allowed.
+fn is_number(string: &str, zero_allowed: bool) -> bool {
+    let digits = !string.is_empty() && string.bytes().all(|byte| byte.is_ascii_digit());
+    digits && (!string.starts_with('0') || (zero_allowed && string == "0"))
 }
 
 #[cfg(test)]

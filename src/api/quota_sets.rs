@@ -1,38 +1,34 @@
-//! Quota sets and limits in the API's words (`spec/beyond.md` section 3).
-
-#![expect(clippy::missing_errors_doc, reason = "an operation answers the faults of its service and of its schema")]
+//! Quota sets (`docs/spec/beyond.md` section 3).
 
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::domain::ProjectId;
 use crate::domain::quota::Amounts;
-use crate::service::Error;
 use crate::service::policy::Rule;
 use crate::service::quota_sets::Quota;
 
-use super::Call;
-use super::faults::{BAD_REQUEST, Fault};
-use super::microversion;
-use super::python_text;
-use super::reply::{Content, Reply};
-use super::schema::{self, Check, Object};
-use super::snapshots::object;
+use super::call::Call;
+use super::python;
+use super::schema::{self, Check, ObjectSchema};
+use super::wire::body::{self, object};
+use super::wire::faults::{BAD_REQUEST, Fault};
+use super::wire::reply::{Content, Reply};
 
-const UPDATE: Object = Object {
+const UPDATE: ObjectSchema = ObjectSchema {
     properties: &[("quota_set", Check::NonEmptyObject)],
     required: &["quota_set"],
     others_allowed: false,
     one_of: &[],
 };
 
-/// Words of a quota set that are no resources.
+/// The members of a quota set that are not resources.
 const NOT_RESOURCES: [&str; 2] = ["id", "tenant_id"];
 
-/// The largest limit: what Cinder's database holds.
+/// The largest limit that fits Cinder's database.
 const LARGEST_LIMIT: i128 = 2_147_483_647;
 
-/// The project of the path. One that no project can have holds nothing, and is nobody's but an administrator's.
+/// Reads the project id of the path.
 fn project(id: &str) -> Result<ProjectId, Fault> {
     id.parse().map_err(|error: crate::domain::identifiers::IdentifierError| Fault::bad_request(error.to_string()))
 }
@@ -47,8 +43,7 @@ fn limits_of(quotas: Vec<Quota>) -> Map<String, Value> {
 pub fn show(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
     let quotas = call.service.show_quota_set(&project(id)?)?;
     let with_usage = match call.parameters.get("usage") {
-        Some(value) => python_text::boolean(value)
-            .ok_or_else(|| Fault::bad_request(format!("Value '{value}' for 'usage' is not a boolean.")))?,
+        Some(value) => body::boolean("usage", value)?,
         None => false,
     };
     let mut set: Map<String, Value> = if with_usage {
@@ -79,17 +74,17 @@ pub fn update(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
     let resources = wanted.iter().filter(|(resource, _)| !NOT_RESOURCES.contains(&resource.as_str()));
     let unknown = call.service.unknown_quotas(&project_id, resources.clone().map(|(resource, _)| resource))?;
     let mut limits = Amounts::new();
-    let mut has_texts = false;
+    let mut has_strings = false;
     for (resource, value) in resources.filter(|(resource, _)| !unknown.contains(&resource.as_str())) {
         limits.insert(resource.clone(), limit(resource, value)?);
-        has_texts |= value.is_string() && resource != "per_volume_gigabytes";
+        has_strings |= value.is_string() && resource != "per_volume_gigabytes";
     }
     if !unknown.is_empty() {
-        let text = format!("Invalid input received: Bad key(s) in quota set: {}", unknown.join(", "));
-        return Err(Fault::bad_request(text));
+        let message = format!("Invalid input received: Bad key(s) in quota set: {}", unknown.join(", "));
+        return Err(Fault::bad_request(message));
     }
-    if has_texts {
-        // Cinder reads a number from a text, and then fails to compare the text with what is in use.
+    if has_strings {
+        // Cinder accepts a number in a string, and then fails to compare the string with the usage.
         call.service.caller.allow(Rule::UpdateQuotas, &project_id)?;
         return Err(Fault::bad_request(BAD_REQUEST));
     }
@@ -97,12 +92,12 @@ pub fn update(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
     Reply::json(StatusCode::OK, &json!({ "quota_set": limits_of(quotas) }))
 }
 
-/// A limit: a number, or a text that Python reads as one.
+/// Reads a limit: a number, or a string that Python reads as one.
 fn limit(resource: &str, value: &Value) -> Result<i64, Fault> {
     let refused = |detail: &str| Fault::bad_request(format!("{resource} must be {detail}"));
     let number = match value {
         Value::Number(number) => number.as_i64().map(i128::from),
-        Value::String(text) => python_text::integer(text),
+        Value::String(string) => python::integer(string),
         _ => None,
     };
     let number = number.ok_or_else(|| refused("an integer"))?;
@@ -116,29 +111,4 @@ fn limit(resource: &str, value: &Value) -> Result<i64, Fault> {
 pub fn delete(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
     call.service.delete_quota_set(&project(id)?)?;
     Ok(Reply::new(StatusCode::OK, Content::Empty))
-}
-
-/// `GET .../limits`
-pub fn limits(call: &Call<'_>) -> Result<Reply, Fault> {
-    /// Resource, its limit's name, and the name of what is in use.
-    const NAMES: [(&str, &str, &str); 5] = [
-        ("volumes", "maxTotalVolumes", "totalVolumesUsed"),
-        ("snapshots", "maxTotalSnapshots", "totalSnapshotsUsed"),
-        ("gigabytes", "maxTotalVolumeGigabytes", "totalGigabytesUsed"),
-        ("backups", "maxTotalBackups", "totalBackupsUsed"),
-        ("backup_gigabytes", "maxTotalBackupGigabytes", "totalBackupGigabytesUsed"),
-    ];
-    let named = call.parameters.get("project_id").or_else(|| call.parameters.get("tenant_id"));
-    let named = named.filter(|_| call.version >= microversion::LIMITS_OF_PROJECT);
-    let (quotas, shows_usage) = call.service.limits(named).map_err(|error: Error| Fault::from(error))?;
-    let mut absolute = Map::new();
-    for (resource, limit_name, usage_name) in NAMES {
-        if let Some(quota) = quotas.iter().find(|quota| quota.resource == resource) {
-            absolute.insert(limit_name.to_owned(), quota.limit.into());
-            if shows_usage {
-                absolute.insert(usage_name.to_owned(), quota.in_use.into());
-            }
-        }
-    }
-    Reply::json(StatusCode::OK, &json!({ "limits": { "rate": [], "absolute": absolute } }))
 }

@@ -1,7 +1,7 @@
-//! Which paths there are, and what each method on them is (`spec/versions-and-faults.md` section 4).
+//! The paths of the API, and the operation of each method (`docs/spec/versions-and-faults.md` section 4).
 //!
-//! A method that a path does not have, a trailing slash, and a word in place of the project id are all as if there
-//! were no such path: 404 outside the resource layer, never 405.
+//! A path with an unknown method, a trailing slash, or a word in place of the project id is answered like an unknown path:
+//! with a 404 outside the resource layer, never with a 405.
 
 use std::borrow::Cow;
 
@@ -47,14 +47,53 @@ pub enum Operation {
     ListExtensions,
     ShowExtension(String),
     ListResourceFilters,
-    /// No volume is ever backed up here; clients of snapshots ask and take an empty list and a 404 well.
     ListBackups,
     ShowBackup(String),
-    /// A path that Cinder's routing library makes and nothing answers (`.../new`, `.../{id}/edit`).
+    /// A path that Cinder's routing library adds and no controller answers (`.../new`, `.../{id}/edit`).
     Phantom,
 }
 
-/// The two paths on which snapshots are adopted.
+impl Operation {
+    /// Whether the operation reads or changes one existing row without beginning work or counting against a quota. It then
+    /// depends on no setting except `auth_mode`.
+    #[must_use]
+    pub const fn is_for_one_row(&self) -> bool {
+        matches!(
+            self,
+            Self::ShowSnapshot(_)
+                | Self::UpdateSnapshot(_)
+                | Self::ShowVolume(_)
+                | Self::UpdateVolume(_)
+                | Self::ShowMetadata(..)
+                | Self::MergeMetadata(..)
+                | Self::ReplaceMetadata(..)
+                | Self::ShowMetadataItem(..)
+                | Self::PutMetadataItem(..)
+                | Self::DeleteMetadataItem(..)
+        )
+    }
+
+    /// Whether the operation reads a body.
+    #[must_use]
+    pub const fn takes_body(&self) -> bool {
+        matches!(
+            self,
+            Self::CreateSnapshot
+                | Self::UpdateSnapshot(_)
+                | Self::ActOnSnapshot(_)
+                | Self::MergeMetadata(..)
+                | Self::ReplaceMetadata(..)
+                | Self::PutMetadataItem(..)
+                | Self::CreateVolume
+                | Self::UpdateVolume(_)
+                | Self::ActOnVolume(_)
+                | Self::ManageSnapshot(_)
+                | Self::UpdateQuotaSet(_)
+        )
+    }
+}
+
+/// The two paths for managing snapshots that exist on a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ManagePath {
     /// `manageable_snapshots`, from microversion 3.8.
@@ -71,14 +110,15 @@ pub struct Route {
     pub project_id: Option<String>,
 }
 
-/// The path, decoded once, as Python's servers hand it on; so an encoded slash separates too.
+/// Decodes a path once, as Python's servers do. So an encoded slash separates segments too.
 #[must_use]
 pub fn decoded(path: &str) -> Cow<'_, str> {
-    // Few paths have anything to decode.
+    // Most paths need no decoding.
     if path.contains('%') { percent_decode_str(path).decode_utf8_lossy() } else { Cow::Borrowed(path) }
 }
 
-/// The project id that a path names, if it has the form of one; whoever is not authenticated may be taken at it.
+/// Returns the project id that a path names, if it has the form of one. Without authentication it names the caller's
+/// project.
 #[must_use]
 pub fn project_id(path: &str) -> Option<&str> {
     path.strip_prefix("/v3/")?.split('/').next().filter(|segment| is_project_id(segment))
@@ -91,12 +131,12 @@ pub fn route(method: &Method, path: &str) -> Option<Route> {
     if rest.is_empty() {
         return (method == Method::GET).then_some(Route { operation: Operation::Discover, project_id: None });
     }
-    // The routing library takes no backslash at the end, and no `.json` behind the path that is routed by hand.
+    // The routing library refuses a backslash at the end, and `.json` behind the one path that Cinder routes by hand.
     if rest.ends_with('\\') || (method == Method::PUT && rest.ends_with("/metadata.json")) {
         return None;
     }
     let mut segments: Vec<&str> = rest.split('/').collect();
-    // `.json` names a format and is no part of the last id or key.
+    // `.json` names a format. It does not belong to the last id or key.
     if let Some(last) = segments.last_mut()
         && let Some(bare) = last.strip_suffix(".json").filter(|bare| !bare.is_empty())
     {
@@ -107,14 +147,14 @@ pub fn route(method: &Method, path: &str) -> Option<Route> {
     }
     let (first, segments) = segments.split_first()?;
     let operation = operation(method, segments)?;
-    // One route does not look at the form of the project id; the id is then found not to be the caller's.
+    // One route does not check the form of the project id. A later check finds that the id is not the caller's.
     if !is_project_id(first) && (first.is_empty() || !matches!(operation, Operation::ReplaceMetadata(..))) {
         return None;
     }
     Some(Route { operation, project_id: Some((*first).to_owned()) })
 }
 
-/// The resources for which Cinder's routing library makes all paths, also those of operations that they do not have.
+/// The resources for which Cinder's routing library adds all paths, even for operations that they do not have.
 const RESOURCES: [&str; 8] = [
     "snapshots",
     "volumes",
@@ -155,7 +195,7 @@ fn operation(method: &Method, segments: &[&str]) -> Option<Operation> {
         ["snapshots" | "volumes", id, "metadata"] if get => Op::ShowMetadata(owner, own(id)),
         ["snapshots" | "volumes", id, "metadata"] if post => Op::MergeMetadata(owner, own(id)),
         ["snapshots" | "volumes", id, "metadata"] if put => Op::ReplaceMetadata(owner, own(id)),
-        // The document that the project began with spells these three with a singular `snapshot`; readers of it try.
+        // The reference documentation has these three with a singular `snapshot`, so its readers try that.
         ["snapshots" | "snapshot" | "volumes", id, "metadata", key] if get => {
             Op::ShowMetadataItem(owner, own(id), own(key))
         }

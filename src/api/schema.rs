@@ -1,75 +1,75 @@
-//! What a request body may hold, as tables; one walk checks them all (`spec/snapshots-api.md` sections 3, 5 and 7).
+//! The schemas of request bodies, as tables that one function walks (`docs/spec/snapshots-api.md` sections 3, 5, and 7).
 //!
-//! The messages follow Cinder's: a failure inside a field names it and prints its value as Python would. The order of
-//! the checks is the schema's own, since the first failure is what a client is told.
+//! The messages are Cinder's: a failure inside a field names the field and prints its value as Python would. The order of
+//! the checks is that of Cinder's schema, because a client sees the first failure.
 
 use serde_json::{Map, Value};
 
-use super::faults::Fault;
-use super::python_text::{representation, text};
-use super::unicode;
+use super::python::{self, repr, repr_of_string, unicode};
+use super::wire::faults::Fault;
 
 /// The longest name, description, metadata key or value, in code points.
 const LONGEST: usize = 255;
 
-/// What an object may hold.
+/// The schema of an object.
 #[derive(Debug)]
-pub struct Object {
-    /// Checked in this order.
+pub struct ObjectSchema {
+    /// The known properties, in the order in which they are checked.
     pub properties: &'static [(&'static str, Check)],
     pub required: &'static [&'static str],
-    /// Whether other keys are let through.
+    /// Whether other keys are allowed.
     pub others_allowed: bool,
-    /// Of these, one must be there; empty for no such rule.
+    /// Keys of which one is required. Empty without such a rule.
     pub one_of: &'static [&'static str],
 }
 
-/// What a value may be.
+/// The check of a value.
 #[derive(Debug)]
 pub enum Check {
-    /// Anything at all.
+    /// Any value.
     Anything,
     /// An object.
-    Object(&'static Object),
-    /// An object that holds something.
+    Object(&'static ObjectSchema),
+    /// An object that is not empty.
     NonEmptyObject,
-    /// A text of at most 255 code points, or null.
+    /// A string of at most 255 code points, or null.
     Name,
-    /// Likewise, printable and of the Basic Multilingual Plane.
+    /// A [`Check::Name`] whose characters are printable and of the Basic Multilingual Plane.
     Description,
-    /// A UUID in any spelling, or null.
+    /// A UUID in any form, or null.
     UuidOrNull,
-    /// A UUID in any spelling.
+    /// A UUID in any form.
     Uuid,
     /// A boolean or one of the words that `force` knows.
     Force,
-    /// An object of texts, or null; a key may hold a slash.
+    /// An object of strings, or null. A key may contain a slash.
     MetadataOrNull,
-    /// An object of texts.
+    /// An object of strings.
     Metadata,
-    /// Likewise; a key may hold a slash.
+    /// An object of strings. A key may contain a slash.
     Specs,
-    /// An object of exactly one text.
+    /// An object of exactly one string.
     OneMetadataItem { slash_allowed: bool },
-    /// A text, or null; what is left of it without white space around is at most 255 code points. Cinder checks this one
-    /// by hand, in words that name the field so.
+    /// A string of at most 255 code points without the white space around it, or null. Cinder checks it outside its
+    /// schemas, with a message of its own that has this name.
     Trimmed(&'static str),
-    /// A text.
-    Text,
-    /// How far work has come, read by [`progress`].
+    /// A string.
+    String,
+    /// The progress of work, as [`progress`] reads it.
     Progress,
-    /// A text of 1 to 255 code points, or null.
-    ShortTextOrNull,
-    /// An object, a text or null.
+    /// A string of 1 to 255 code points, or null.
+    ShortStringOrNull,
+    /// An object, a string, or null.
     Reference,
-    /// A whole number of at least one, as a number or a text; or null.
+    /// A whole number of at least one, as a number or a string, or null.
     Size,
-    /// A boolean or one of its words.
+    /// A boolean, or one of the words of `force`.
     Boolean,
 }
 
-/// The words of `force`, true ones first.
+/// The words of `force` that mean true.
 const FORCE_TRUE: [&str; 12] = ["True", "TRUE", "true", "1", "ON", "On", "on", "YES", "Yes", "yes", "y", "t"];
+/// The words of `force` that mean false.
 const FORCE_FALSE: [&str; 12] = ["False", "FALSE", "false", "0", "OFF", "Off", "off", "NO", "No", "no", "n", "f"];
 
 /// Reads a value that passed [`Check::Force`] or [`Check::Boolean`].
@@ -87,26 +87,28 @@ pub fn is_true(value: &Value) -> bool {
 /// # Errors
 ///
 /// The first failure, as a 400.
-pub fn check<'a>(schema: &'static Object, body: Option<&'a Value>) -> Result<&'a Map<String, Value>, Fault> {
-    // Cinder fails with a 500 where a body is missing; a client is helped more by a 400.
+pub fn check<'a>(schema: &'static ObjectSchema, body: Option<&'a Value>) -> Result<&'a Map<String, Value>, Fault> {
+    // Cinder fails with a 500 if the body is missing. A 400 is of more help to a client.
     let body = body.ok_or_else(|| Fault::bad_request("The request needs a JSON body and a Content-Type for it."))?;
     check_object(schema, body, None)
 }
 
-/// A failure: inside a field it names the field and its value.
+/// Returns a failure, which names the field and its value if there is a field.
 fn failure(field: Option<&str>, value: &Value, detail: &str) -> Fault {
     Fault::bad_request(match field {
-        Some(field) => format!("Invalid input for field/attribute {field}. Value: {}. {detail}", text(value)),
+        Some(field) => {
+            format!("Invalid input for field/attribute {field}. Value: {}. {detail}", python::to_string(value))
+        }
         None => detail.to_owned(),
     })
 }
 
 fn wrong_type(field: Option<&str>, value: &Value, types: &str) -> Fault {
-    failure(field, value, &format!("{} is not of type {types}", representation(value)))
+    failure(field, value, &format!("{} is not of type {types}", repr(value)))
 }
 
 fn check_object<'a>(
-    schema: &'static Object,
+    schema: &'static ObjectSchema,
     value: &'a Value,
     field: Option<&str>,
 ) -> Result<&'a Map<String, Value>, Fault> {
@@ -125,11 +127,11 @@ fn check_object<'a>(
     }
     if !schema.others_allowed {
         let known = |key: &&String| schema.properties.iter().any(|(name, _)| name == *key);
-        // Sorted, as a map of JSON is.
+        // These are sorted, since the map is.
         let unknown: Vec<&String> = object.keys().filter(|key| !known(key)).collect();
         if !unknown.is_empty() {
             let verb = if unknown.len() == 1 { "was" } else { "were" };
-            let names: Vec<String> = unknown.into_iter().map(|name| super::python_text::quoted(name)).collect();
+            let names: Vec<String> = unknown.into_iter().map(|name| repr_of_string(name)).collect();
             let names = names.join(", ");
             let detail = format!("Additional properties are not allowed ({names} {verb} unexpected)");
             return Err(failure(field, value, &detail));
@@ -142,7 +144,7 @@ fn check_object<'a>(
 }
 
 fn no_schema(field: Option<&str>, value: &Value) -> Fault {
-    failure(field, value, &format!("{} is not valid under any of the given schemas", representation(value)))
+    failure(field, value, &format!("{} is not valid under any of the given schemas", repr(value)))
 }
 
 fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), Fault> {
@@ -158,50 +160,46 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
             | Check::Description
             | Check::UuidOrNull
             | Check::Trimmed(_)
-            | Check::ShortTextOrNull
+            | Check::ShortStringOrNull
             | Check::MetadataOrNull
             | Check::Reference
             | Check::Size,
             Value::Null,
         )
         | (Check::Force | Check::Boolean, Value::Bool(_))
-        | (Check::Text, Value::String(_))
+        | (Check::String, Value::String(_))
         | (Check::Reference, Value::String(_) | Value::Object(_)) => Ok(()),
         (Check::Name, Value::String(content)) => check_length(content, value, name),
         (Check::Trimmed(name), Value::String(content)) => {
-            let length = super::python_text::strip(content).chars().count();
+            let length = python::strip(content).chars().count();
             if length <= LONGEST {
                 return Ok(());
             }
-            let text = format!("Invalid input received: {name} has {length} characters, more than {LONGEST}.");
-            Err(Fault::bad_request(text))
+            let message = format!("Invalid input received: {name} has {length} characters, more than {LONGEST}.");
+            Err(Fault::bad_request(message))
         }
         (Check::Description, Value::String(content)) => {
             check_length(content, value, name)?;
             if is_printable(content) {
                 return Ok(());
             }
-            let detail = format!(
-                "{} does not match '^[printable characters of the Basic Multilingual Plane]*$'",
-                representation(value)
-            );
+            let detail =
+                format!("{} does not match '^[printable characters of the Basic Multilingual Plane]*$'", repr(value));
             Err(failure(field, value, &detail))
         }
-        (Check::ShortTextOrNull, Value::String(content)) => {
+        (Check::ShortStringOrNull, Value::String(content)) => {
             if content.is_empty() {
                 return Err(failure(field, value, "'' should be non-empty"));
             }
             check_length(content, value, name)
         }
-        (Check::Name | Check::Description | Check::Trimmed(_) | Check::ShortTextOrNull, _) => {
+        (Check::Name | Check::Description | Check::Trimmed(_) | Check::ShortStringOrNull, _) => {
             Err(wrong_type(field, value, "'string', 'null'"))
         }
         (Check::UuidOrNull | Check::Uuid, Value::String(content)) if is_uuid_like(content) => Ok(()),
         (Check::UuidOrNull, _) => Err(no_schema(field, value)),
-        (Check::Uuid, Value::String(_)) => {
-            Err(failure(field, value, &format!("{} is not a 'uuid'", representation(value))))
-        }
-        (Check::Uuid | Check::Text, _) => Err(wrong_type(field, value, "'string'")),
+        (Check::Uuid, Value::String(_)) => Err(failure(field, value, &format!("{} is not a 'uuid'", repr(value)))),
+        (Check::Uuid | Check::String, _) => Err(wrong_type(field, value, "'string'")),
         (Check::Force | Check::Boolean, Value::String(word)) => {
             if FORCE_TRUE.contains(&word.as_str()) || FORCE_FALSE.contains(&word.as_str()) {
                 return Ok(());
@@ -211,7 +209,7 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
                 format!("{truth}, {}", words.join(", "))
             };
             let all = format!("{}, {}", words("True", FORCE_TRUE), words("False", FORCE_FALSE));
-            Err(failure(field, value, &format!("{} is not one of [{all}]", representation(value))))
+            Err(failure(field, value, &format!("{} is not one of [{all}]", repr(value))))
         }
         (Check::Force | Check::Boolean, _) => Err(wrong_type(field, value, "'boolean', 'string'")),
         (Check::MetadataOrNull, Value::Object(items)) => check_metadata(items, value, name, true),
@@ -225,7 +223,7 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
                 0 => "should be non-empty",
                 _ => "has too many properties",
             };
-            Err(failure(field, value, &format!("{} {detail}", representation(value))))
+            Err(failure(field, value, &format!("{} {detail}", repr(value))))
         }
         (Check::Metadata | Check::Specs | Check::OneMetadataItem { .. }, _) => {
             Err(wrong_type(field, value, "'object'"))
@@ -236,7 +234,7 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
             if size(value).is_some() {
                 Ok(())
             } else {
-                let detail = format!("{} is not a whole number of GiB from 1 to 2147483647", representation(value));
+                let detail = format!("{} is not a whole number of GiB from 1 to 2147483647", repr(value));
                 Err(failure(field, value, &detail))
             }
         }
@@ -248,29 +246,29 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
 pub fn size(value: &Value) -> Option<u32> {
     let size = match value {
         Value::Number(number) => i128::from(number.as_i64()?),
-        Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => super::python_text::integer(text)?,
+        Value::String(string) if string.bytes().all(|byte| byte.is_ascii_digit()) => python::integer(string)?,
         _ => return None,
     };
     u32::try_from(size).ok().filter(|size| (1..=2_147_483_647).contains(size))
 }
 
-/// The progress of a report, kept as it was written: digits as Python's `int` reads them, and one more character,
-/// which must be a percent sign. Nothing, and what Python takes for false, reports no progress.
+/// Reads the progress of a report, and returns it as it was written: digits as Python's `int` reads them, and a percent
+/// sign. No value, and a value that is false in Python, report no progress.
 ///
 /// # Errors
 ///
-/// Anything else, in Cinder's words.
+/// Any other value, with Cinder's message.
 pub fn progress(value: Option<&Value>) -> Result<Option<&str>, Fault> {
     let refused = |detail: &str| {
         Fault::bad_request(format!("Invalid input received: progress must be an integer percentage{detail}"))
     };
-    let text = match value {
+    let progress = match value {
         None | Some(Value::Null | Value::Bool(false)) => return Ok(None),
         Some(Value::Array(items)) if items.is_empty() => return Ok(None),
         Some(Value::Object(items)) if items.is_empty() => return Ok(None),
         Some(Value::Number(number)) if number.as_f64() == Some(0.0) => return Ok(None),
-        Some(Value::String(text)) if text.is_empty() => return Ok(None),
-        Some(Value::String(text)) => text,
+        Some(Value::String(string)) if string.is_empty() => return Ok(None),
+        Some(Value::String(string)) => string,
         Some(Value::Array(_) | Value::Object(_)) => return Err(refused("")),
         Some(Value::Bool(_)) => return Err(Fault::bad_request("'bool' object is not subscriptable")),
         Some(Value::Number(number)) => {
@@ -278,23 +276,23 @@ pub fn progress(value: Option<&Value>) -> Result<Option<&str>, Fault> {
             return Err(Fault::bad_request(format!("'{kind}' object is not subscriptable")));
         }
     };
-    let last = text.chars().next_back().map_or(0, char::len_utf8);
-    let percent = super::python_text::integer(&text[..text.len() - last]).ok_or_else(|| refused(""))?;
-    if !(0..=100).contains(&percent) || !text.ends_with('%') {
+    let last = progress.chars().next_back().map_or(0, char::len_utf8);
+    let percent = python::integer(&progress[..progress.len() - last]).ok_or_else(|| refused(""))?;
+    if !(0..=100).contains(&percent) || !progress.ends_with('%') {
         return Err(refused(" between 0 and 100"));
     }
-    Ok(Some(text))
+    Ok(Some(progress))
 }
 
 fn check_length(content: &str, value: &Value, name: &str) -> Result<(), Fault> {
     if content.chars().count() <= LONGEST {
         return Ok(());
     }
-    Err(failure(Some(name), value, &format!("{} is too long", representation(value))))
+    Err(failure(Some(name), value, &format!("{} is too long", repr(value))))
 }
 
-/// Keys by a pattern, and the values of those that match it texts. One newline at a key's end passes, as Python's `$`
-/// lets it.
+/// Checks keys by a pattern, and that the values of matching keys are strings. One newline at the end of a key is
+/// allowed, because Python's `$` matches before it.
 fn check_metadata(items: &Map<String, Value>, metadata: &Value, name: &str, slash_allowed: bool) -> Result<(), Fault> {
     let allowed =
         |byte: u8| byte.is_ascii_alphanumeric() || b"-_:. ".contains(&byte) || (slash_allowed && byte == b'/');
@@ -302,7 +300,7 @@ fn check_metadata(items: &Map<String, Value>, metadata: &Value, name: &str, slas
     for (key, value) in items {
         let body = key.strip_suffix('\n').unwrap_or(key);
         if body.is_empty() || body.len() > LONGEST || !body.bytes().all(allowed) {
-            refused.push(super::python_text::quoted(key));
+            refused.push(repr_of_string(key));
             continue;
         }
         let Value::String(content) = value else {
@@ -320,14 +318,14 @@ fn check_metadata(items: &Map<String, Value>, metadata: &Value, name: &str, slas
     Err(failure(Some(name), metadata, &detail))
 }
 
-/// Whether oslo takes a text for a UUID: any spelling that comes down to 32 hexadecimal digits.
-fn is_uuid_like(text: &str) -> bool {
-    let bare = text.replace("urn:", "").replace("uuid:", "");
+/// Whether oslo accepts a string as a UUID: any form that leaves 32 hexadecimal digits.
+fn is_uuid_like(string: &str) -> bool {
+    let bare = string.replace("urn:", "").replace("uuid:", "");
     let digits = bare.trim_matches(['{', '}']).replace('-', "");
     digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Whether a description has only characters that Cinder's pattern has; one newline at the end passes.
+/// Whether Cinder's pattern for descriptions matches. One newline at the end is allowed.
 fn is_printable(content: &str) -> bool {
     content.strip_suffix('\n').unwrap_or(content).chars().all(unicode::is_printable)
 }

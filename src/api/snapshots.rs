@@ -1,35 +1,32 @@
-//! Snapshots in the API's words: list, create, show, update, delete (`spec/snapshots-api.md` sections 1 to 6).
-
-#![expect(clippy::missing_errors_doc, reason = "an operation answers the faults of its service and of its schema")]
+//! Snapshots: list, create, show, update, and delete (`docs/spec/snapshots-api.md` sections 1 to 6).
 
 use http::StatusCode;
-use serde_json::{Map, Value};
 
-use crate::domain::{Metadata, Snapshot, UserId};
-use crate::service::listing::Page;
+use crate::domain::{Snapshot, UserId};
+use crate::service::listing::ListPage;
 use crate::service::policy::Rule;
 use crate::service::snapshots::{InUse, NewSnapshot, SnapshotUpdate};
 
-use super::Call;
-use super::document::ObjectWriter;
-use super::faults::Fault;
+use super::call::Call;
 use super::microversion::{self, Microversion};
-use super::python_text::strip;
 use super::query;
-use super::reply::{Content, Reply};
-use super::schema::{self, Check, Object};
+use super::schema::{self, Check, ObjectSchema};
+use super::wire::body::{metadata, object, string, stripped};
+use super::wire::document::ObjectWriter;
+use super::wire::faults::Fault;
+use super::wire::reply::{Content, Reply};
 
-/// How many bytes a view has room for before more must be found.
+/// The number of bytes that are reserved for a view.
 const VIEW_BYTES: usize = 512;
 
-const CREATE: Object = Object {
+const CREATE: ObjectSchema = ObjectSchema {
     properties: &[("snapshot", Check::Object(&CREATED))],
     required: &["snapshot"],
     others_allowed: false,
     one_of: &[],
 };
 
-const CREATED: Object = Object {
+const CREATED: ObjectSchema = ObjectSchema {
     properties: &[
         ("name", Check::Name),
         ("display_name", Check::Name),
@@ -43,14 +40,14 @@ const CREATED: Object = Object {
     one_of: &[],
 };
 
-const UPDATE: Object = Object {
+const UPDATE: ObjectSchema = ObjectSchema {
     properties: &[("snapshot", Check::Object(&UPDATED))],
     required: &["snapshot"],
     others_allowed: false,
     one_of: &[],
 };
 
-const UPDATED: Object = Object {
+const UPDATED: ObjectSchema = ObjectSchema {
     properties: &[
         ("name", Check::Name),
         ("description", Check::Description),
@@ -66,26 +63,26 @@ const UPDATED: Object = Object {
 #[derive(Debug, Clone, Copy)]
 pub struct SnapshotView<'a> {
     snapshot: &'a Snapshot,
-    /// The fields that microversions have added, up to this one; none of them in a summary.
+    /// The newest version whose fields are shown. A summary has none of the added fields.
     added: Option<Microversion>,
-    /// Whether the extended attributes are shown too.
+    /// Whether the extended attributes are shown.
     extended: bool,
 }
 
 impl<'a> SnapshotView<'a> {
-    /// The nine fields of the summary, the same at every microversion.
+    /// Returns a view with the nine fields of the summary, which are the same at every microversion.
     #[must_use]
     pub const fn summary(snapshot: &'a Snapshot) -> Self {
         Self { snapshot, added: None, extended: false }
     }
 
-    /// With the fields that microversions have added.
+    /// Returns a view with the fields that microversions have added.
     #[must_use]
     pub const fn detail(snapshot: &'a Snapshot, version: Microversion) -> Self {
         Self { snapshot, added: Some(version), extended: false }
     }
 
-    /// With the extended attributes too, as show and the detail list have them.
+    /// Returns a view with the extended attributes too, as in show and in the detail list.
     #[must_use]
     pub const fn extended(snapshot: &'a Snapshot, version: Microversion) -> Self {
         Self { snapshot, added: Some(version), extended: true }
@@ -99,31 +96,31 @@ impl<'a> SnapshotView<'a> {
         view.plain("created_at", &snapshot.created_at.spelled());
         match snapshot.updated_at {
             Some(updated_at) => view.plain("updated_at", &updated_at.spelled()),
-            None => view.optional_text("updated_at", None),
+            None => view.optional_string("updated_at", None),
         }
-        view.optional_text("name", snapshot.name.as_deref());
-        view.optional_text("description", snapshot.description.as_deref());
+        view.optional_string("name", snapshot.name.as_deref());
+        view.optional_string("description", snapshot.description.as_deref());
         view.uuid("volume_id", Some(snapshot.volume_id.as_uuid()));
         view.plain("status", snapshot.status.as_str().as_bytes());
         view.value("size", &snapshot.size);
-        view.texts("metadata", snapshot.metadata.iter());
+        view.strings("metadata", snapshot.metadata.iter());
         if since(microversion::GROUP_SNAPSHOTS) {
             view.uuid("group_snapshot_id", snapshot.group_snapshot_id.map(|id| id.as_uuid()));
         }
         if since(microversion::SNAPSHOT_USER) {
-            view.optional_text("user_id", snapshot.user_id.as_ref().map(UserId::as_str));
+            view.optional_string("user_id", snapshot.user_id.as_ref().map(UserId::as_str));
         }
         if since(microversion::CONSUMES_QUOTA) {
             view.value("consumes_quota", &snapshot.consumes_quota);
         }
         if self.extended {
-            view.text("os-extended-snapshot-attributes:project_id", snapshot.project_id.as_str());
-            view.optional_text("os-extended-snapshot-attributes:progress", snapshot.progress.as_deref());
+            view.string("os-extended-snapshot-attributes:project_id", snapshot.project_id.as_str());
+            view.optional_string("os-extended-snapshot-attributes:progress", snapshot.progress.as_deref());
         }
         view.close();
     }
 
-    /// The answer that shows this one.
+    /// Returns the reply that shows this view.
     #[must_use]
     pub fn reply(&self, status: StatusCode) -> Reply {
         let mut body = Vec::with_capacity(VIEW_BYTES);
@@ -137,15 +134,14 @@ impl<'a> SnapshotView<'a> {
 /// `GET .../snapshots[/detail]`
 pub fn list(call: &Call<'_>, detail: bool) -> Result<Reply, Fault> {
     let prepared = call.service.prepare_listing(call.parameters.get("all_tenants").is_some())?;
-    let largest = query::page_limit(&prepared.deployment, call.max_limit()?);
-    let query = query::snapshots(&call.parameters, call.service.caller, call.version, &prepared.deployment, largest)?;
-    let page: Page<Snapshot> = call.service.list(&query, prepared)?;
+    let request = query::snapshots(&call.parameters, call.service.caller, call.version, &prepared)?;
+    let page: ListPage<Snapshot> = call.service.list(request, prepared)?;
     let collection = if detail { "snapshots/detail" } else { "snapshots" };
     let last = page.rows.last().map(|snapshot| snapshot.id.to_string());
     let mut body = Vec::with_capacity((page.rows.len() + 1) * VIEW_BYTES);
     let mut document = ObjectWriter::open(&mut body);
     document.array("snapshots", &page.rows, |bytes, snapshot| view_in_list(call, snapshot, detail).write(bytes));
-    if let Some(links) = call.next_link(collection, page.rows.len(), query.limit, page.count, last.as_deref()) {
+    if let Some(links) = call.next_links(collection, page.rows.len(), page.limit, page.count, last.as_deref()) {
         document.value("snapshots_links", &links);
     }
     if let Some(count) = page.count {
@@ -175,7 +171,7 @@ pub fn create(call: &Call<'_>) -> Result<Reply, Fault> {
         (_, false) => InUse::Refused,
     };
     let snapshot = call.service.create_snapshot(NewSnapshot {
-        volume_id: text(fields.get("volume_id")),
+        volume_id: string(fields.get("volume_id")),
         name: stripped(fields.get("name").or_else(|| fields.get("display_name"))),
         description: stripped(fields.get("description")),
         metadata: metadata(fields.get("metadata")),
@@ -207,25 +203,4 @@ pub fn update(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
 pub fn delete(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
     call.service.delete_snapshot(id)?;
     Ok(Reply::new(StatusCode::ACCEPTED, Content::ReadyMade))
-}
-
-/// A member of a body that the schema has found to be an object.
-pub fn object(value: Option<&Value>) -> Result<&Map<String, Value>, Fault> {
-    value.and_then(Value::as_object).ok_or_else(|| Fault::bad_request(super::faults::BAD_REQUEST))
-}
-
-/// A text of a body as it is; `None` for null and for none.
-pub fn text(value: Option<&Value>) -> Option<String> {
-    value.and_then(Value::as_str).map(str::to_owned)
-}
-
-/// A text of a body without white space around.
-pub fn stripped(value: Option<&Value>) -> Option<String> {
-    value.and_then(Value::as_str).map(|text| strip(text).to_owned())
-}
-
-/// The metadata of a body.
-pub fn metadata(value: Option<&Value>) -> Metadata {
-    let items = value.and_then(Value::as_object).into_iter().flatten();
-    items.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }

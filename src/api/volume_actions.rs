@@ -1,45 +1,43 @@
-//! The actions on volumes in the API's words (`spec/lifecycle.md` section 8).
-
-#![expect(clippy::missing_errors_doc, reason = "an operation answers the faults of its service and of its schema")]
+//! The actions on volumes (`docs/spec/lifecycle.md` section 8).
 
 use http::StatusCode;
 use serde_json::Value;
 
 use crate::service::volume_actions::VolumeReset;
 
-use super::Call;
-use super::faults::Fault;
+use super::action::{name_of, no_such_action};
+use super::call::Call;
 use super::microversion;
-use super::reply::{Content, Reply};
-use super::schema::{self, Check, Object};
-use super::snapshot_actions::{name_of, no_such_action};
-use super::snapshots::{object, text};
+use super::schema::{self, Check, ObjectSchema};
+use super::wire::body::{object, string};
+use super::wire::faults::Fault;
+use super::wire::reply::{Content, Reply};
 
-const REVERT: Object = Object {
+const REVERT: ObjectSchema = ObjectSchema {
     properties: &[("revert", Check::Object(&REVERTED))],
     required: &["revert"],
     others_allowed: false,
     one_of: &[],
 };
 
-const REVERTED: Object =
-    Object { properties: &[("snapshot_id", Check::Name)], required: &[], others_allowed: true, one_of: &[] };
+const REVERTED: ObjectSchema =
+    ObjectSchema { properties: &[("snapshot_id", Check::Name)], required: &[], others_allowed: true, one_of: &[] };
 
-const RESET: Object = Object {
+const RESET: ObjectSchema = ObjectSchema {
     properties: &[("os-reset_status", Check::Object(&RESET_TO))],
     required: &["os-reset_status"],
     others_allowed: false,
     one_of: &[],
 };
 
-const RESET_TO: Object = Object {
+const RESET_TO: ObjectSchema = ObjectSchema {
     properties: &[("status", Check::Name), ("attach_status", Check::Name), ("migration_status", Check::Name)],
     required: &[],
     others_allowed: false,
     one_of: &[],
 };
 
-/// What else than a status may be set, with the values in Cinder's spelling.
+/// The other fields that may be set: the name, the name in messages, the valid values, and those as Python prints them.
 const VALID: [(&str, &str, &[&str], &str); 2] = [
     ("attach_status", "attach status", &["attached", "detached"], "['attached', 'detached']"),
     (
@@ -50,53 +48,55 @@ const VALID: [(&str, &str, &[&str], &str); 2] = [
     ),
 ];
 
-/// The actions there are.
+/// An action on a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
+pub enum VolumeAction {
     Revert,
     ResetStatus,
 }
 
-/// Which action a body names.
-///
-/// # Errors
-///
-/// As for the actions on snapshots.
-pub fn named(body: Option<&Value>) -> Result<Action, Fault> {
-    match name_of(body)? {
-        "revert" => Ok(Action::Revert),
-        "os-reset_status" => Ok(Action::ResetStatus),
-        other => Err(no_such_action(other)),
+impl VolumeAction {
+    /// Returns the action that a body names.
+    ///
+    /// # Errors
+    ///
+    /// A body that is not an object with one key, or a key that is not an action.
+    pub fn named(body: Option<&Value>) -> Result<Self, Fault> {
+        match name_of(body)? {
+            "revert" => Ok(Self::Revert),
+            "os-reset_status" => Ok(Self::ResetStatus),
+            other => Err(no_such_action(other)),
+        }
     }
 }
 
 /// `POST .../volumes/{id}/action`
-pub fn act(call: &Call<'_>, id: &str, action: Action) -> Result<Reply, Fault> {
+pub fn act(call: &Call<'_>, id: &str, action: VolumeAction) -> Result<Reply, Fault> {
     match action {
-        Action::Revert if call.version < microversion::REVERT => return Err(Fault::not_found()),
-        Action::Revert => {
+        VolumeAction::Revert if call.version < microversion::REVERT => return Err(Fault::not_found()),
+        VolumeAction::Revert => {
             let body = schema::check(&REVERT, call.body.as_ref())?;
-            let snapshot_id = text(object(body.get("revert"))?.get("snapshot_id"));
+            let snapshot_id = string(object(body.get("revert"))?.get("snapshot_id"));
             call.service.revert_volume(id, snapshot_id.as_deref())?;
         }
-        Action::ResetStatus => {
+        VolumeAction::ResetStatus => {
             let wanted = call.body.as_ref().and_then(|body| body.get("os-reset_status")?.as_object());
             let is_given =
                 |name: &&str| wanted.and_then(|wanted| wanted.get(*name)?.as_str()).is_some_and(|own| !own.is_empty());
             if wanted.is_some() && !["status", "attach_status", "migration_status"].iter().any(is_given) {
-                let text = "Must specify 'status', 'attach_status' or 'migration_status' for update.";
-                return Err(Fault::bad_request(text));
+                let message = "Must specify 'status', 'attach_status' or 'migration_status' for update.";
+                return Err(Fault::bad_request(message));
             }
             let body = schema::check(&RESET, call.body.as_ref())?;
             let fields = object(body.get("os-reset_status"))?;
             for (field, name, valid, list) in VALID {
-                let value = text(fields.get(field)).unwrap_or_default().to_lowercase();
+                let value = string(fields.get(field)).unwrap_or_default().to_lowercase();
                 if !value.is_empty() && !valid.contains(&value.as_str()) {
-                    let text = format!("Volume {name}: {value} is invalid, valid statuses are: {list}.");
-                    return Err(Fault::bad_request(text));
+                    let message = format!("Volume {name}: {value} is invalid, valid statuses are: {list}.");
+                    return Err(Fault::bad_request(message));
                 }
             }
-            let field = |name| text(fields.get(name)).filter(|value| !value.is_empty());
+            let field = |name| string(fields.get(name)).filter(|value| !value.is_empty());
             let reset = VolumeReset {
                 status: field("status"),
                 attach_status: field("attach_status"),

@@ -1,51 +1,50 @@
-//! Volumes in the API's words, as far as clients of snapshots need them (`spec/beyond.md` section 2).
-
-#![expect(clippy::missing_errors_doc, reason = "an operation answers the faults of its service and of its schema")]
+//! Volumes, to the extent that clients of snapshots need them (`docs/spec/beyond.md` section 2).
 
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::domain::volume::type_id as volume_type_id;
-use crate::domain::{Metadata, Volume};
-use crate::service::listing::Page;
+use crate::domain::{Metadata, SnapshotId, Timestamp, UserId, Volume, VolumeId};
+use crate::service::listing::ListPage;
 use crate::service::volumes::{NewVolume, VolumeUpdate};
 
-use super::faults::Fault;
+use super::call::{Call, Link, NextLinks};
 use super::microversion;
-use super::python_text;
 use super::query;
-use super::reply::{Content, Reply};
-use super::schema::{self, Check, Object};
-use super::snapshots::{metadata, object, stripped, text};
-use super::{Call, Links};
+use super::schema::{self, Check, ObjectSchema};
+use super::wire::body::{self, metadata, object, string, stripped};
+use super::wire::faults::Fault;
+use super::wire::reply::{Content, Reply};
 
 const HINTS: (&str, Check) = ("OS-SCH-HNT:scheduler_hints", Check::Anything);
 
-const CREATE: Object = Object {
+const CREATE: ObjectSchema = ObjectSchema {
     properties: &[("volume", Check::Object(&CREATED)), HINTS],
     required: &["volume"],
     others_allowed: false,
     one_of: &[],
 };
 
-/// Below 3.53 Cinder passes over what a volume holds besides.
-const CREATE_OPENLY: Object =
-    Object { properties: &[("volume", Check::Object(&Object { others_allowed: true, ..CREATED })), HINTS], ..CREATE };
+/// The schema below 3.53, where Cinder ignores unknown properties of a volume.
+const CREATE_OPENLY: ObjectSchema = ObjectSchema {
+    properties: &[("volume", Check::Object(&ObjectSchema { others_allowed: true, ..CREATED })), HINTS],
+    ..CREATE
+};
 
-const CREATED: Object = Object {
+const CREATED: ObjectSchema = ObjectSchema {
     properties: &[
         ("name", Check::Trimmed("name")),
         ("description", Check::Trimmed("description")),
         ("display_name", Check::Trimmed("name")),
         ("display_description", Check::Trimmed("description")),
-        ("volume_type", Check::ShortTextOrNull),
+        ("volume_type", Check::ShortStringOrNull),
         ("metadata", Check::MetadataOrNull),
         ("snapshot_id", Check::UuidOrNull),
         ("source_volid", Check::UuidOrNull),
         ("consistencygroup_id", Check::UuidOrNull),
         ("size", Check::Size),
-        ("availability_zone", Check::ShortTextOrNull),
+        ("availability_zone", Check::ShortStringOrNull),
         ("multiattach", Check::Boolean),
         ("image_id", Check::Name),
         ("imageRef", Check::Name),
@@ -57,18 +56,18 @@ const CREATED: Object = Object {
     one_of: &[],
 };
 
-const UPDATE: Object = Object {
+const UPDATE: ObjectSchema = ObjectSchema {
     properties: &[("volume", Check::Object(&UPDATED))],
     required: &["volume"],
     others_allowed: false,
     one_of: &[],
 };
 
-/// Below 3.53 there may be nothing to change.
-const UPDATE_OPENLY: Object =
-    Object { properties: &[("volume", Check::Object(&Object { one_of: &[], ..UPDATED }))], ..UPDATE };
+/// The schema below 3.53, where a body may change nothing.
+const UPDATE_OPENLY: ObjectSchema =
+    ObjectSchema { properties: &[("volume", Check::Object(&ObjectSchema { one_of: &[], ..UPDATED }))], ..UPDATE };
 
-const UPDATED: Object = Object {
+const UPDATED: ObjectSchema = ObjectSchema {
     properties: &[
         ("name", Check::Trimmed("name")),
         ("description", Check::Trimmed("description")),
@@ -81,40 +80,34 @@ const UPDATED: Object = Object {
     one_of: &["name", "description", "display_name", "display_description", "metadata"],
 };
 
-/// What a volume that may be attached twice is told to use.
+/// The message for the removed parameter `multiattach`.
 const MULTIATTACH_REMOVED: &str = "multiattach parameter has been removed. The default behavior is to use multiattach \
                                    enabled volume types. Contact your administrator to create a multiattach enabled \
                                    volume type and use it to create multiattach volumes.";
 
-/// What volumes may be made from that this service does not have.
+/// The sources of a volume that this service does not have.
 const FOREIGN_SOURCES: [&str; 4] = ["source_volid", "backup_id", "image_id", "imageRef"];
 
 #[derive(Serialize)]
-struct Link {
-    rel: &'static str,
-    href: String,
-}
-
-#[derive(Serialize)]
 struct SummaryView<'a> {
-    id: crate::domain::VolumeId,
+    id: VolumeId,
     name: Option<&'a str>,
     links: [Link; 2],
 }
 
-/// A volume as the API shows it; the fields at the end depend on microversion and role.
+/// A volume as the API shows it. The fields in `others` depend on the microversion and on the roles of the caller.
 #[derive(Serialize)]
 struct VolumeView<'a> {
-    id: crate::domain::VolumeId,
+    id: VolumeId,
     status: &'a str,
     size: u32,
     availability_zone: Option<&'a str>,
-    created_at: crate::domain::Timestamp,
-    updated_at: Option<crate::domain::Timestamp>,
+    created_at: Timestamp,
+    updated_at: Option<Timestamp>,
     name: Option<&'a str>,
     description: Option<&'a str>,
     volume_type: Option<&'a str>,
-    snapshot_id: Option<crate::domain::SnapshotId>,
+    snapshot_id: Option<SnapshotId>,
     source_volid: Option<&'a str>,
     metadata: &'a Metadata,
     links: [Link; 2],
@@ -129,14 +122,8 @@ struct VolumeView<'a> {
     others: Map<String, Value>,
 }
 
-/// What a view is for: Cinder's extensions add to show and the detail list only.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    Change,
-    Show,
-}
-
-fn view<'a>(call: &Call<'_>, volume: &'a Volume, purpose: Purpose) -> VolumeView<'a> {
+/// Returns the view of a volume. `extended` adds the fields of Cinder's extensions, as in show and in the detail list.
+fn view<'a>(call: &Call<'_>, volume: &'a Volume, extended: bool) -> VolumeView<'a> {
     let since = |added| call.version >= added;
     let admin = call.service.caller.roles.admin;
     let mut others = Map::new();
@@ -166,7 +153,7 @@ fn view<'a>(call: &Call<'_>, volume: &'a Volume, purpose: Purpose) -> VolumeView
     if since(microversion::CONSUMES_QUOTA) {
         add("consumes_quota", volume.consumes_quota.into());
     }
-    if purpose == Purpose::Show {
+    if extended {
         add("os-vol-tenant-attr:tenant_id", volume.project_id.as_str().into());
         if admin {
             add("os-vol-host-attr:host", volume.host.clone().into());
@@ -188,7 +175,7 @@ fn view<'a>(call: &Call<'_>, volume: &'a Volume, purpose: Purpose) -> VolumeView
         source_volid: None,
         metadata: &volume.metadata,
         links: links(call, volume),
-        user_id: volume.user_id.as_ref().map(super::super::domain::identifiers::UserId::as_str),
+        user_id: volume.user_id.as_ref().map(UserId::as_str),
         bootable: if volume.bootable { "true" } else { "false" },
         encrypted: false,
         replication_status: None,
@@ -206,8 +193,8 @@ fn summary<'a>(call: &Call<'_>, volume: &'a Volume) -> SummaryView<'a> {
 fn links(call: &Call<'_>, volume: &Volume) -> [Link; 2] {
     let path = call.path_in_project(&format!("volumes/{}", volume.id));
     [
-        Link { rel: "self", href: format!("{}/v3/{path}", call.link_origin()) },
-        Link { rel: "bookmark", href: format!("{}/{path}", call.link_origin()) },
+        Link::new("self", format!("{}/v3/{path}", call.link_origin())),
+        Link::new("bookmark", format!("{}/{path}", call.link_origin())),
     ]
 }
 
@@ -220,7 +207,7 @@ struct One<'a> {
 struct Many<T> {
     volumes: Vec<T>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    volumes_links: Option<Links>,
+    volumes_links: Option<NextLinks>,
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<usize>,
 }
@@ -228,14 +215,13 @@ struct Many<T> {
 /// `GET .../volumes[/detail]`
 pub fn list(call: &Call<'_>, detail: bool) -> Result<Reply, Fault> {
     let prepared = call.service.prepare_listing(call.parameters.get("all_tenants").is_some())?;
-    let largest = query::page_limit(&prepared.deployment, call.max_limit()?);
-    let query = query::volumes(&call.parameters, call.service.caller, call.version, &prepared.deployment, largest)?;
-    let page: Page<Volume> = call.service.list(&query, prepared)?;
+    let request = query::volumes(&call.parameters, call.service.caller, call.version, &prepared)?;
+    let page: ListPage<Volume> = call.service.list(request, prepared)?;
     let collection = if detail { "volumes/detail" } else { "volumes" };
     let last = page.rows.last().map(|volume| volume.id.to_string());
-    let volumes_links = call.next_link(collection, page.rows.len(), query.limit, page.count, last.as_deref());
+    let volumes_links = call.next_links(collection, page.rows.len(), page.limit, page.count, last.as_deref());
     if detail {
-        let volumes = page.rows.iter().map(|volume| view(call, volume, Purpose::Show)).collect();
+        let volumes = page.rows.iter().map(|volume| view(call, volume, true)).collect();
         return Reply::json(StatusCode::OK, &Many { volumes, volumes_links, count: page.count });
     }
     let volumes = page.rows.iter().map(|volume| summary(call, volume)).collect();
@@ -251,26 +237,26 @@ pub fn create(call: &Call<'_>) -> Result<Reply, Fault> {
         return Err(Fault::bad_request(MULTIATTACH_REMOVED));
     }
     if let Some(name) = FOREIGN_SOURCES.iter().find(|name| fields.get(**name).is_some_and(|value| !value.is_null())) {
-        let text = format!("Invalid input received: this service makes no volumes from '{name}'.");
-        return Err(Fault::bad_request(text));
+        let message = format!("Invalid input received: this service makes no volumes from '{name}'.");
+        return Err(Fault::bad_request(message));
     }
     let volume = call.service.create_volume(NewVolume {
         name: stripped(fields.get("name").or_else(|| fields.get("display_name"))),
         description: stripped(fields.get("description").or_else(|| fields.get("display_description"))),
         metadata: metadata(fields.get("metadata")),
         size: fields.get("size").and_then(schema::size),
-        snapshot_id: text(fields.get("snapshot_id")),
-        availability_zone: text(fields.get("availability_zone")),
-        volume_type: text(fields.get("volume_type")),
+        snapshot_id: string(fields.get("snapshot_id")),
+        availability_zone: string(fields.get("availability_zone")),
+        volume_type: string(fields.get("volume_type")),
         multiattach: false,
     })?;
-    Reply::json(StatusCode::ACCEPTED, &One { volume: view(call, &volume, Purpose::Change) })
+    Reply::json(StatusCode::ACCEPTED, &One { volume: view(call, &volume, false) })
 }
 
 /// `GET .../volumes/{id}`
 pub fn show(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
     let volume = call.service.show_volume(id)?;
-    Reply::json(StatusCode::OK, &One { volume: view(call, &volume, Purpose::Show) })
+    Reply::json(StatusCode::OK, &One { volume: view(call, &volume, true) })
 }
 
 /// `PUT .../volumes/{id}`
@@ -285,14 +271,13 @@ pub fn update(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
         metadata: fields.get("metadata").map(|value| metadata(Some(value))),
     };
     let volume = call.service.update_volume(id, &update)?;
-    Reply::json(StatusCode::OK, &One { volume: view(call, &volume, Purpose::Change) })
+    Reply::json(StatusCode::OK, &One { volume: view(call, &volume, false) })
 }
 
 /// `DELETE .../volumes/{id}`
 pub fn delete(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
     let boolean = |name: &str| match call.parameters.get(name) {
-        Some(value) => python_text::boolean(value)
-            .ok_or_else(|| Fault::bad_request(format!("Value '{value}' for '{name}' is not a boolean."))),
+        Some(value) => body::boolean(name, value),
         None => Ok(false),
     };
     let cascade = boolean("cascade")?;

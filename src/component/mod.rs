@@ -15,9 +15,9 @@ use self::bindings::Component;
 use self::key_value::SpinKeyValue;
 use self::surroundings::{RandomIdentifiers, now};
 use self::variables::SpinVariables;
+use crate::domain::lifecycle::Moment;
 use crate::settings::{LazySettings, SettingsError};
 use crate::store::Store;
-use crate::domain::lifecycle::Moment;
 use crate::tick;
 
 mod bindings;

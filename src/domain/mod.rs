@@ -3,6 +3,7 @@
 //!
 //! This layer must not know HTTP, JSON on the wire, microversions or keys of the store.
 
+pub mod caller;
 pub mod identifiers;
 pub mod lifecycle;
 pub mod quota;
@@ -11,6 +12,7 @@ mod text;
 pub mod timestamp;
 pub mod volume;
 
+pub use caller::{Caller, Roles};
 pub use identifiers::{GroupSnapshotId, ProjectId, SnapshotId, UserId, VolumeId};
 pub use lifecycle::{Completion, Pending, Progression, Schedule};
 pub use snapshot::{Metadata, Snapshot, SnapshotStatus};

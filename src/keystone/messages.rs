@@ -6,11 +6,10 @@ use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Method};
 use serde_json::{Value, json};
 
-use crate::domain::Timestamp;
-use crate::headers::{OPENSTACK_IDENTITY_ACCESS_RULES, X_AUTH_TOKEN, X_SUBJECT_TOKEN};
-use crate::service::policy::Roles;
+use crate::domain::{Roles, Timestamp};
 use crate::settings::KeystoneSettings;
 
+use super::headers::{OPENSTACK_IDENTITY_ACCESS_RULES, X_AUTH_TOKEN, X_SUBJECT_TOKEN};
 use super::{AccessRule, KeystoneError, OutboundAnswer, OutboundRequest, Token};
 
 const JSON: &str = "application/json";

@@ -5,6 +5,7 @@
 //! opens nothing. This module must not know what a token is used for, nor who sends its requests.
 
 mod access_rules;
+pub mod headers;
 mod messages;
 mod sealing;
 
@@ -13,11 +14,10 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use sha2::{Digest, Sha256};
 
-use crate::domain::{ProjectId, Timestamp, UserId};
-use crate::service::policy::Roles;
+use crate::domain::{ProjectId, Roles, Timestamp, UserId};
 use crate::settings::{KEYSTONE_PASSWORD, KeystoneSettings, Variables};
 use crate::store::tokens::{TokenDigest, TokenRow};
-use crate::store::{Identifiers, Store};
+use crate::store::{Identifiers, KeyValue, Store};
 
 pub use access_rules::AccessRule;
 
@@ -94,7 +94,20 @@ pub struct Keystone<'a> {
     pub now: Timestamp,
 }
 
-impl Keystone<'_> {
+impl<'a> Keystone<'a> {
+    /// Returns Keystone as a request sees it, with its cache of tokens in the store over `key_value`.
+    #[must_use]
+    pub const fn new(
+        settings: &'a KeystoneSettings,
+        variables: &'a dyn Variables,
+        key_value: &'a dyn KeyValue,
+        identifiers: &'a dyn Identifiers,
+        outbound: &'a dyn Outbound,
+        now: Timestamp,
+    ) -> Self {
+        Self { settings, variables, store: Store::new(key_value, identifiers), identifiers, outbound, now }
+    }
+
     /// What is known about a token. With `may_be_expired` one that has expired is as good as any; a service asks for
     /// that when it goes on with what a user began.
     ///

@@ -16,7 +16,7 @@ use crate::store::projects::ProjectRecord;
 use crate::store::{Kind, Listing, Row};
 
 use super::policy::Rule;
-use super::{Error, Service};
+use super::{Error, Service, resource_filters};
 
 /// The least and the most rows that are read at once.
 const BATCH: std::ops::RangeInclusive<usize> = 50..=1_000;
@@ -389,37 +389,49 @@ impl Order {
 /// The text for a direction that is none.
 const UNKNOWN_DIRECTION: &str = "Invalid input received: Unknown sort direction, must be 'desc' or 'asc'.";
 
-/// Which rows are asked for.
+/// A request for a page of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Query {
-    /// Rows of all projects; only an administrator's query has this.
+pub struct ListRequest {
+    /// Whether the list has rows of all projects. Only an administrator's request has this.
     pub all_tenants: bool,
     pub filters: Vec<Filter>,
     /// Columns with their directions, as the client wrote them.
     pub sort: Vec<(String, String)>,
     /// The id after which the page begins.
     pub marker: Option<String>,
+    /// The most rows that the client wants, or `usize::MAX`. [`Service::list`] lowers it to the largest page.
     pub limit: usize,
     pub offset: usize,
+    /// Whether the client wants to know how many rows match in all.
     pub with_count: bool,
 }
 
-/// What was read before the query of a list.
+/// The stored values that a list needs before its request can be checked.
 #[derive(Debug)]
 pub struct Prepared {
-    pub deployment: Deployment,
-    /// Every project, if the query may be about all.
+    deployment: Deployment,
+    /// All projects, if the request may be about all of them.
     projects: Option<Vec<ProjectId>>,
-    /// The record of the caller's project, if it may not.
+    /// The record of the caller's project, if the request is only about that project.
     own_record: Option<ProjectRecord>,
 }
 
-/// The rows found.
+impl Prepared {
+    /// Returns the filters that members may use on a resource.
+    #[must_use]
+    pub fn allowed_filters(&self, resource: &str) -> Vec<String> {
+        resource_filters::allowed(resource, &self.deployment)
+    }
+}
+
+/// A page of a list.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Page<T> {
+pub struct ListPage<T> {
     pub rows: Vec<T>,
-    /// How many match in all, where that was asked.
+    /// The number of rows that match in all, if the client asked for it.
     pub count: Option<usize>,
+    /// The number of rows on a full page.
+    pub limit: usize,
 }
 
 impl Service<'_> {
@@ -428,17 +440,20 @@ impl Service<'_> {
     /// # Errors
     ///
     /// Not allowed, a marker that is not there, a sort key that is no column, or what the store gives.
-    pub fn list<T: Listed>(&self, query: &Query, prepared: Prepared) -> Result<Page<T>, Error> {
+    pub fn list<T: Listed>(&self, mut query: ListRequest, prepared: Prepared) -> Result<ListPage<T>, Error> {
+        query.limit = query.limit.min(self.largest_page(&prepared.deployment)?);
+        let query = &query;
+        let limit = query.limit;
         match self.caller.allow_own(T::RULE) {
             // Cinder refuses this for snapshots, and finds no volumes.
             Err(Error::Unscoped) if T::KIND == Kind::Volume => {
-                return Ok(Page { rows: Vec::new(), count: query.with_count.then_some(0) });
+                return Ok(ListPage { rows: Vec::new(), count: query.with_count.then_some(0), limit });
             }
             allowed => allowed?,
         }
         if query.filters.iter().any(Filter::names_no_column::<T>) {
             // Cinder looks at nothing else then, neither at the order nor at the marker.
-            return Ok(Page { rows: Vec::new(), count: query.with_count.then_some(0) });
+            return Ok(ListPage { rows: Vec::new(), count: query.with_count.then_some(0), limit });
         }
         let order = Order::read(&query.sort)?;
         let marker: Option<T> = query.marker.as_deref().map(|id| self.marker(id)).transpose()?;
@@ -452,7 +467,7 @@ impl Service<'_> {
             }
             None => self.page_in_any_order(query, &order, records, marker.as_ref())?,
         };
-        Ok(Page { rows, count })
+        Ok(ListPage { rows, count, limit })
     }
 
     fn marker<T: Listed>(&self, id: &str) -> Result<T, Error> {
@@ -465,11 +480,20 @@ impl Service<'_> {
             .ok_or_else(not_found)
     }
 
-    /// Reads what a list needs before its query can be read, and where it will look, in one call.
+    /// Returns the largest page: an operator's, or else the setting `max_limit`.
+    fn largest_page(&self, deployment: &Deployment) -> Result<usize, Error> {
+        Ok(match deployment.osapi_max_limit {
+            Some(limit) => limit as usize,
+            None => self.settings.get()?.max_limit,
+        })
+    }
+
+    /// Reads the values that the checks of a list need, and the record that the list begins with, in one call of the
+    /// host.
     ///
     /// # Errors
     ///
-    /// What the store gives.
+    /// Errors of the store.
     pub fn prepare_listing(&self, may_want_all_projects: bool) -> Result<Prepared, Error> {
         if may_want_all_projects && self.caller.roles.admin {
             let (deployment, projects) = self.store.deployment_and_project_ids()?;
@@ -483,7 +507,7 @@ impl Service<'_> {
     }
 
     /// The records of the projects that a query is about.
-    fn records(&self, query: &Query, prepared: Prepared) -> Result<Vec<ProjectRecord>, Error> {
+    fn records(&self, query: &ListRequest, prepared: Prepared) -> Result<Vec<ProjectRecord>, Error> {
         let Prepared { projects, own_record, .. } = prepared;
         if !query.all_tenants {
             let own = match (&projects, &self.caller.project_id) {
@@ -505,7 +529,7 @@ impl Service<'_> {
 
     fn page_in_stored_order<T: Listed>(
         &self,
-        query: &Query,
+        query: &ListRequest,
         records: Vec<ProjectRecord>,
         direction: Direction,
         after: Option<Position>,
@@ -537,7 +561,7 @@ impl Service<'_> {
 
     fn page_in_any_order<T: Listed>(
         &self,
-        query: &Query,
+        query: &ListRequest,
         order: &Order,
         records: Vec<ProjectRecord>,
         marker: Option<&T>,
@@ -556,7 +580,7 @@ impl Service<'_> {
     }
 
     /// How many rows match, whatever the page. Without a filter the records know.
-    fn count<T: Listed>(&self, query: &Query, records: Vec<ProjectRecord>) -> Result<usize, Error> {
+    fn count<T: Listed>(&self, query: &ListRequest, records: Vec<ProjectRecord>) -> Result<usize, Error> {
         if query.filters.is_empty() {
             let mut count = 0_usize;
             for record in &records {
@@ -576,7 +600,7 @@ impl Service<'_> {
     /// Every matching row, newest first.
     fn scan<T: Listed>(
         &self,
-        query: &Query,
+        query: &ListRequest,
         records: Vec<ProjectRecord>,
         mut each: impl FnMut(T),
     ) -> Result<(), Error> {

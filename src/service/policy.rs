@@ -1,30 +1,8 @@
 //! Who may do what: Cinder's default policy (`spec/snapshots-api.md` section 8), as a table.
 
-use crate::domain::{ProjectId, UserId};
+use crate::domain::{Caller, ProjectId};
 
 use super::Error;
-
-/// The roles of a caller that any rule looks at.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Roles {
-    pub admin: bool,
-    pub member: bool,
-    pub reader: bool,
-}
-
-impl Roles {
-    /// An administrator, with the roles that Keystone implies.
-    pub const ADMIN: Self = Self { admin: true, member: true, reader: true };
-}
-
-/// Who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    pub user_id: Option<UserId>,
-    /// None for a token without project scope.
-    pub project_id: Option<ProjectId>,
-    pub roles: Roles,
-}
 
 /// The rules of Cinder that this service checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,6 +157,7 @@ impl Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Roles;
 
     /// The least role that passes a rule in the caller's own project.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,18 +1,17 @@
-//! The operator's routes, `/_ops/...`: the whole state as a document, and the scheduled step by hand
-//! (`design/contract.md`). They exist only where a secret is set, and open only to who knows it.
-
-#![expect(clippy::missing_errors_doc, reason = "an operation answers the faults of its service and of its schema")]
+//! The whole state as a document, as `/_ops/state` reads and writes it.
+//!
+//! Fields and their defaults are those of `setup_defaults` in `tests/it/conformance/test-vectors.json`, so that a vector's
+//! setup is a document.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU8;
 
-use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::domain::lifecycle::Moment;
+use crate::api::wire::faults::Fault;
 use crate::domain::lifecycle::{Completion, Delays, Pending, Schedule};
 use crate::domain::quota::Amounts;
 use crate::domain::snapshot::{Cause, Transition};
@@ -20,223 +19,28 @@ use crate::domain::{
     GroupSnapshotId, Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume, VolumeId,
     VolumeStatus,
 };
-use crate::headers::Header;
-use crate::json::Object;
-use crate::service::operator::{self, Explanation, ProjectSettings, State};
-use crate::settings::{LazySettings, OPS_TOKEN, Settings, Variables};
-use crate::store::Store;
-use crate::store::deployment::{BackendService, Deployment, GroupSnapshot};
-use crate::tick;
+use crate::json::ObjectOnly;
+use crate::service::ops::{BackendService, Deployment, GroupSnapshot, ProjectSettings, State};
 
-use super::faults::Fault;
-use super::reply::{Content, Reply};
-use super::request::{Body, Headers, Request};
-use super::{Environment, misconfigured};
-
-/// What every operator's path begins with.
-pub const PREFIX: &str = "/_ops/";
-
-/// What the route that explains a snapshot begins with; an id follows.
-const EXPLAIN: &str = "explain/";
-
-/// The largest body, in bytes: a state of some hundred thousand snapshots.
-pub const LARGEST_BODY: usize = 128 * 1024 * 1024;
-
-/// Answers an operator's request.
-pub fn answer(request: &Request<'_>, path: &str, environment: &Environment<'_>) -> Result<Reply, Fault> {
-    admit(&request.headers, environment.variables)?;
-    let Body::Complete(body) = &request.body else {
-        let text = format!("The document is larger than {LARGEST_BODY} bytes.");
-        return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, text));
-    };
-    let store = Store::new(environment.key_value, environment.identifiers);
-    let method = &request.method;
-    match &path[PREFIX.len()..] {
-        "state" if method == Method::GET => {
-            let state = operator::read(store, environment.now)?;
-            Reply::json(StatusCode::OK, &Document::from(&state))
-        }
-        "state" if method == Method::PUT => {
-            let document: Document = read(body)?;
-            let state = document.into_state(&settings(environment)?.delays, environment.now)?;
-            let counts = object([("volumes", state.volumes.len().into()), ("snapshots", state.snapshots.len().into())]);
-            operator::replace(store, state)?;
-            Reply::json(StatusCode::OK, &counts)
-        }
-        "state" if method == Method::DELETE => {
-            store.clear()?;
-            Ok(Reply::new(StatusCode::NO_CONTENT, Content::Empty))
-        }
-        "tick" if method == Method::POST => {
-            let TickRequest { now } = if body.is_empty() { TickRequest::default() } else { read(body)? };
-            let moment = match now {
-                Some(now) => Moment::as_if(now, environment.now),
-                None => Moment::scheduled(environment.now),
-            };
-            let report = tick::run(&store, moment, settings(environment)?.rows_per_tick)?;
-            Reply::json(
-                StatusCode::OK,
-                &object([
-                    ("now", shown(&moment.now)),
-                    ("removed", report.removed.into()),
-                    ("settled", report.settled.into()),
-                    ("repaired", report.repaired.into()),
-                    ("more", report.more.into()),
-                ]),
-            )
-        }
-        "repair" if method == Method::POST => {
-            let repair = store.repair(environment.now)?;
-            Reply::json(
-                StatusCode::OK,
-                &object([
-                    ("projects", repair.projects.into()),
-                    ("rows", repair.rows.into()),
-                    ("entries_without_row", repair.entries_without_row.into()),
-                    ("rows_without_entry", repair.rows_without_entry.into()),
-                    ("counters", repair.counters.into()),
-                    ("rows_without_agenda", repair.rows_without_agenda.into()),
-                    ("pages_deleted", repair.pages_deleted.into()),
-                    ("pages_suspected", repair.pages_suspected.into()),
-                ]),
-            )
-        }
-        route if method == Method::GET && route.starts_with(EXPLAIN) => {
-            let id = &route[EXPLAIN.len()..];
-            let not_found = || Fault::new(StatusCode::NOT_FOUND, format!("Snapshot {id} could not be found."));
-            let explanation = match id.parse() {
-                Ok(id) => operator::explain(store, id, environment.now)?,
-                Err(_) => None,
-            };
-            Reply::json(StatusCode::OK, &explained(&explanation.ok_or_else(not_found)?))
-        }
-        _ => Err(Fault::not_found()),
-    }
-}
-
-fn settings(environment: &Environment<'_>) -> Result<Settings, Fault> {
-    LazySettings::new(environment.variables).checked().cloned().map_err(|error| misconfigured(&error))
-}
-
-/// A JSON object.
-fn object<const FIELDS: usize>(fields: [(&str, Value); FIELDS]) -> Value {
-    let mut object = Map::new();
-    object.extend(fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
-    Value::Object(object)
-}
-
-/// A JSON text of what is shown so.
-fn shown(value: &dyn fmt::Display) -> Value {
-    Value::String(value.to_string())
-}
-
-/// An explanation as a document: what is, why, and what comes next.
-fn explained(explanation: &Explanation) -> Value {
-    let Explanation { stored, seen, is_listed, on_agenda } = explanation;
-    let now = seen.as_ref().unwrap_or(stored);
-    let next = now.pending.filter(|pending| pending.completion != Completion::None).map(|pending| {
-        let becomes = if pending.completion == Completion::Remove { "gone" } else { "available" };
-        let by = match pending.schedule {
-            Schedule::Clock => "the clock",
-            Schedule::NextTick => "the next run of the schedule",
-            Schedule::Told => {
-                "a report of the storage agent, or an operator's tick that names this time or a later one"
-            }
-        };
-        object([("at", shown(&pending.due)), ("becomes", becomes.into()), ("by", by.into())])
-    });
-    let bound = now.pending.map(|pending| {
-        let becomes = if pending.retries > 0 { "begun again" } else { now.status.given_up().as_str() };
-        object([("at", shown(&pending.gives_up)), ("becomes", becomes.into()), ("retries", pending.retries.into())])
-    });
-    let why = match (seen, now.pending, now.history.last().map(|past| past.cause)) {
-        (None, ..) => "Its removal was due; the next run of the schedule deletes its row.",
-        (_, Some(pending), _) if pending.completion == Completion::None => {
-            "An administrator set this status and no work is under way, so only the bound ends it."
-        }
-        (_, Some(_), Some(Cause::BegunAgain)) => "Nobody ended the work within its time bound, so it began anew.",
-        (_, Some(_), _) => "Work is under way; see next for what ends it, and bound for when it is given up.",
-        (_, None, None) => "It has this status since it came.",
-        (_, None, Some(Cause::GivenUp)) => "Nobody ended the work within its time bound, so it was given up.",
-        (_, None, Some(Cause::Completed)) => "The work that was under way ended well.",
-        (_, None, Some(Cause::Report)) => "A storage agent reported this status.",
-        (_, None, Some(Cause::Reset)) => "An administrator set this status.",
-        (_, None, Some(_)) => "The last change of its history set this status.",
-    };
-    let history = now
-        .history
-        .iter()
-        .map(|past| object([("at", shown(&past.at)), ("status", shown(&past.status)), ("cause", shown(&past.cause))]));
-    object([
-        ("id", shown(&now.id)),
-        ("project_id", shown(&now.project_id)),
-        ("volume_id", shown(&now.volume_id)),
-        ("created_at", shown(&now.created_at)),
-        ("status", seen.as_ref().map_or(Value::Null, |seen| shown(&seen.status))),
-        ("stored_status", shown(&stored.status)),
-        ("why", why.into()),
-        ("next", next.unwrap_or_default()),
-        ("bound", bound.unwrap_or_default()),
-        ("listed", (*is_listed).into()),
-        ("on_agenda", on_agenda.as_ref().map_or(Value::Null, |due| shown(due))),
-        ("history", history.collect()),
-    ])
-}
-
-/// Whether a request may use the operator's routes.
-///
-/// # Errors
-///
-/// 404 where no secret is set, 403 for who does not know it.
-pub fn admit(headers: &Headers<'_>, variables: &dyn Variables) -> Result<(), Fault> {
-    let secret = variables.get(OPS_TOKEN).unwrap_or_default();
-    if secret.is_empty() {
-        return Err(Fault::not_found());
-    }
-    let token = headers.get(Header::XOpsToken).unwrap_or_default();
-    if equal_in_constant_time(token, secret.as_bytes()) {
-        return Ok(());
-    }
-    Err(Fault::new(StatusCode::FORBIDDEN, "The header X-Ops-Token is missing or wrong."))
-}
-
-/// Compares without telling by its duration how much is right.
-fn equal_in_constant_time(one: &[u8], two: &[u8]) -> bool {
-    let differences = one.iter().zip(two).fold(0_u8, |seen, (one, two)| seen | (one ^ two));
-    one.len() == two.len() && std::hint::black_box(differences) == 0
-}
-
-fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> {
-    crate::json::read(body).map_err(|error| Fault::bad_request(format!("The document cannot be used: {error}")))
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TickRequest {
-    #[serde(default)]
-    now: Option<Timestamp>,
-}
-
-/// The whole state. Fields and their defaults are those of `setup_defaults` in `spec/test-vectors.json`; the last
-/// three lists are ours, so that what is read can be written back.
+/// The whole state. The last two fields are not in the vectors; with them, a document that was read can be written back.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Document {
-    volumes: Vec<Object<VolumeDocument>>,
-    snapshots: Vec<Object<SnapshotDocument>>,
+pub struct StateDocument {
+    volumes: Vec<ObjectOnly<VolumeDocument>>,
+    snapshots: Vec<ObjectOnly<SnapshotDocument>>,
     quotas: Amounts,
-    services: Vec<Object<ServiceDocument>>,
+    services: Vec<ObjectOnly<ServiceDocument>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_filters: Option<BTreeMap<String, Vec<String>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    group_snapshot: Option<Object<GroupSnapshotDocument>>,
-    config: Object<Config>,
-    /// Counters of the default project, as vectors set them; written back as `quota_usage`.
+    group_snapshot: Option<ObjectOnly<GroupSnapshotDocument>>,
+    config: ObjectOnly<Config>,
+    /// The counters of the default project, as vectors set them. They are written back as `quota_usage`.
     #[serde(skip_serializing)]
     quota_usage_in_use: Amounts,
-    /// By project, the counters that are open: `{"in_use": 1, "reserved": 0}` each.
+    /// The open counters by project, each `{"in_use": 1, "reserved": 0}`.
     quota_usage: Map<String, Value>,
-    /// By project, the limits of its own.
+    /// The limits of projects that have their own.
     project_quotas: Map<String, Value>,
 }
 
@@ -320,9 +124,9 @@ struct VolumeDocument {
     created_at: Timestamp,
     updated_at: Option<Timestamp>,
     consumes_quota: bool,
-    /// Work under way. Without this field a transient status begins its work when the document is loaded.
+    /// The work under way. Without this field, a transient status begins its work when the document is loaded.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    pending: Option<Option<Object<PendingDocument>>>,
+    pending: Option<Option<ObjectOnly<PendingDocument>>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -343,22 +147,22 @@ struct SnapshotDocument {
     updated_at: Option<Timestamp>,
     group_snapshot_id: Option<GroupSnapshotId>,
     consumes_quota: bool,
-    /// A deleted snapshot is one that is not there.
+    /// A deleted snapshot is left out of the state.
     deleted: bool,
-    /// As for volumes.
+    /// The work under way, as for volumes.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    pending: Option<Option<Object<PendingDocument>>>,
-    /// Changes of status: when, to what and why.
+    pending: Option<Option<ObjectOnly<PendingDocument>>>,
+    /// The changes of status: when, to which, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     history: Vec<(Timestamp, SnapshotStatus, Cause)>,
 }
 
-/// Tells a field that is null from one that is not there.
+/// Distinguishes null from a missing field.
 fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// The ids and times of `setup_defaults`.
+/// The ids and times of `setup_defaults` in the vectors.
 mod defaults {
     use super::{ProjectId, SnapshotId, Timestamp, UserId, Uuid, VolumeId};
 
@@ -443,26 +247,26 @@ impl From<PendingDocument> for Pending {
     }
 }
 
-/// The work of a row: as written, or what its status begins now.
+/// Returns the work of a row: that of the document, or else the work that its status begins now.
 fn work(
-    written: Option<Option<Object<PendingDocument>>>,
+    written: Option<Option<ObjectOnly<PendingDocument>>>,
     completion: Option<Completion>,
     delays: &Delays,
     now: Timestamp,
 ) -> Option<Pending> {
     match written {
-        Some(written) => written.map(|Object(pending)| pending.into()),
+        Some(written) => written.map(|ObjectOnly(pending)| pending.into()),
         None => completion.map(|completion| delays.begin(completion, now)),
     }
 }
 
-/// The settings of a project that a field of the document names.
+/// Returns the settings of a project that a field of the document names.
 fn settings_of<'a>(state: &'a mut State, field: &str, project: &str) -> Result<&'a mut ProjectSettings, Fault> {
     let project: ProjectId = project.parse().map_err(|error| unusable(field, project, &error))?;
     Ok(state.settings_of(project))
 }
 
-/// Numbers by resource, each read by `number`.
+/// Reads numbers by resource, each with `number`.
 fn amounts(
     field: &str,
     project: &str,
@@ -478,7 +282,7 @@ fn amounts(
     Ok(amounts)
 }
 
-/// What an open counter says. `reserved` is always zero: here a reservation and its commit are one.
+/// Reads an open counter. `reserved` is always zero, because a reservation and its commit are one step here.
 fn counter(value: &Value) -> Option<i64> {
     let counter = value.as_object()?;
     let is_known =
@@ -501,10 +305,15 @@ fn refuse_repeated(kind: &str, mut ids: Vec<Uuid>) -> Result<(), Fault> {
     }
 }
 
-impl Document {
-    fn into_state(self, delays: &Delays, now: Timestamp) -> Result<State, Fault> {
+impl StateDocument {
+    /// Returns the state of a document. Work without its own times begins at `now`.
+    ///
+    /// # Errors
+    ///
+    /// An invalid project, limit, or counter, or two rows with the same id.
+    pub fn into_state(self, delays: &Delays, now: Timestamp) -> Result<State, Fault> {
         let mut state = State::default();
-        for Object(volume) in self.volumes {
+        for ObjectOnly(volume) in self.volumes {
             let pending = work(volume.pending, volume.status.completion(), delays, now);
             state.volumes.push(Volume {
                 id: volume.id,
@@ -531,7 +340,7 @@ impl Document {
                 pending,
             });
         }
-        for Object(snapshot) in self.snapshots.into_iter().filter(|Object(snapshot)| !snapshot.deleted) {
+        for ObjectOnly(snapshot) in self.snapshots.into_iter().filter(|ObjectOnly(snapshot)| !snapshot.deleted) {
             let pending = work(snapshot.pending, snapshot.status.completion(), delays, now);
             state.snapshots.push(Snapshot {
                 id: snapshot.id,
@@ -572,9 +381,9 @@ impl Document {
         }
         state.deployment = Deployment {
             quotas: self.quotas,
-            services: self.services.into_iter().map(|Object(service)| service.into()).collect(),
+            services: self.services.into_iter().map(|ObjectOnly(service)| service.into()).collect(),
             resource_filters: self.resource_filters,
-            group_snapshot: self.group_snapshot.map(|Object(group)| group.into()),
+            group_snapshot: self.group_snapshot.map(|ObjectOnly(group)| group.into()),
             no_snapshot_gb_quota: self.config.0.no_snapshot_gb_quota,
             osapi_max_limit: self.config.0.osapi_max_limit,
         };
@@ -595,7 +404,7 @@ impl From<GroupSnapshotDocument> for GroupSnapshot {
     }
 }
 
-impl From<&State> for Document {
+impl From<&State> for StateDocument {
     fn from(state: &State) -> Self {
         let deployment = state.deployment.clone();
         let mut quota_usage = Map::new();
@@ -603,7 +412,7 @@ impl From<&State> for Document {
         for (project, settings) in &state.projects {
             let (mut counters, mut limits) = (Map::new(), Map::new());
             for (resource, in_use) in &settings.usage {
-                counters.insert(resource.clone(), object([("in_use", (*in_use).into()), ("reserved", 0.into())]));
+                counters.insert(resource.clone(), json!({ "in_use": in_use, "reserved": 0 }));
             }
             for (resource, limit) in &settings.quotas {
                 limits.insert(resource.clone(), (*limit).into());
@@ -616,19 +425,19 @@ impl From<&State> for Document {
         }
         let services = deployment.services.into_iter().map(|service| {
             let BackendService { host, binary, disabled, frozen, up } = service;
-            Object(ServiceDocument { host, binary, disabled, frozen, up })
+            ObjectOnly(ServiceDocument { host, binary, disabled, frozen, up })
         });
         Self {
-            volumes: state.volumes.iter().map(|volume| Object(volume.into())).collect(),
-            snapshots: state.snapshots.iter().map(|snapshot| Object(snapshot.into())).collect(),
+            volumes: state.volumes.iter().map(|volume| ObjectOnly(volume.into())).collect(),
+            snapshots: state.snapshots.iter().map(|snapshot| ObjectOnly(snapshot.into())).collect(),
             quotas: deployment.quotas,
             services: services.collect(),
             resource_filters: deployment.resource_filters,
             group_snapshot: deployment.group_snapshot.map(|group| {
                 let GroupSnapshot { id, group_id, status } = group;
-                Object(GroupSnapshotDocument { id, group_id, status })
+                ObjectOnly(GroupSnapshotDocument { id, group_id, status })
             }),
-            config: Object(Config {
+            config: ObjectOnly(Config {
                 no_snapshot_gb_quota: deployment.no_snapshot_gb_quota,
                 osapi_max_limit: deployment.osapi_max_limit,
             }),
@@ -663,7 +472,7 @@ impl From<&Volume> for VolumeDocument {
             created_at: volume.created_at,
             updated_at: volume.updated_at,
             consumes_quota: volume.consumes_quota,
-            pending: Some(volume.pending.map(|pending| Object(pending.into()))),
+            pending: Some(volume.pending.map(|pending| ObjectOnly(pending.into()))),
         }
     }
 }
@@ -687,7 +496,7 @@ impl From<&Snapshot> for SnapshotDocument {
             group_snapshot_id: snapshot.group_snapshot_id,
             consumes_quota: snapshot.consumes_quota,
             deleted: false,
-            pending: Some(snapshot.pending.map(|pending| Object(pending.into()))),
+            pending: Some(snapshot.pending.map(|pending| ObjectOnly(pending.into()))),
             history: snapshot.history.iter().map(|past| (past.at, past.status, past.cause)).collect(),
         }
     }

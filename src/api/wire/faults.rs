@@ -1,53 +1,58 @@
-//! How a client is told that something was not done: Cinder's fault bodies (`spec/versions-and-faults.md` section 5).
+//! Faults: Cinder's statuses and bodies for errors (`docs/spec/versions-and-faults.md` section 5).
 
 use http::StatusCode;
 use serde_json::json;
 
-use crate::service::Error;
-use crate::store::StoreError;
+use crate::service::{Error, StoreError};
+use crate::settings::SettingsError;
 
-/// The text of a status that has none of its own.
+use super::accept::quality;
+use super::request::Headers;
+
+/// The general message of a 400.
 pub const BAD_REQUEST: &str =
     "The server could not comply with the request since it is either malformed or otherwise incorrect.";
-/// Likewise.
+/// The general message of a 404.
 pub const NOT_FOUND: &str = "The resource could not be found.";
-/// Likewise.
+/// The general message of a 500.
 pub const SERVER_ERROR: &str = "The server has either erred or is incapable of performing the requested operation.";
+/// The message for a body that cannot be read.
+pub const MALFORMED_BODY: &str = "Malformed request body";
 
-/// What went wrong, in the API's words.
+/// An error in the API's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     pub status: StatusCode,
     pub message: String,
-    /// Seconds after which to try again.
+    /// The number of seconds after which to try again.
     pub retry_after: Option<u32>,
-    /// What the log is told besides; never shown to a client.
+    /// The cause, for the log only. A client never sees it.
     pub cause: Option<String>,
 }
 
 impl Fault {
-    /// A fault with a message.
+    /// Returns a fault with a message.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into(), retry_after: None, cause: None }
     }
 
-    /// 400.
+    /// Returns a 400.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// 404 with the general text.
+    /// Returns a 404 with the general message.
     #[must_use]
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, NOT_FOUND)
     }
 
-    /// 500 with the general text; the cause goes to the log.
+    /// Returns a 500 with the general message. The cause goes to the log.
     pub fn server_error(cause: impl Into<String>) -> Self {
         Self { cause: Some(cause.into()), ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, SERVER_ERROR) }
     }
 
-    /// The key of the fault body.
+    /// Returns the key of the fault body.
     #[must_use]
     pub fn key(&self) -> &'static str {
         match self.status.as_u16() {
@@ -65,7 +70,7 @@ impl Fault {
         }
     }
 
-    /// The body.
+    /// Returns the body.
     #[must_use]
     pub fn body(&self) -> Vec<u8> {
         let mut fault = json!({ "code": self.status.as_u16(), "message": self.message });
@@ -73,6 +78,34 @@ impl Fault {
             fault["retryAfter"] = json!(seconds.to_string());
         }
         json!({ self.key(): fault }).to_string().into_bytes()
+    }
+
+    /// Returns the media type and the body of a fault outside the resource layer, where `WebOb` answers with HTML or
+    /// plain text. A client that asks for JSON gets the usual body of a fault, as does one whose body is too large
+    /// (`docs/spec/versions-and-faults.md` section 5, "Recommended").
+    #[must_use]
+    pub fn non_api_body(&self, headers: &Headers<'_>) -> (&'static str, String) {
+        let (html, json) = (quality(headers, "text/html"), quality(headers, "application/json"));
+        let title = "404 Not Found";
+        if self.status != StatusCode::NOT_FOUND || json > html {
+            ("application/json", String::from_utf8_lossy(&self.body()).into_owned())
+        } else if html > 0.0 {
+            let body = format!(
+                "<html>\n <head>\n  <title>{title}</title>\n </head>\n <body>\n  <h1>{title}</h1>\n  {}<br /><br />\n\n\n\n \
+                 </body>\n</html>",
+                self.message
+            );
+            ("text/html; charset=UTF-8", body)
+        } else {
+            ("text/plain; charset=UTF-8", format!("{title}\n\n{}\n\n   ", self.message))
+        }
+    }
+}
+
+impl From<SettingsError> for Fault {
+    /// The log names the invalid variable. A client only learns that the server is at fault.
+    fn from(error: SettingsError) -> Self {
+        Self::server_error(error.to_string())
     }
 }
 
@@ -89,7 +122,7 @@ impl From<Error> for Fault {
             Error::Conflict(_) => Self::new(StatusCode::CONFLICT, message),
             Error::OverQuota(_) => Self { retry_after: Some(0), ..Self::new(StatusCode::PAYLOAD_TOO_LARGE, message) },
             Error::Store(error) => error.into(),
-            Error::Misconfigured(error) => super::misconfigured(&error),
+            Error::Misconfigured(error) => error.into(),
         }
     }
 }
@@ -98,15 +131,15 @@ impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         let cause = Some(error.to_string());
         match error {
-            // All of these pass: other writers finish, a locked database is unlocked.
+            // These pass: other writers finish, and a locked database is unlocked.
             StoreError::Contended(_) => {
-                let text = "The storage is busy, please try again.";
-                Self { retry_after: Some(1), cause, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text) }
+                let message = "The storage is busy, please try again.";
+                Self { retry_after: Some(1), cause, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
             }
             StoreError::Failed(_) | StoreError::Unknown(_) => {
-                let text = "The storage is busy or cannot be reached. What was asked may have been done or not; please \
+                let message = "The storage is busy or cannot be reached. What was asked may have been done or not; please \
                             look, and try again.";
-                Self { retry_after: Some(1), cause, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text) }
+                Self { retry_after: Some(1), cause, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
             }
             StoreError::Corrupt { .. } | StoreError::UnknownFormat { .. } => {
                 Self { cause, ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, SERVER_ERROR) }

@@ -1,16 +1,13 @@
-//! The names of the headers that this service reads and writes, made when it is compiled: to read a name at run time
-//! takes the `http` crate a table of all standard ones, which is a hundredth of the component.
+//! The headers that the API reads and writes. Their names are constants: to parse a name at run time, the `http` crate
+//! brings a table of all standard names into the component.
 
 use http::HeaderName;
 
 pub const OPENSTACK_API_VERSION: HeaderName = HeaderName::from_static("openstack-api-version");
-pub const OPENSTACK_IDENTITY_ACCESS_RULES: HeaderName = HeaderName::from_static("openstack-identity-access-rules");
-pub const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 pub const X_COMPUTE_REQUEST_ID: HeaderName = HeaderName::from_static("x-compute-request-id");
 pub const X_OPENSTACK_REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
-pub const X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
 
-/// A header of a request that something here looks at.
+/// A header that some part of the API reads from a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Header {
     Accept,
@@ -29,10 +26,10 @@ pub enum Header {
 }
 
 impl Header {
-    /// The header of a name, in any case of letters; `None` for all that nothing looks at.
+    /// Returns the header with a name, in any letter case. `None` for a header that nothing reads.
     #[must_use]
     pub fn read(name: &str) -> Option<Self> {
-        // Those that Spin adds to each request end here.
+        // The headers that Spin adds to each request end here.
         if !matches!(name.as_bytes().first(), Some(b'a' | b'c' | b'h' | b'o' | b'x' | b'A'..=b'Z')) {
             return None;
         }

@@ -1,7 +1,7 @@
-//! What Python knows of characters, as far as this API depends on it: the digits of all scripts, and what is printable.
+//! The properties of characters that Python knows and this API depends on: the digits of all scripts, and which
+//! characters are printable.
 //!
-//! The tables are made by `build.rs` and are those of Unicode 15, as of Python 3.12, with which the vectors were
-//! recorded.
+//! `build.rs` writes the tables. They are those of Unicode 15, as in Python 3.12, with which the vectors were recorded.
 
 use tables::{DECIMAL_DIGITS, UNPRINTABLE};
 
@@ -10,21 +10,21 @@ mod tables {
     include!(concat!(env!("OUT_DIR"), "/unicode.rs"));
 }
 
-/// The range that a character is in, if any.
+/// Returns the range that a character is in, if any.
 fn range(ranges: &[(u32, u32)], character: char) -> Option<(u32, u32)> {
     let code = u32::from(character);
     let after = ranges.partition_point(|(start, _)| *start <= code);
     ranges[..after].last().copied().filter(|(_, end)| code <= *end)
 }
 
-/// The value of a decimal digit of any script.
+/// Returns the value of a decimal digit of any script.
 #[must_use]
 pub fn decimal_digit(character: char) -> Option<u32> {
     // Unicode keeps the ten digits of a script together, zero first; some scripts have several tens in a row.
     range(&DECIMAL_DIGITS, character).map(|(zero, _)| (u32::from(character) - zero) % 10)
 }
 
-/// Whether a character is printable and of the basic plane.
+/// Whether a character is printable and of the Basic Multilingual Plane.
 #[must_use]
 pub fn is_printable(character: char) -> bool {
     u32::from(character) < 0xffff && range(&UNPRINTABLE, character).is_none()

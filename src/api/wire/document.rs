@@ -1,14 +1,14 @@
-//! Writes JSON field by field, for the views of which a page has up to a thousand: what serde derived for one took three
-//! times as many instructions when code was compiled to be small (`docs/adr/0007-rows-in-bytes.md`).
+//! Writes JSON field by field, for the views of snapshots, of which a page has up to a thousand
+//! (`docs/adr/0007-rows-in-bytes.md`).
 //!
-//! What a text looks like in JSON is left to `serde_json`, except for a text that looks the same there.
+//! Strings that need escaping go through `serde_json`; all others are copied.
 
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::domain::identifiers::spelled;
 
-/// A JSON object that is being written. Names of fields are ours and need no escapes.
+/// A JSON object that is being written. The names of its fields are our own and need no escaping.
 #[derive(Debug)]
 pub struct ObjectWriter<'a> {
     bytes: &'a mut Vec<u8>,
@@ -16,18 +16,18 @@ pub struct ObjectWriter<'a> {
 }
 
 impl<'a> ObjectWriter<'a> {
-    /// Opens an object behind what is there.
+    /// Opens an object at the end of `bytes`.
     pub fn open(bytes: &'a mut Vec<u8>) -> Self {
         bytes.push(b'{');
         Self { bytes, is_empty: true }
     }
 
-    /// Ends it.
+    /// Closes the object.
     pub fn close(self) {
         self.bytes.push(b'}');
     }
 
-    /// Begins a field whose value is written to what this gives back.
+    /// Begins a field. The caller writes its value to the buffer that this returns.
     pub fn field(&mut self, name: &str) -> &mut Vec<u8> {
         if !std::mem::take(&mut self.is_empty) {
             self.bytes.push(b',');
@@ -38,20 +38,20 @@ impl<'a> ObjectWriter<'a> {
         self.bytes
     }
 
-    /// A text.
-    pub fn text(&mut self, name: &str, value: &str) {
-        write_text(self.field(name), value);
+    /// Writes a string.
+    pub fn string(&mut self, name: &str, value: &str) {
+        write_string(self.field(name), value);
     }
 
-    /// A text, or null.
-    pub fn optional_text(&mut self, name: &str, value: Option<&str>) {
+    /// Writes a string, or null.
+    pub fn optional_string(&mut self, name: &str, value: Option<&str>) {
         match value {
-            Some(value) => self.text(name, value),
+            Some(value) => self.string(name, value),
             None => self.field(name).extend_from_slice(b"null"),
         }
     }
 
-    /// A word, a time or the like, in which nothing needs an escape.
+    /// Writes a string that needs no escaping, such as a word or a time.
     pub fn plain(&mut self, name: &str, value: &[u8]) {
         let bytes = self.field(name);
         bytes.push(b'"');
@@ -59,7 +59,7 @@ impl<'a> ObjectWriter<'a> {
         bytes.push(b'"');
     }
 
-    /// An id, or null.
+    /// Writes an id, or null.
     pub fn uuid(&mut self, name: &str, value: Option<Uuid>) {
         match value {
             Some(id) => self.plain(name, &spelled(id)),
@@ -67,27 +67,27 @@ impl<'a> ObjectWriter<'a> {
         }
     }
 
-    /// Anything else; nothing that this is used for can fail to be JSON.
+    /// Writes any other value. The values that this is used for can always be written.
     pub fn value(&mut self, name: &str, value: &impl Serialize) {
         let _ = serde_json::to_writer(self.field(name), value);
     }
 
-    /// Pairs of texts, as an object.
-    pub fn texts<'t>(&mut self, name: &str, pairs: impl Iterator<Item = (&'t String, &'t String)>) {
+    /// Writes pairs of strings as an object.
+    pub fn strings<'t>(&mut self, name: &str, pairs: impl Iterator<Item = (&'t String, &'t String)>) {
         let bytes = self.field(name);
         bytes.push(b'{');
         for (number, (key, value)) in pairs.enumerate() {
             if number > 0 {
                 bytes.push(b',');
             }
-            write_text(bytes, key);
+            write_string(bytes, key);
             bytes.push(b':');
-            write_text(bytes, value);
+            write_string(bytes, value);
         }
         bytes.push(b'}');
     }
 
-    /// An array, each item of which the function writes.
+    /// Writes an array. `write` writes each of its items.
     pub fn array<T>(&mut self, name: &str, items: &[T], mut write: impl FnMut(&mut Vec<u8>, &T)) {
         let bytes = self.field(name);
         bytes.push(b'[');
@@ -101,15 +101,14 @@ impl<'a> ObjectWriter<'a> {
     }
 }
 
-/// Writes a text.
-
-fn write_text(bytes: &mut Vec<u8>, text: &str) {
-    if text.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
-        // A text can always be written.
-        let _ = serde_json::to_writer(bytes, text);
+/// Appends a string.
+fn write_string(bytes: &mut Vec<u8>, string: &str) {
+    if string.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
+        // A string can always be written.
+        let _ = serde_json::to_writer(bytes, string);
     } else {
         bytes.push(b'"');
-        bytes.extend_from_slice(text.as_bytes());
+        bytes.extend_from_slice(string.as_bytes());
         bytes.push(b'"');
     }
 }
@@ -125,7 +124,7 @@ mod tests {
         fn a_text_is_written_as_serde_json_writes_it(text: String, control in "[\u{0}-\u{ff}\"\\\\\u{2028}\u{1f4f8}]*") {
             for text in [&text, &control] {
                 let mut bytes = Vec::new();
-                write_text(&mut bytes, text);
+                write_string(&mut bytes, text);
                 prop_assert_eq!(bytes, serde_json::to_vec(text).expect("JSON"));
             }
         }
@@ -135,15 +134,15 @@ mod tests {
     fn an_object_has_its_fields_in_the_order_in_which_they_were_written() {
         let mut bytes = Vec::new();
         let mut object = ObjectWriter::open(&mut bytes);
-        object.text("b", "\"");
-        object.optional_text("none", None);
+        object.string("b", "\"");
+        object.optional_string("none", None);
         object.plain("a", b"plain");
         object.uuid("id", Some(Uuid::nil()));
         object.uuid("no_id", None);
         object.value("number", &7);
-        object.texts("empty", [].into_iter());
+        object.strings("empty", [].into_iter());
         let pairs = [("k".to_owned(), "v".to_owned()), ("l".to_owned(), String::new())];
-        object.texts("texts", pairs.iter().map(|(key, value)| (key, value)));
+        object.strings("texts", pairs.iter().map(|(key, value)| (key, value)));
         object.array("array", &[1, 2], |bytes, item| bytes.extend(item.to_string().as_bytes()));
         object.close();
         let text = String::from_utf8(bytes).expect("a text");

@@ -1,53 +1,68 @@
-//! An answer before it is HTTP: its status, what it carries, and so which headers Cinder would put on it
-//! (`spec/versions-and-faults.md` sections 2, 6 and 7).
+//! A reply before it is HTTP. Its status and its content decide which headers Cinder would send
+//! (`docs/spec/versions-and-faults.md` sections 2, 6, and 7).
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY};
 use http::{HeaderName, StatusCode};
 
-use crate::headers::{OPENSTACK_API_VERSION, X_COMPUTE_REQUEST_ID, X_OPENSTACK_REQUEST_ID};
-
-use super::Answer;
 use super::faults::Fault;
+use super::headers::{OPENSTACK_API_VERSION, X_COMPUTE_REQUEST_ID, X_OPENSTACK_REQUEST_ID};
+use super::request::Headers;
 
-/// What an answer carries.
+/// The answer to a request, as the shell sends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: StatusCode,
+    /// Every value is valid in a header. A list instead of a `HeaderMap`, because nothing looks a header up.
+    pub headers: Vec<(HeaderName, String)>,
+    pub body: Vec<u8>,
+}
+
+/// The content of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// A document of the resource layer.
     Json(Vec<u8>),
-    /// Nothing, from the resource layer.
+    /// An empty body from the resource layer.
     Empty,
-    /// Nothing, as a response that a controller has made itself; such lack `x-compute-request-id`.
+    /// An empty body in a response that a controller of Cinder makes itself. It lacks `x-compute-request-id`.
     ReadyMade,
-    /// Something from outside the resource layer: no version headers either. The media type may be empty for none.
-    Outside { media_type: &'static str, body: String },
+    /// A body of another layer, which also lacks the version headers. An empty media type stands for none.
+    NonApi { media_type: &'static str, body: String },
 }
 
-/// An answer.
+/// A reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     pub status: StatusCode,
     pub content: Content,
     headers: Vec<(HeaderName, String)>,
-    /// What the log is told.
+    /// The cause, for the log only.
     pub cause: Option<String>,
     is_fault: bool,
 }
 
 impl Reply {
-    /// An answer with a content.
+    /// Returns a reply with a content.
     #[must_use]
     pub const fn new(status: StatusCode, content: Content) -> Self {
         Self { status, content, headers: Vec::new(), cause: None, is_fault: false }
     }
 
-    /// A document.
+    /// Returns a reply with a document.
     ///
     /// # Errors
     ///
-    /// A 500 when it cannot be written as JSON, which no document of ours can cause.
+    /// A 500 if the document cannot be written as JSON, which none of ours can cause.
     pub fn json(status: StatusCode, document: &impl serde::Serialize) -> Result<Self, Fault> {
         let body = serde_json::to_vec(document).map_err(|error| Fault::server_error(error.to_string()))?;
         Ok(Self::new(status, Content::Json(body)))
+    }
+
+    /// Returns the reply to a fault outside the resource layer, in the form that `WebOb` gives it.
+    #[must_use]
+    pub fn non_api_fault(fault: &Fault, headers: &Headers<'_>) -> Self {
+        let (media_type, body) = fault.non_api_body(headers);
+        Self::new(fault.status, Content::NonApi { media_type, body })
     }
 
     /// Adds a header.
@@ -57,17 +72,11 @@ impl Reply {
         self
     }
 
-    /// Whether this tells of a fault.
-    #[must_use]
-    pub const fn is_fault(&self) -> bool {
-        self.is_fault
-    }
-
-    /// Makes it HTTP. `version` is the version to name, `vendor_type` whether the client prefers Cinder's own media
-    /// type.
+    /// Returns the answer. `version` is the microversion to name, and `vendor_type` whether the client prefers Cinder's
+    /// own media type.
     #[must_use]
     pub fn into_answer(self, request_id: &str, version: Option<&str>, vendor_type: bool) -> Answer {
-        let in_resource_layer = !matches!(self.content, Content::Outside { .. });
+        let in_resource_layer = !matches!(self.content, Content::NonApi { .. });
         let by_resource_layer = in_resource_layer && self.content != Content::ReadyMade;
         let (media_type, body) = match self.content {
             Content::Json(body) if vendor_type && !self.is_fault => ("application/vnd.openstack.volume+json", body),
@@ -75,7 +84,7 @@ impl Reply {
             Content::Empty if vendor_type => ("application/vnd.openstack.volume+json", Vec::new()),
             Content::Empty => ("application/json", Vec::new()),
             Content::ReadyMade => ("text/html; charset=UTF-8", Vec::new()),
-            Content::Outside { media_type, body } => (media_type, body.into_bytes()),
+            Content::NonApi { media_type, body } => (media_type, body.into_bytes()),
         };
         let mut headers = Vec::with_capacity(8);
         if self.status != StatusCode::NO_CONTENT {
@@ -92,8 +101,8 @@ impl Reply {
             headers.push((OPENSTACK_API_VERSION, ["volume ", version].concat()));
             headers.push((VARY, "OpenStack-API-Version".to_owned()));
         }
-        // A value that cannot stand in a header is left out rather than failing the whole answer. Those above are ours, but
-        // for the version, which came in a header.
+        // A value that is invalid in a header is left out, rather than failing the whole answer. The values above are our
+        // own, except for the version, which came in a header.
         let fits = |(_, value): &(HeaderName, String)| value.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
         headers.extend(self.headers.into_iter().filter(fits));
         Answer { status: self.status, headers, body }
@@ -117,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_value_that_cannot_stand_in_a_header_is_left_out_and_takes_no_other_with_it() {
-        let reply = Reply::new(StatusCode::FOUND, Content::Outside { media_type: "text/plain", body: String::new() })
+        let reply = Reply::new(StatusCode::FOUND, Content::NonApi { media_type: "text/plain", body: String::new() })
             .with_header(LOCATION, "http://a\r\nset-cookie: b".to_owned())
             .with_header(WWW_AUTHENTICATE, "Keystone uri=\"http://k/v3\"".to_owned());
         let answer = reply.into_answer("req-1", None, false);

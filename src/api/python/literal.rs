@@ -1,115 +1,16 @@
-//! Texts as Cinder's Python reads and prints them: clients see these forms in messages and send them in queries.
+//! Dict literals such as `{'k': 'v'}`, which clients send as filters by metadata and Cinder reads with
+//! `ast.literal_eval`.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
-use serde_json::Value;
+use super::text::integer;
 
-use super::unicode;
-
-/// What `str.strip` takes off: Unicode white space and four separators that Rust does not count.
-#[must_use]
-pub fn strip(text: &str) -> &str {
-    text.trim_matches(|character: char| character.is_whitespace() || ('\x1c'..='\x1f').contains(&character))
-}
-
-/// What `int` reads: a sign, digits with single underscores between them, white space around.
-#[must_use]
-pub fn integer(text: &str) -> Option<i128> {
-    let text: String = strip(text).chars().map(ascii_digit).collect();
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(digits) => (true, digits),
-        None => (false, text.strip_prefix('+').unwrap_or(&text)),
-    };
-    let well_formed =
-        digits.split('_').all(|group| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit()));
-    if !well_formed {
-        return None;
-    }
-    // More digits than this are beyond every range that is asked for, on the right side of it.
-    let digits: String = digits.chars().filter(char::is_ascii_digit).collect();
-    let magnitude = digits.parse().unwrap_or(i128::MAX);
-    Some(if negative { -magnitude } else { magnitude })
-}
-
-/// Python's `int` reads decimal digits of every script.
-fn ascii_digit(character: char) -> char {
-    unicode::decimal_digit(character).and_then(|value| char::from_digit(value, 10)).unwrap_or(character)
-}
-
-/// What oslo's strict booleans read, in any case of letters.
-#[must_use]
-pub fn boolean(text: &str) -> Option<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "1" | "t" | "true" | "on" | "y" | "yes" => Some(true),
-        "0" | "f" | "false" | "off" | "n" | "no" => Some(false),
-        _ => None,
-    }
-}
-
-/// What `str` prints.
-#[must_use]
-pub fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => representation(other),
-    }
-}
-
-/// What `repr` prints.
-#[must_use]
-pub fn representation(value: &Value) -> String {
-    match value {
-        Value::Null => "None".to_owned(),
-        Value::Bool(true) => "True".to_owned(),
-        Value::Bool(false) => "False".to_owned(),
-        Value::Number(number) => number.to_string(),
-        Value::String(text) => quoted(text),
-        Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(representation).collect();
-            format!("[{}]", items.join(", "))
-        }
-        Value::Object(items) => {
-            let items: Vec<String> =
-                items.iter().map(|(key, value)| format!("{}: {}", quoted(key), representation(value))).collect();
-            format!("{{{}}}", items.join(", "))
-        }
-    }
-}
-
-/// What `repr` prints of a text.
-#[must_use]
-pub fn quoted(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push(quote);
-    for character in text.chars() {
-        match character {
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            '\\' => quoted.push_str("\\\\"),
-            character if character == quote => {
-                quoted.push('\\');
-                quoted.push(character);
-            }
-            character if u32::from(character) < 0x20 || u32::from(character) == 0x7f => {
-                // Writing to a String cannot fail.
-                let _ = write!(quoted, "\\x{:02x}", u32::from(character));
-            }
-            character => quoted.push(character),
-        }
-    }
-    quoted.push(quote);
-    quoted
-}
-
-/// A dict literal that Python refuses while it makes the dict: a key of it, or an item of a set in it, may change.
+/// The error for a dict literal that Python cannot build, because one of its keys, or an item of a set, is mutable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unhashable;
 
 /// Reads a dict literal such as `{'k': 'v', 'n': 1}` as `ast.literal_eval` does, with each key and value as the
-/// database compares it; `None` for anything else, and for a pair that no item can equal (a nested value, `None`).
+/// database compares it. `None` for any other source, and for a pair that no item can equal (a nested value, `None`).
 ///
 /// # Errors
 ///
@@ -133,22 +34,22 @@ pub fn dict_literal(source: &str) -> Result<Option<BTreeMap<String, String>>, Un
     Ok(Some(items))
 }
 
-/// A Python literal, as far as a comparison with a text goes.
+/// A Python literal, as it compares with a string.
 enum Literal {
-    Text(String),
+    String(String),
     /// A number or a boolean, as the database prints it.
     Number(String),
     Dict(Vec<(Self, Self)>),
-    /// `None`, bytes, tuples: equal to no text, but may be a key.
+    /// `None`, bytes, or a tuple. It equals no string, but may be a key.
     Other,
-    /// Lists, sets, and tuples that hold one: may be no key either.
+    /// A list, a set, or a tuple that holds one. It may not be a key either.
     Unhashable,
 }
 
 impl Literal {
     fn compared(self) -> Option<String> {
         match self {
-            Self::Text(text) | Self::Number(text) => Some(text),
+            Self::String(string) | Self::Number(string) => Some(string),
             _ => None,
         }
     }
@@ -164,10 +65,10 @@ struct LiteralReader<'a> {
 }
 
 impl LiteralReader<'_> {
-    /// Deeper nesting than a query can mean anything by.
+    /// The deepest nesting that is read; deeper values match nothing anyway.
     const DEEPEST: u32 = 32;
 
-    /// Goes past white space, comments and continued lines.
+    /// Skips white space, comments, and continued lines.
     fn skip(&mut self) {
         let mut in_comment = false;
         loop {
@@ -196,7 +97,7 @@ impl LiteralReader<'_> {
         is_there
     }
 
-    /// What stands before the first byte of another kind.
+    /// Returns the word at the front, whose bytes are alphanumeric, underscores, or those of `also`.
     fn token(&self, also: &[u8]) -> String {
         let is_part = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_' || also.contains(byte);
         self.rest.iter().take_while(is_part).copied().map(char::from).collect()
@@ -246,7 +147,7 @@ impl LiteralReader<'_> {
         }
     }
 
-    /// A list, a tuple, or one value in parentheses.
+    /// Reads a list, a tuple, or one value in parentheses.
     fn items(&mut self, end: u8, depth: u32) -> Option<Literal> {
         self.rest = &self.rest[1..];
         let mut items = if end == b']' { Literal::Unhashable } else { Literal::Other };
@@ -289,24 +190,24 @@ impl LiteralReader<'_> {
             let value = if negative { -value } else { value };
             return (!leads_with_zero).then(|| Literal::Number(value.to_string()));
         }
-        // An imaginary number equals no text, nor does infinity.
+        // An imaginary number equals no string, nor does infinity.
         let imaginary = digits.strip_suffix('j');
         let float: f64 = imaginary.unwrap_or(&digits).parse().ok()?;
         let float = serde_json::Number::from_f64(if negative { -float } else { float });
-        // JSON prints a float as Python does, but for exponents.
+        // JSON prints a float as Python does, except for exponents.
         let float = float.filter(|_| imaginary.is_none()).map(|float| Literal::Number(float.to_string()));
         Some(float.unwrap_or(Literal::Other))
     }
 
-    /// A constant, or texts.
+    /// Reads a constant, or strings.
     fn word(&mut self) -> Option<Literal> {
         let word = self.token(b"");
         if matches!(self.rest.get(word.len()), Some(b'\'' | b'"')) {
-            return self.texts();
+            return self.strings();
         }
         self.rest = &self.rest[word.len()..];
         match word.as_str() {
-            // A database has no booleans among texts: it sees 1 and 0.
+            // The database compares booleans as 1 and 0.
             "True" => Some(Literal::Number("1".to_owned())),
             "False" => Some(Literal::Number("0".to_owned())),
             "None" => Some(Literal::Other),
@@ -315,8 +216,8 @@ impl LiteralReader<'_> {
         }
     }
 
-    /// One text or several in a row, which Python joins.
-    fn texts(&mut self) -> Option<Literal> {
+    /// Reads one string, or several in a row, which Python joins.
+    fn strings(&mut self) -> Option<Literal> {
         let mut joined = Vec::new();
         let mut are_bytes = None;
         loop {
@@ -335,14 +236,14 @@ impl LiteralReader<'_> {
             if *are_bytes.get_or_insert(bytes) != bytes {
                 return None;
             }
-            self.text(raw, &mut joined)?;
+            self.quoted(raw, &mut joined)?;
             self.skip();
         }
-        if are_bytes? { Some(Literal::Other) } else { String::from_utf8(joined).ok().map(Literal::Text) }
+        if are_bytes? { Some(Literal::Other) } else { String::from_utf8(joined).ok().map(Literal::String) }
     }
 
-    /// What stands between quotes, one or three of them.
-    fn text(&mut self, raw: bool, joined: &mut Vec<u8>) -> Option<()> {
+    /// Reads the contents of one or three quotes.
+    fn quoted(&mut self, raw: bool, joined: &mut Vec<u8>) -> Option<()> {
         let quote = *self.rest.first()?;
         let length = if self.rest.starts_with(&[quote; 3]) { 3 } else { 1 };
         let end = &[quote; 3][..length];
@@ -365,7 +266,7 @@ impl LiteralReader<'_> {
         Some(())
     }
 
-    /// What follows a backslash. A character by its name (`\N{...}`) is not known here.
+    /// Reads an escape behind its backslash. A character by its name (`\N{...}`) is not supported.
     fn escaped(&mut self, joined: &mut Vec<u8>) -> Option<()> {
         let (kind, rest) = self.rest.split_first()?;
         let is_octal = |byte: &&u8| (b'0'..=b'7').contains(byte);
@@ -377,7 +278,7 @@ impl LiteralReader<'_> {
             b'0'..=b'7' => (self.rest.iter().take(3).take_while(is_octal).count(), 8),
             simple => {
                 self.rest = rest;
-                // What these stand for, in pairs; a newline stands for nothing, others for themselves.
+                // Each escape and its byte, in pairs. An escaped newline is dropped; all other bytes keep their backslash.
                 let known = b"a\x07b\x08f\x0cn\nr\rt\tv\x0b\\\\''\"\"".chunks(2).find(|pair| pair[0] == *simple);
                 match known {
                     Some(pair) => joined.push(pair[1]),
@@ -404,27 +305,6 @@ impl LiteralReader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn integers_read_as_python_reads_them() {
-        let cases = [
-            ("10", Some(10)),
-            (" +1_0 ", Some(10)),
-            ("-0", Some(0)),
-            ("007", Some(7)),
-            ("\u{661}\u{662}", Some(12)),
-            ("", None),
-            ("1.5", None),
-            ("1__0", None),
-            ("_1", None),
-            ("0x1", None),
-            ("- 1", None),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(integer(text), expected, "{text:?}");
-        }
-        assert!(integer(&"9".repeat(100)).is_some_and(|number| number > i128::from(u64::MAX)));
-    }
 
     #[test]
     fn dict_literals_read_as_python_reads_them() {
@@ -476,12 +356,5 @@ mod tests {
         }
         assert_eq!(dict_literal(&"{".repeat(10_000)), Ok(None));
         assert_eq!(dict_literal(&"[".repeat(10_000)), Ok(None));
-    }
-
-    #[test]
-    fn values_print_as_python_prints_them() {
-        let value = serde_json::json!({"a": [null, true, 1, "it's", "\n\u{1}"]});
-        assert_eq!(representation(&value), r#"{'a': [None, True, 1, "it's", '\n\x01']}"#);
-        assert_eq!(text(&serde_json::json!("x")), "x");
     }
 }

@@ -1,0 +1,125 @@
+//! A request as a resource sees it, and the links of its answer.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::domain::Caller;
+use crate::service::Service;
+use crate::settings::LazySettings;
+
+use super::environment::Environment;
+use super::microversion::Microversion;
+use super::query::Parameters;
+use super::routes::Route;
+use super::wire::headers::Header;
+use super::wire::request::{Origin, Request};
+
+/// A request whose operation, caller, and microversion are known.
+pub struct Call<'a> {
+    pub service: Service<'a>,
+    pub version: Microversion,
+    pub parameters: Parameters,
+    pub body: Option<Value>,
+    request: &'a Request<'a>,
+    project_in_path: Option<String>,
+}
+
+/// A link.
+#[derive(Debug, Serialize)]
+pub struct Link {
+    pub rel: &'static str,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<&'static str>,
+    pub href: String,
+}
+
+impl Link {
+    /// Returns a link without a media type.
+    #[must_use]
+    pub const fn new(rel: &'static str, href: String) -> Self {
+        Self { rel, media_type: None, href }
+    }
+}
+
+/// The link to the next page, as lists have it.
+pub type NextLinks = [Link; 1];
+
+impl<'a> Call<'a> {
+    /// Returns the call of a request.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a call, each found by a check of its own")]
+    #[must_use]
+    pub fn new(
+        request: &'a Request<'a>,
+        route: &Route,
+        parameters: Parameters,
+        body: Option<Value>,
+        caller: &'a Caller,
+        version: Microversion,
+        settings: &'a LazySettings<'a>,
+        environment: &'a Environment<'a>,
+    ) -> Self {
+        let Environment { key_value, identifiers, now, .. } = *environment;
+        Self {
+            service: Service::new(key_value, identifiers, caller, now, settings),
+            version,
+            parameters,
+            body,
+            request,
+            project_in_path: route.project_id.clone(),
+        }
+    }
+
+    /// Returns the scheme and the host of the request.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        origin(self.request)
+    }
+
+    /// Returns the scheme and the host for links. The header of a proxy takes precedence.
+    #[must_use]
+    pub fn link_origin(&self) -> String {
+        let forwarded = self.request.headers.string(Header::XForwardedHost);
+        match forwarded.and_then(|hosts| hosts.split(',').next_back()).map(str::trim) {
+            Some(host) if !host.is_empty() => format!("{}://{host}", (self.request.origin)().scheme()),
+            _ => self.origin(),
+        }
+    }
+
+    /// Returns a path below `/v3`, with the project id if the request had one.
+    #[must_use]
+    pub fn path_in_project(&self, path: &str) -> String {
+        match &self.project_in_path {
+            Some(project_id) => format!("{project_id}/{path}"),
+            None => path.to_owned(),
+        }
+    }
+
+    /// Returns the link to the next page (`docs/spec/listing.md` section 2). There is one if the page is full, or, if
+    /// the client asked for the number of all matches, if that number would fill a page.
+    #[must_use]
+    pub fn next_links(
+        &self,
+        collection: &str,
+        rows: usize,
+        limit: usize,
+        count: Option<usize>,
+        last: Option<&str>,
+    ) -> Option<NextLinks> {
+        let last = last?;
+        let items = count.filter(|count| *count > 0).unwrap_or(rows);
+        if limit > items {
+            return None;
+        }
+        let path = self.path_in_project(collection);
+        let query = self.parameters.for_page_after(last);
+        Some([Link::new("next", format!("{}/v3/{path}?{query}", self.link_origin()))])
+    }
+}
+
+/// Returns the scheme and the host of a request, as its client wrote them.
+#[must_use]
+pub fn origin(request: &Request<'_>) -> String {
+    let origin @ Origin { authority, .. } = &(request.origin)();
+    let host = request.headers.string(Header::Host).or(authority.as_deref()).unwrap_or("localhost");
+    format!("{}://{host}", origin.scheme())
+}

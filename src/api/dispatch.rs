@@ -1,0 +1,85 @@
+//! From an operation to the function of its resource.
+
+use http::StatusCode;
+use serde_json::Value;
+
+use super::call::Call;
+use super::routes::Operation;
+use super::snapshot_actions::{self, SnapshotAction};
+use super::volume_actions::{self, VolumeAction};
+use super::wire::faults::{Fault, MALFORMED_BODY};
+use super::wire::reply::Reply;
+use super::{
+    backups, discovery, extensions, limits, manageable_snapshots, metadata, quota_sets, resource_filters, snapshots,
+    volumes,
+};
+
+/// An action that a body names.
+#[derive(Debug, Clone, Copy)]
+pub enum Action {
+    OnSnapshot(SnapshotAction),
+    OnVolume(VolumeAction),
+}
+
+impl Action {
+    /// Returns the action that a body names, if the operation is one that acts.
+    ///
+    /// # Errors
+    ///
+    /// A body that names no action.
+    pub fn named(operation: &Operation, body: Option<&Value>) -> Result<Option<Self>, Fault> {
+        Ok(match operation {
+            Operation::ActOnSnapshot(_) => Some(Self::OnSnapshot(SnapshotAction::named(body)?)),
+            Operation::ActOnVolume(_) => Some(Self::OnVolume(VolumeAction::named(body)?)),
+            _ => None,
+        })
+    }
+}
+
+/// Performs an operation.
+///
+/// # Errors
+///
+/// The faults of its resource.
+pub fn dispatch(call: &Call<'_>, operation: &Operation, action: Option<Action>) -> Result<Reply, Fault> {
+    match operation {
+        Operation::Discover => Reply::json(StatusCode::OK, &discovery::versions(&call.origin())),
+        Operation::ListSnapshots { detail } => snapshots::list(call, *detail),
+        Operation::CreateSnapshot => snapshots::create(call),
+        Operation::ShowSnapshot(id) => snapshots::show(call, id),
+        Operation::UpdateSnapshot(id) => snapshots::update(call, id),
+        Operation::DeleteSnapshot(id) => snapshots::delete(call, id),
+        Operation::ActOnSnapshot(id) => match action {
+            Some(Action::OnSnapshot(action)) => snapshot_actions::act(call, id, action),
+            _ => Err(Fault::bad_request(MALFORMED_BODY)),
+        },
+        Operation::ActOnVolume(id) => match action {
+            Some(Action::OnVolume(action)) => volume_actions::act(call, id, action),
+            _ => Err(Fault::bad_request(MALFORMED_BODY)),
+        },
+        Operation::ManageSnapshot(path) => manageable_snapshots::create(call, *path),
+        Operation::ListManageableSnapshots(path) => manageable_snapshots::list(call, *path),
+        Operation::ShowQuotaSet(id) => quota_sets::show(call, id),
+        Operation::ShowDefaultQuotaSet(id) => quota_sets::defaults(call, id),
+        Operation::UpdateQuotaSet(id) => quota_sets::update(call, id),
+        Operation::DeleteQuotaSet(id) => quota_sets::delete(call, id),
+        Operation::ShowLimits => limits::show(call),
+        Operation::ListExtensions => extensions::list(),
+        Operation::ShowExtension(alias) => extensions::show(alias),
+        Operation::ListResourceFilters => resource_filters::list(call),
+        Operation::ListBackups => backups::list(call),
+        Operation::ShowBackup(id) => backups::show(call, id),
+        Operation::ShowMetadata(owner, id) => metadata::show_all(call, *owner, id),
+        Operation::MergeMetadata(owner, id) => metadata::merge(call, *owner, id),
+        Operation::ReplaceMetadata(owner, id) => metadata::replace(call, *owner, id),
+        Operation::ShowMetadataItem(owner, id, key) => metadata::show(call, *owner, id, key),
+        Operation::PutMetadataItem(owner, id, key) => metadata::put(call, *owner, id, key),
+        Operation::DeleteMetadataItem(owner, id, key) => metadata::delete(call, *owner, id, key),
+        Operation::ListVolumes { detail } => volumes::list(call, *detail),
+        Operation::CreateVolume => volumes::create(call),
+        Operation::ShowVolume(id) => volumes::show(call, id),
+        Operation::UpdateVolume(id) => volumes::update(call, id),
+        Operation::DeleteVolume(id) => volumes::delete(call, id),
+        Operation::Phantom => Err(Fault::not_found()),
+    }
+}

@@ -1,0 +1,128 @@
+//! The routes of the operator, and who may use them.
+
+use http::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::api::environment::Environment;
+use crate::api::wire::faults::Fault;
+use crate::api::wire::headers::Header;
+use crate::api::wire::reply::{Content, Reply};
+use crate::api::wire::request::{Body, Headers, Request};
+use crate::domain::Timestamp;
+use crate::service::ops::{Ops, Repair, TickReport};
+use crate::settings::{LazySettings, OPS_TOKEN, Settings, SettingsError, Variables};
+
+use super::explain::explanation_document;
+use super::state_document::StateDocument;
+
+/// The prefix of every operator's path.
+pub const PREFIX: &str = "/_ops/";
+
+/// The prefix of the route that explains a snapshot. The id follows.
+const EXPLAIN: &str = "explain/";
+
+/// The largest body, in bytes: a state of some hundred thousand snapshots.
+pub const LARGEST_BODY: usize = 128 * 1024 * 1024;
+
+/// Answers an operator's request.
+///
+/// # Errors
+///
+/// A request that is not the operator's, an unknown route, an invalid document, or a failure of the store.
+pub fn answer(request: &Request<'_>, path: &str, environment: &Environment<'_>) -> Result<Reply, Fault> {
+    authorize_operator(&request.headers, environment.variables)?;
+    let Body::Complete(body) = &request.body else {
+        let message = format!("The document is larger than {LARGEST_BODY} bytes.");
+        return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+    };
+    let ops = Ops::new(environment.key_value, environment.identifiers, environment.now);
+    let method = &request.method;
+    match &path[PREFIX.len()..] {
+        "state" if method == Method::GET => Reply::json(StatusCode::OK, &StateDocument::from(&ops.state()?)),
+        "state" if method == Method::PUT => {
+            let document: StateDocument = read(body)?;
+            let state = document.into_state(&settings(environment)?.delays, environment.now)?;
+            let counts = json!({ "volumes": state.volumes.len(), "snapshots": state.snapshots.len() });
+            ops.replace(state)?;
+            Reply::json(StatusCode::OK, &counts)
+        }
+        "state" if method == Method::DELETE => {
+            ops.clear()?;
+            Ok(Reply::new(StatusCode::NO_CONTENT, Content::Empty))
+        }
+        "tick" if method == Method::POST => {
+            let TickRequest { now } = if body.is_empty() { TickRequest::default() } else { read(body)? };
+            let rows = settings(environment)?.rows_per_tick;
+            let (now, TickReport { removed, settled, repaired, more }) = ops.tick(now, rows)?;
+            let document = json!({
+                "now": now.to_string(), "removed": removed, "settled": settled, "repaired": repaired, "more": more,
+            });
+            Reply::json(StatusCode::OK, &document)
+        }
+        "repair" if method == Method::POST => {
+            let repair: Repair = ops.repair()?;
+            let document = json!({
+                "projects": repair.projects,
+                "rows": repair.rows,
+                "entries_without_row": repair.entries_without_row,
+                "rows_without_entry": repair.rows_without_entry,
+                "counters": repair.counters,
+                "rows_without_agenda": repair.rows_without_agenda,
+                "pages_deleted": repair.pages_deleted,
+                "pages_suspected": repair.pages_suspected,
+            });
+            Reply::json(StatusCode::OK, &document)
+        }
+        route if method == Method::GET && route.starts_with(EXPLAIN) => {
+            let id = &route[EXPLAIN.len()..];
+            let not_found = || Fault::new(StatusCode::NOT_FOUND, format!("Snapshot {id} could not be found."));
+            let explanation = match id.parse() {
+                Ok(id) => ops.explain(id)?,
+                Err(_) => None,
+            };
+            Reply::json(StatusCode::OK, &explanation_document(&explanation.ok_or_else(not_found)?))
+        }
+        _ => Err(Fault::not_found()),
+    }
+}
+
+fn settings(environment: &Environment<'_>) -> Result<Settings, SettingsError> {
+    LazySettings::new(environment.variables).checked().cloned()
+}
+
+/// Checks that a request is the operator's.
+///
+/// # Errors
+///
+/// A 404 if no secret is set, and a 403 for a request without the secret.
+pub fn authorize_operator(headers: &Headers<'_>, variables: &dyn Variables) -> Result<(), Fault> {
+    let secret = variables.get(OPS_TOKEN).unwrap_or_default();
+    if secret.is_empty() {
+        return Err(Fault::not_found());
+    }
+    let token = headers.get(Header::XOpsToken).unwrap_or_default();
+    if equal_in_constant_time(token, secret.as_bytes()) {
+        return Ok(());
+    }
+    Err(Fault::new(StatusCode::FORBIDDEN, "The header X-Ops-Token is missing or wrong."))
+}
+
+/// Compares two secrets in a time that does not depend on where they differ.
+fn equal_in_constant_time(one: &[u8], two: &[u8]) -> bool {
+    let differences = one.iter().zip(two).fold(0_u8, |seen, (one, two)| seen | (one ^ two));
+    one.len() == two.len() && std::hint::black_box(differences) == 0
+}
+
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> {
+    crate::json::read(body).map_err(|error| Fault::bad_request(format!("The document cannot be used: {error}")))
+}
+
+/// The body of a tick.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TickRequest {
+    /// The time as of which the step runs; the present without it.
+    #[serde(default)]
+    now: Option<Timestamp>,
+}

@@ -1,0 +1,83 @@
+//! The service for one request, and the rows that its caller may see.
+
+use crate::domain::lifecycle::{Completion, Occasion, Pending};
+use crate::domain::{Caller, Snapshot, SnapshotId, Timestamp, Volume, VolumeId};
+use crate::settings::LazySettings;
+use crate::store::{Identifiers, KeyValue, Store};
+
+use super::Error;
+use super::policy::Rule;
+
+/// The service for one request: the store, the caller, the time, and the settings.
+pub struct Service<'a> {
+    pub(super) store: Store<'a>,
+    pub(super) identifiers: &'a dyn Identifiers,
+    pub caller: &'a Caller,
+    pub(super) now: Timestamp,
+    pub(super) settings: &'a LazySettings<'a>,
+}
+
+impl<'a> Service<'a> {
+    /// Returns the service for a request of `caller` at `now`.
+    #[must_use]
+    pub const fn new(
+        key_value: &'a dyn KeyValue,
+        identifiers: &'a dyn Identifiers,
+        caller: &'a Caller,
+        now: Timestamp,
+        settings: &'a LazySettings<'a>,
+    ) -> Self {
+        Self { store: Store::new(key_value, identifiers), identifiers, caller, now, settings }
+    }
+
+    /// Returns work that begins now.
+    pub(super) fn begin(&self, completion: Completion) -> Result<Pending, Error> {
+        Ok(self.settings.get()?.delays.begin(completion, self.now))
+    }
+
+    /// Returns a snapshot that the caller may know of, as it is now. Other callers get the error for a snapshot that
+    /// does not exist (`docs/spec/snapshots-api.md` section 8).
+    pub(super) fn visible_snapshot(&self, id: &str) -> Result<Snapshot, Error> {
+        self.caller.is_scoped()?;
+        let not_found = || Error::SnapshotNotFound(id.to_owned());
+        let parsed: SnapshotId = id.parse().map_err(|_| not_found())?;
+        let snapshot = self.store.row::<Snapshot>(parsed)?;
+        self.seen_snapshot(snapshot).ok_or_else(not_found)
+    }
+
+    /// Returns the snapshot of a row as the caller sees it now, if it does.
+    pub(super) fn seen_snapshot(&self, row: Option<Snapshot>) -> Option<Snapshot> {
+        row.filter(|row| self.caller.sees(&row.project_id)).and_then(|row| row.effective(self.now, Occasion::Reading))
+    }
+
+    /// Returns a snapshot that the caller may read.
+    pub(super) fn readable_snapshot(&self, id: &str) -> Result<Snapshot, Error> {
+        let snapshot = self.visible_snapshot(id)?;
+        self.caller.allow(Rule::GetSnapshot, &snapshot.project_id)?;
+        Ok(snapshot)
+    }
+
+    /// Returns a volume that the caller may know of, as it is now.
+    pub(super) fn visible_volume(&self, id: &str) -> Result<Volume, Error> {
+        self.caller.is_scoped()?;
+        let not_found = || Error::VolumeNotFound(id.to_owned());
+        let parsed: VolumeId = id.parse().map_err(|_| not_found())?;
+        let volume = self.store.row::<Volume>(parsed)?.and_then(|row| row.effective(self.now, Occasion::Reading));
+        volume.filter(|volume| self.caller.sees(&volume.project_id)).ok_or_else(not_found)
+    }
+
+    /// Returns a volume that the caller may read. For other callers it does not exist.
+    pub(super) fn readable_volume(&self, id: &str) -> Result<Volume, Error> {
+        self.caller.is_scoped()?;
+        let not_found = || Error::VolumeNotFound(id.to_owned());
+        let parsed: VolumeId = id.parse().map_err(|_| not_found())?;
+        let volume = self.store.row::<Volume>(parsed)?;
+        self.seen_volume(volume).ok_or_else(not_found)
+    }
+
+    /// Returns the volume of a row as the caller sees it now, if it does.
+    pub(super) fn seen_volume(&self, row: Option<Volume>) -> Option<Volume> {
+        row.and_then(|row| row.effective(self.now, Occasion::Reading))
+            .filter(|volume| self.caller.allow(Rule::GetVolume, &volume.project_id).is_ok())
+    }
+}

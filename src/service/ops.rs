@@ -1,0 +1,242 @@
+//! The operator's operations: the whole state, a repair, an explanation, and the scheduled step by hand
+//! (`docs/operations.md`).
+//!
+//! They have no caller and no policy: `api::ops` lets only the operator in.
+
+use uuid::Uuid;
+
+use crate::domain::lifecycle::{Moment, Occasion};
+use crate::domain::quota::Amounts;
+use crate::domain::{ProjectId, Snapshot, SnapshotId, Timestamp, Volume};
+use crate::store::agenda::{Agenda, AgendaItem};
+use crate::store::index::Direction;
+use crate::store::projects::ProjectRecord;
+use crate::store::{Identifiers, KeyValue, Listing, Row, Store, StoreError, StoredState};
+use crate::tick;
+
+pub use crate::store::deployment::{BackendService, Deployment, GroupSnapshot};
+pub use crate::store::repair::Repair;
+pub use crate::tick::Report as TickReport;
+
+/// How many rows are read at once.
+const BATCH: usize = 1_000;
+
+/// The settings and counters of a project, besides its rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProjectSettings {
+    /// Limits of its own.
+    pub quotas: Amounts,
+    /// Counters that are open; see [`ProjectRecord::usage`].
+    pub usage: Amounts,
+}
+
+/// The whole state as an operator sees it: rows as they are now, in a stable order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State {
+    pub volumes: Vec<Volume>,
+    pub snapshots: Vec<Snapshot>,
+    pub deployment: Deployment,
+    /// Sorted by project.
+    pub projects: Vec<(ProjectId, ProjectSettings)>,
+}
+
+impl State {
+    /// Returns the settings of a project, which are added if there are none.
+    pub fn settings_of(&mut self, project: ProjectId) -> &mut ProjectSettings {
+        let at = self.projects.binary_search_by(|(own, _)| own.cmp(&project)).unwrap_or_else(|at| {
+            self.projects.insert(at, (project, ProjectSettings::default()));
+            at
+        });
+        &mut self.projects[at].1
+    }
+}
+
+/// An explanation of a snapshot: why it is as it is, and what comes next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The snapshot as its row has it.
+    pub stored: Snapshot,
+    /// The snapshot as readers see it; `None` if for them it is gone.
+    pub seen: Option<Snapshot>,
+    /// Whether its project lists it.
+    pub is_listed: bool,
+    /// The time of the scheduled step that will look at it, if one will.
+    pub on_agenda: Option<Timestamp>,
+}
+
+/// The operator's access to the whole store.
+#[derive(Debug, Clone, Copy)]
+pub struct Ops<'a> {
+    store: Store<'a>,
+    now: Timestamp,
+}
+
+impl<'a> Ops<'a> {
+    /// Returns the access to the store over `key_value` at `now`.
+    #[must_use]
+    pub const fn new(key_value: &'a dyn KeyValue, identifiers: &'a dyn Identifiers, now: Timestamp) -> Self {
+        Self { store: Store::new(key_value, identifiers), now }
+    }
+
+    /// Checks that the store can be read.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store.
+    pub fn check_store(&self) -> Result<(), StoreError> {
+        self.store.deployment().map(drop)
+    }
+
+    /// Reads the whole state.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store.
+    pub fn state(&self) -> Result<State, StoreError> {
+        let records = self.store.projects(&self.store.project_ids()?)?;
+        let mut state = State { deployment: self.store.deployment()?, ..State::default() };
+        for record in &records {
+            let settings = ProjectSettings { quotas: record.quotas.clone(), usage: record.usage.clone() };
+            if settings != ProjectSettings::default() {
+                *state.settings_of(record.project.clone()) = settings;
+            }
+        }
+        state.snapshots = self.rows(records.clone())?;
+        state.volumes = self.rows(records)?;
+        Ok(state)
+    }
+
+    /// Reads the rows of one kind of all projects as they are now, oldest first.
+    fn rows<T: Row>(&self, records: Vec<ProjectRecord>) -> Result<Vec<T>, StoreError> {
+        let mut listing = Listing::new(self.store, records, T::KIND, Direction::OldestFirst, None);
+        let mut rows = Vec::new();
+        loop {
+            let ids: Vec<Uuid> = listing.next(BATCH)?.iter().map(|entry| entry.position.id).collect();
+            if ids.is_empty() {
+                return Ok(rows);
+            }
+            let read = self.store.rows::<T>(&ids)?.into_iter().flatten();
+            rows.extend(read.filter_map(|row| row.effective(self.now, Occasion::Reading)));
+        }
+    }
+
+    /// Replaces the whole state.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store. Nothing has changed then on a store whose batches are atomic.
+    pub fn replace(&self, state: State) -> Result<(), StoreError> {
+        let mut projects: Vec<NewProject> = Vec::new();
+        let number_of = |projects: &mut Vec<NewProject>, project: &ProjectId| {
+            projects.binary_search_by(|own| own.record.project.cmp(project)).unwrap_or_else(|at| {
+                let record = ProjectRecord::new(project.clone());
+                projects.insert(at, NewProject { record, volumes: Vec::new() });
+                at
+            })
+        };
+        let gigabytes = state.deployment.snapshots_count_gigabytes();
+        let mut agenda = Vec::new();
+        for volume in &state.volumes {
+            let number = number_of(&mut projects, &volume.project_id);
+            projects[number].volumes.push(volume.id.as_uuid());
+            projects[number].count(volume, gigabytes, &mut agenda);
+        }
+        for project in &mut projects {
+            project.volumes.sort_unstable();
+        }
+        for snapshot in &state.snapshots {
+            let number = number_of(&mut projects, &snapshot.project_id);
+            projects[number].count(snapshot, gigabytes, &mut agenda);
+            projects[number].record.has_snapshots_of_other_projects_volumes |=
+                projects[number].volumes.binary_search(&snapshot.volume_id.as_uuid()).is_err();
+        }
+        for (project, settings) in &state.projects {
+            let number = number_of(&mut projects, project);
+            projects[number].record.quotas.clone_from(&settings.quotas);
+            projects[number].record.usage.clone_from(&settings.usage);
+        }
+        self.store.replace_state(&StoredState {
+            snapshots: state.snapshots,
+            volumes: state.volumes,
+            deployment: state.deployment,
+            projects: projects.into_iter().map(|project| project.record).collect(),
+            agenda,
+        })
+    }
+
+    /// Deletes everything that this service has stored.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store.
+    pub fn clear(&self) -> Result<(), StoreError> {
+        self.store.clear()
+    }
+
+    /// Rebuilds listings, counters and the agenda from the rows.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store.
+    pub fn repair(&self) -> Result<Repair, StoreError> {
+        self.store.repair(self.now)
+    }
+
+    /// Explains a snapshot. `None` if there is no such row.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store.
+    pub fn explain(&self, id: SnapshotId) -> Result<Option<Explanation>, StoreError> {
+        let Some(stored) = self.store.row::<Snapshot>(id)? else { return Ok(None) };
+        let seen = stored.clone().effective(self.now, Occasion::Reading);
+        let item = stored.agenda_item(self.now);
+        let (mut is_listed, mut on_agenda) = (false, None);
+        if let Some((record, agenda)) = self.store.project_with_agenda(&stored.project_id)? {
+            on_agenda = agenda.iter().find(|other| other.is_about(&item)).map(|other| other.due);
+            is_listed = !self.store.listed(&record, &[item])?.is_empty();
+        }
+        Ok(Some(Explanation { stored, seen, is_listed, on_agenda: on_agenda.map(Timestamp::from_microseconds) }))
+    }
+
+    /// Runs the scheduled step as if at `time`, or now. Returns its report and the time that it worked with.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store.
+    pub fn tick(&self, time: Option<Timestamp>, rows: usize) -> Result<(Timestamp, TickReport), StoreError> {
+        let moment = match time {
+            Some(time) => Moment::as_if(time, self.now),
+            None => Moment::scheduled(self.now),
+        };
+        Ok((moment.now, tick::run(&self.store, moment, rows)?))
+    }
+}
+
+impl super::Service<'_> {
+    /// Does a part of the scheduled step. A delete that finds its slot of the agenda full calls this, since no step has
+    /// attended to the slot for long. A failure waits for the next step and is no reason to refuse the delete.
+    pub(super) fn relieve_full_agenda(&self) {
+        let _ = tick::run(&self.store, Moment::scheduled(self.now), Agenda::ENOUGH);
+    }
+}
+
+/// A project of a new state.
+struct NewProject {
+    record: ProjectRecord,
+    /// The ids of its volumes, so that snapshots of others' are known.
+    volumes: Vec<Uuid>,
+}
+
+impl NewProject {
+    /// Counts a row, and puts it on the agenda where the scheduled step must look at it.
+    fn count(&mut self, row: &impl Row, snapshots_count_gigabytes: bool, agenda: &mut Vec<AgendaItem>) {
+        let item = row.agenda_item_when_due();
+        for (resource, amount) in &item.amounts(snapshots_count_gigabytes) {
+            *self.record.totals.entry(resource.clone()).or_default() += amount;
+        }
+        if row.needs_tick() {
+            agenda.push(item);
+        }
+    }
+}
