@@ -12,8 +12,8 @@ use super::outbound::SpinOutbound;
 use super::surroundings::{RandomIdentifiers, now};
 use super::variables::SpinVariables;
 use crate::api::request::{Body, Headers, Origin, Request};
+use crate::api::wire::headers::Header;
 use crate::api::{self, Answer, Environment};
-use crate::headers::Header;
 
 /// The number of bytes of a body that one read asks for.
 const CHUNK: u64 = 64 * 1024;

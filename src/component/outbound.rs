@@ -12,7 +12,7 @@ use wasi::io::poll::{Pollable, poll};
 use wasi::io::streams::StreamError;
 
 use super::leaked::Leaked;
-use crate::headers::X_SUBJECT_TOKEN;
+use crate::keystone::headers::X_SUBJECT_TOKEN;
 use crate::keystone::{Outbound, OutboundAnswer, OutboundRequest};
 
 /// The largest answer, in bytes. Even a token with very many roles is far smaller.

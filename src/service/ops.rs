@@ -78,13 +78,14 @@ impl<'a> Ops<'a> {
         Self { store: Store::new(key_value, identifiers), now }
     }
 
-    /// Checks that the store can be read.
+    /// Checks that the store can be read, and that no unreleased version wrote it.
     ///
     /// # Errors
     ///
     /// Errors of the store.
     pub fn check_store(&self) -> Result<(), StoreError> {
-        self.store.deployment().map(drop)
+        self.store.deployment()?;
+        self.store.refuse_unreleased()
     }
 
     /// Reads the whole state.

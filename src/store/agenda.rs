@@ -109,6 +109,9 @@ impl Store<'_> {
         let mut keys: Vec<String> = (0..Agenda::SLOTS).map(keys::agenda).collect();
         keys.push(keys::directory(directory));
         let mut values = self.key_value.get_many(&keys)?;
+        if values.iter().all(Option::is_none) {
+            self.refuse_unreleased()?;
+        }
         let directory = decode_optional::<Directory>(&keys[Agenda::SLOTS], values.pop().flatten())?.unwrap_or_default();
         let agendas = keys.iter().zip(values).map(|(key, value)| Ok(decode_optional(key, value)?.unwrap_or_default()));
         let projects = directory.0;

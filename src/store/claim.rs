@@ -26,6 +26,9 @@ impl Store<'_> {
         if self.key_value.get(key)?.is_some() {
             return Ok(());
         }
+        if claim == keys::SHARED_CLAIM {
+            self.refuse_unreleased()?;
+        }
         let turn = self.key_value.increment(claim, 1)?;
         if turn > 1 {
             for attempt in 0..LOOKS {

@@ -24,6 +24,9 @@ pub enum StoreError {
     /// A value was written by a newer release, and is not guessed at.
     #[error("the value of '{key}' has format version {version}, newer than {known}, which this release reads")]
     UnknownFormat { key: String, version: u32, known: u32 },
+    /// The store was written by an unreleased version.
+    #[error("'{0}' was written by an unreleased version of this service; delete the store")]
+    Unreleased(String),
 }
 
 /// A key-value store with single-key compare-and-swap. Each method but the reads is one commit.

@@ -1,4 +1,4 @@
-//! How the keys of the store are spelled: `vs:KIND:NAME`, of letters, digits and `:._-` only, at most 255 bytes, so
+//! How the keys of the store are spelled: `vs1:KIND:NAME`, of letters, digits and `:._-` only, at most 255 bytes, so
 //! that every backend of Spin takes them (`design/spin-facts.md`, "Key-value truth table").
 
 use std::fmt::Write as _;
@@ -12,10 +12,10 @@ use super::index::PageId;
 use super::row::Kind;
 
 /// What every key of this service begins with.
-pub const PREFIX: &str = "vs:";
+pub const PREFIX: &str = "vs1:";
 
 /// What the keys of pages begin with.
-pub const PAGES: &str = "vs:page:";
+pub const PAGES: &str = "vs1:page:";
 
 /// Returns the key of a row.
 pub fn row(kind: Kind, id: Uuid) -> String {
@@ -39,12 +39,12 @@ pub fn page(id: PageId) -> String {
 
 /// One of the values of which the agenda consists.
 pub fn agenda(slot: usize) -> String {
-    numbered("vs:agenda:", slot)
+    numbered("vs1:agenda:", slot)
 }
 
 /// One of the values of which the directory of projects consists.
 pub fn directory(slot: usize) -> String {
-    numbered("vs:projects:", slot)
+    numbered("vs1:projects:", slot)
 }
 
 /// A key that ends with the two digits of a place. An idle run of the scheduled step makes seventeen of them.
@@ -57,10 +57,10 @@ fn numbered(kind: &str, slot: usize) -> String {
 }
 
 /// The counter that settles who makes the agenda and the directory.
-pub const SHARED_CLAIM: &str = "vs:claim-directory";
+pub const SHARED_CLAIM: &str = "vs1:claim-directory";
 
 /// What an earlier repair suspected to be of no use.
-pub const SUSPECTS: &str = "vs:suspects";
+pub const SUSPECTS: &str = "vs1:suspects";
 
 /// A place in the cache of what Keystone said about tokens.
 pub fn token(slot: &str) -> String {
@@ -68,10 +68,10 @@ pub fn token(slot: &str) -> String {
 }
 
 /// The service user's own token, sealed.
-pub const OWN_TOKEN: &str = "vs:own-token";
+pub const OWN_TOKEN: &str = "vs1:own-token";
 
 /// What concerns the whole deployment: default quotas, services, filters.
-pub const DEPLOYMENT: &str = "vs:deployment";
+pub const DEPLOYMENT: &str = "vs1:deployment";
 
 /// Spells a project id with portable characters; two ids never share a spelling. An id has at most 64 bytes, each
 /// of which takes at most three, so a key stays below 255.
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_place_has_two_digits() {
-        assert_eq!([agenda(3), agenda(15), directory(0)], ["vs:agenda:03", "vs:agenda:15", "vs:projects:00"]);
+        assert_eq!([agenda(3), agenda(15), directory(0)], ["vs1:agenda:03", "vs1:agenda:15", "vs1:projects:00"]);
     }
 
     #[test]

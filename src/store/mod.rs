@@ -21,6 +21,7 @@ pub mod directory;
 pub mod index;
 pub mod key_value;
 mod keys;
+mod legacy;
 pub mod listing;
 pub mod projects;
 pub mod repair;

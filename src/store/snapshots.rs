@@ -18,7 +18,7 @@ use super::row::{Kind, Row};
 impl Row for Snapshot {
     type Id = SnapshotId;
     const KIND: Kind = Kind::Snapshot;
-    const KEY_PREFIX: &'static str = "vs:snapshot:";
+    const KEY_PREFIX: &'static str = "vs1:snapshot:";
     const COUNTED: Counted = Counted::Snapshots;
     const ALWAYS_COUNTS_GIGABYTES: bool = false;
 

@@ -10,6 +10,7 @@ use super::directory::{Directory, DirectoryEntry};
 use super::index::{Entry, Index};
 use super::key_value::StoreError;
 use super::keys;
+use super::legacy;
 use super::projects::ProjectRecord;
 use super::row::{Kind, Row};
 
@@ -32,6 +33,7 @@ impl Store<'_> {
     ///
     /// What the key-value store gives. On `SQLite` nothing has changed then.
     pub fn replace_state(&self, state: &StoredState) -> Result<(), StoreError> {
+        self.refuse_unreleased()?;
         let mut entries: Vec<(String, Vec<u8>)> = Vec::with_capacity(state.snapshots.len() + state.volumes.len() + 64);
         push_rows(&state.snapshots, &mut entries)?;
         push_rows(&state.volumes, &mut entries)?;
@@ -92,8 +94,7 @@ impl Store<'_> {
     ///
     /// What the key-value store gives.
     pub fn clear(&self) -> Result<(), StoreError> {
-        let keys: Vec<String> =
-            self.key_value.keys()?.into_iter().filter(|key| key.starts_with(keys::PREFIX)).collect();
+        let keys: Vec<String> = self.key_value.keys()?.into_iter().filter(|key| is_ours(key)).collect();
         if keys.is_empty() { Ok(()) } else { self.key_value.delete_many(&keys) }
     }
 }
@@ -126,4 +127,9 @@ fn is_obsolete(key: &str) -> bool {
     Kind::ALL.into_iter().any(|kind| key.starts_with(kind.key_prefix()))
         || key.starts_with(keys::PAGES)
         || key == keys::SUSPECTS
+}
+
+/// Returns whether a key is of this service, unreleased versions included.
+fn is_ours(key: &str) -> bool {
+    [keys::PREFIX, legacy::PREFIX].iter().any(|prefix| key.starts_with(prefix))
 }

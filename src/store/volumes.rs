@@ -15,7 +15,7 @@ use super::row::{Kind, Row};
 impl Row for Volume {
     type Id = VolumeId;
     const KIND: Kind = Kind::Volume;
-    const KEY_PREFIX: &'static str = "vs:volume:";
+    const KEY_PREFIX: &'static str = "vs1:volume:";
     const COUNTED: Counted = Counted::Volumes;
     const ALWAYS_COUNTS_GIGABYTES: bool = true;
 

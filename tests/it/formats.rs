@@ -224,3 +224,36 @@ fn the_component_goes_on_from_the_recording() {
     assert_eq!(service.in_use("snapshots"), json!(left));
     assert_eq!(service.app.traps(), 0);
 }
+
+/// Returns the lines that the service logged.
+fn logged(service: &NativeService) -> String {
+    service.log.borrow().join("\n")
+}
+
+#[test]
+fn a_store_of_an_unreleased_version_is_refused_until_it_is_deleted() {
+    for key in ["vs:agenda:00", "vs:projects", "vs:deployment"] {
+        let service = NativeService::with_variables(variables());
+        service.key_value.set_many(&[(key.to_owned(), b"3 0\n[]".to_vec())]).expect("memory takes everything");
+        let before = service.key_value.dump();
+        let create = json!({ "volume": { "size": 1 } });
+        for (method, path, body) in [
+            ("GET", "/healthcheck", &Value::Null),
+            ("POST", "/v3/a1/volumes", &create),
+            ("GET", "/healthcheck", &Value::Null),
+        ] {
+            let answer = service.call(method, path, body);
+            assert_eq!((answer.status, answer.fault().0), (500, "computeFault"), "{key}: {method} {path}: {answer:?}");
+        }
+        let tick = service.send(operator("POST", "/_ops/tick", b""));
+        let put = service.send(operator("PUT", "/_ops/state", b"{}"));
+        assert_eq!((tick.status().as_u16(), put.status().as_u16()), (500, 500), "{key}");
+        let reason = format!("'{key}' was written by an unreleased version of this service; delete the store");
+        assert!(logged(&service).contains(&reason), "{}", logged(&service));
+        assert_eq!(service.key_value.dump(), before, "nothing was written beside it");
+
+        assert_eq!(service.send(operator("DELETE", "/_ops/state", b"")).status(), 204);
+        assert_eq!(service.call("GET", "/healthcheck", &Value::Null).status, 200);
+        assert_eq!(service.call("POST", "/v3/a1/volumes", &create).status, 202);
+    }
+}

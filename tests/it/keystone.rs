@@ -339,7 +339,7 @@ fn tokens_that_share_a_place_in_the_cache_are_told_apart() {
         assert_unauthorized(&get(&service, SNAPSHOTS, &unknown), &keystone, &unknown);
     }
     let kept = store.rows("default");
-    assert_eq!(kept.keys().filter(|key| key.starts_with("vs:token:")).count(), 1, "{kept:?}");
+    assert_eq!(kept.keys().filter(|key| key.starts_with("vs1:token:")).count(), 1, "{kept:?}");
     assert_eq!(keystone.asked(), (1, 6), "each takes the place of the one before");
 }
 
@@ -356,7 +356,7 @@ fn a_revoked_token_ends_with_the_time_of_the_cache() {
         assert_unauthorized(&get(&service, SNAPSHOTS, "t-member"), &keystone, cache_seconds);
         assert_eq!(service.app.traps(), 0);
         let kept = store.rows("default");
-        assert_eq!(kept.keys().any(|key| key.starts_with("vs:token:")), lasts, "{kept:?}");
+        assert_eq!(kept.keys().any(|key| key.starts_with("vs1:token:")), lasts, "{kept:?}");
     }
 }
 
@@ -419,7 +419,7 @@ fn a_keystone_that_cannot_be_asked_opens_nothing_and_is_told_apart_from_a_refusa
             assert_eq!(answer.header("retry-after"), "5", "{case}");
             let written = service.app.output().lines().join("\n");
             assert!(written.contains("answered 503: Keystone cannot validate tokens: "), "{case}: {written}");
-            assert!(store.rows("default").keys().all(|key| !key.starts_with("vs:token:")), "{case}");
+            assert!(store.rows("default").keys().all(|key| !key.starts_with("vs1:token:")), "{case}");
             assert_discreet(&service, &store, &["t-member"]);
 
             (keystone.script().on_login, keystone.script().on_validation) = (Manner::Properly, Manner::Properly);
@@ -542,7 +542,7 @@ fn a_cache_that_somebody_has_written_into_is_no_worse_than_an_empty_one() {
     let (first, store) = service(&keystone, &[]);
     assert_eq!(get(&first, SNAPSHOTS, "t-member").status, 200);
     let kept = store.rows("default");
-    let is_of_keystone = |key: &&String| key.starts_with("vs:token:") || *key == "vs:own-token";
+    let is_of_keystone = |key: &&String| key.starts_with("vs1:token:") || *key == "vs1:own-token";
     let keys: Vec<&String> = kept.keys().filter(is_of_keystone).collect();
     assert_eq!(keys.len(), 2, "{kept:?}");
     let half = |key: &String| kept[key][..kept[key].len() / 2].to_vec();

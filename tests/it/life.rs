@@ -46,7 +46,7 @@ fn assert_seen(service: &ComponentService, base: &str, id: &str, expected: Optio
 }
 
 fn row_key(id: &str) -> String {
-    format!("vs:snapshot:{id}")
+    format!("vs1:snapshot:{id}")
 }
 
 fn has_row(memory: &MemoryStore, id: &str) -> bool {
@@ -293,7 +293,7 @@ fn a_volume_goes_only_without_snapshots_or_together_with_them() {
 }
 
 fn is_row(key: &str) -> bool {
-    key.starts_with("vs:snapshot:") || key.starts_with("vs:volume:")
+    key.starts_with("vs1:snapshot:") || key.starts_with("vs1:volume:")
 }
 
 /// Spin allows 256 compare-and-swaps per invocation and never closes any. A delete that took one or two for each

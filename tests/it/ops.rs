@@ -459,7 +459,7 @@ fn an_explanation_says_what_is_why_and_what_comes_next() {
 fn a_repair_tells_what_it_put_right() {
     let (service, memory) = ComponentService::with_memory(&[]);
     service.put_state(&small_state());
-    memory.delete("default", &format!("vs:snapshot:{}", id('b', 9))).expect("deletes");
+    memory.delete("default", &format!("vs1:snapshot:{}", id('b', 9))).expect("deletes");
     let report = |answer: Answer| {
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.body

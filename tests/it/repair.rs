@@ -95,7 +95,7 @@ fn damage_of_every_kind_is_found_and_put_right() {
         (
             "rows are gone",
             |service| {
-                let keys = [snapshot_id(3), snapshot_id(150)].map(|id| format!("vs:snapshot:{id}"));
+                let keys = [snapshot_id(3), snapshot_id(150)].map(|id| format!("vs1:snapshot:{id}"));
                 service.key_value.delete_many(&keys).expect("deletes");
             },
             &[("entries_without_row", 2), ("counters", 4)],
@@ -103,23 +103,23 @@ fn damage_of_every_kind_is_found_and_put_right() {
         (
             "a row came that no listing names",
             |service| {
-                let mut row = get(&service.key_value, &format!("vs:snapshot:{}", snapshot_id(7)));
+                let mut row = get(&service.key_value, &format!("vs1:snapshot:{}", snapshot_id(7)));
                 let id = snapshot_id(999);
                 // A row starts with its id, after the line with its version.
                 let place = row.iter().position(|byte| *byte == b'\n').expect("a header") + 1;
                 row[place..place + 16].copy_from_slice(Uuid::parse_str(&id).expect("an id").as_bytes());
-                set(&service.key_value, &format!("vs:snapshot:{id}"), row);
+                set(&service.key_value, &format!("vs1:snapshot:{id}"), row);
             },
             &[("rows_without_entry", 1), ("counters", 4)],
         ),
         (
             "the record is an old one",
             |service| {
-                let record = get(&service.key_value, "vs:project:a1");
+                let record = get(&service.key_value, "vs1:project:a1");
                 for _ in 0..5 {
                     service.new_snapshot("/v3/a1", VOLUME);
                 }
-                set(&service.key_value, "vs:project:a1", record);
+                set(&service.key_value, "vs1:project:a1", record);
             },
             &[("rows_without_entry", 5), ("counters", 4)],
         ),
@@ -129,7 +129,7 @@ fn damage_of_every_kind_is_found_and_put_right() {
                 for number in [5, 180] {
                     assert_eq!(service.delete(&format!("/v3/a1/snapshots/{}", snapshot_id(number))).status, 202);
                 }
-                set(&service.key_value, "vs:agenda:07", b"1 0\n[]".to_vec());
+                set(&service.key_value, "vs1:agenda:07", b"1 0\n[]".to_vec());
             },
             &[("rows_without_agenda", 2)],
         ),
@@ -137,7 +137,7 @@ fn damage_of_every_kind_is_found_and_put_right() {
             "a page is lost",
             |service| {
                 let dump = service.key_value.dump();
-                let page = dump.keys().find(|key| key.starts_with("vs:page:")).expect("a page").clone();
+                let page = dump.keys().find(|key| key.starts_with("vs1:page:")).expect("a page").clone();
                 service.key_value.delete_many(&[page]).expect("deletes");
             },
             // Readers see too few rows: all rows that the lost page named have no entry.
@@ -145,7 +145,7 @@ fn damage_of_every_kind_is_found_and_put_right() {
         ),
         (
             "the record is gone",
-            |service| service.key_value.delete_many(&["vs:project:a1".to_owned()]).expect("deletes"),
+            |service| service.key_value.delete_many(&["vs1:project:a1".to_owned()]).expect("deletes"),
             &[("rows_without_entry", 202), ("counters", 6)],
         ),
         (
@@ -204,8 +204,8 @@ fn a_repair_may_stop_anywhere() {
             let service = service_with(200);
             let path = format!("/v3/a1/snapshots/{}", snapshot_id(180));
             assert_eq!(service.delete(&path).status, 202);
-            set(&service.key_value, "vs:agenda:07", b"1 0\n[]".to_vec());
-            let keys = [snapshot_id(3), snapshot_id(150)].map(|id| format!("vs:snapshot:{id}"));
+            set(&service.key_value, "vs1:agenda:07", b"1 0\n[]".to_vec());
+            let keys = [snapshot_id(3), snapshot_id(150)].map(|id| format!("vs1:snapshot:{id}"));
             service.key_value.delete_many(&keys).expect("deletes");
             service.key_value.faults.reset();
             service.key_value.faults.plan(When::Call(call), fault.clone());
@@ -233,8 +233,8 @@ fn a_repair_may_stop_anywhere() {
 fn a_page_that_nothing_names_is_deleted_by_a_later_repair() {
     let service = service_with(200);
     let dump = service.key_value.dump();
-    let page = dump.iter().find(|(key, _)| key.starts_with("vs:page:")).expect("a page").1.clone();
-    set(&service.key_value, "vs:page:00000000000000aa", page);
+    let page = dump.iter().find(|(key, _)| key.starts_with("vs1:page:")).expect("a page").1.clone();
+    set(&service.key_value, "vs1:page:00000000000000aa", page);
     let report = |seconds: f64| {
         service.advance(seconds);
         let body = repair(&service).body;
@@ -244,7 +244,7 @@ fn a_page_that_nothing_names_is_deleted_by_a_later_repair() {
     assert_eq!(report(599.0), (json!(1), json!(0)));
     assert_eq!(report(1.0), (json!(0), json!(1)));
     assert_eq!(report(0.0), (json!(0), json!(0)));
-    assert!(!service.key_value.dump().contains_key("vs:page:00000000000000aa"));
+    assert!(!service.key_value.dump().contains_key("vs1:page:00000000000000aa"));
     assert_agrees(&service, "the pages that are named stay");
 }
 
@@ -252,7 +252,7 @@ fn a_page_that_nothing_names_is_deleted_by_a_later_repair() {
 #[test]
 fn the_tick_finds_by_itself_what_is_cheap_to_see() {
     let service = service_with(20);
-    service.key_value.delete_many(&[format!("vs:snapshot:{}", snapshot_id(3))]).expect("deletes");
+    service.key_value.delete_many(&[format!("vs1:snapshot:{}", snapshot_id(3))]).expect("deletes");
     let mut repaired = 0;
     for _ in 0..40 {
         let report = crate::support::json(&service.send(operator("POST", "/_ops/tick", b"")));

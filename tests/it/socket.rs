@@ -164,7 +164,7 @@ fn over_a_socket_a_snapshot_lives_and_goes_by_itself_and_a_restart_loses_nothing
     assert_eq!(server.call("DELETE", &path, &Value::Null).0, 202);
     server.wait_for(&path, |status, _| status == 404);
     let start = Instant::now();
-    while directory.has_row(&format!("vs:snapshot:{id}")) {
+    while directory.has_row(&format!("vs1:snapshot:{id}")) {
         assert!(start.elapsed() < BOUND, "the schedule has not removed the row");
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -275,7 +275,7 @@ fn a_request_whose_client_has_left_ends_before_the_server_does() {
     std::thread::sleep(Duration::from_millis(100));
     server.stop();
     let rows = store.get_keys("default").expect("a store");
-    assert!(rows.iter().any(|key| key.starts_with("vs:volume:")), "{rows:?}");
+    assert!(rows.iter().any(|key| key.starts_with("vs1:volume:")), "{rows:?}");
 }
 
 /// Spin runs the HTTP trigger and the cron trigger in two processes on one file. Two apps that only share the file

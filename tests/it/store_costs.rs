@@ -108,7 +108,7 @@ fn a_tick_removes_a_hundred_snapshots_in_two_commits() {
 #[test]
 fn without_a_schedule_the_agenda_stays_small() {
     let service = service_with(2_000);
-    let agenda = || service.key_value.dump()["vs:agenda:07"].len();
+    let agenda = || service.key_value.dump()["vs1:agenda:07"].len();
     for number in 0..2_000 {
         let answer =
             service.send(client("DELETE", &format!("/v3/{PROJECT}/snapshots/{}", snapshot_id(number)), &Value::Null));
@@ -116,6 +116,6 @@ fn without_a_schedule_the_agenda_stays_small() {
         service.advance(0.02);
         assert!(agenda() < 65_536, "{} bytes after {number}", agenda());
     }
-    let rows = service.key_value.dump().keys().filter(|key| key.starts_with("vs:snapshot:")).count();
+    let rows = service.key_value.dump().keys().filter(|key| key.starts_with("vs1:snapshot:")).count();
     assert!(rows <= 450, "{rows} rows wait to be removed");
 }

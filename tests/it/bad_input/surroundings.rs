@@ -267,10 +267,10 @@ fn a_value_that_cannot_be_read_is_a_500_whose_log_line_names_it() {
         rows.push(json!({ "id": id, "volume_id": VOLUME, "project_id": "a1" }));
     }
     service.put_state(&state);
-    let page = base.rows("default").into_keys().find(|key| key.starts_with("vs:page:")).expect("a page");
-    let row = format!("vs:snapshot:{SNAPSHOT}");
-    let volume = format!("vs:volume:{VOLUME}");
-    for key in [row.as_str(), &volume, "vs:project:a1", DIRECTORY, AGENDA, "vs:deployment", &page] {
+    let page = base.rows("default").into_keys().find(|key| key.starts_with("vs1:page:")).expect("a page");
+    let row = format!("vs1:snapshot:{SNAPSHOT}");
+    let volume = format!("vs1:volume:{VOLUME}");
+    for key in [row.as_str(), &volume, "vs1:project:a1", DIRECTORY, AGENDA, "vs1:deployment", &page] {
         for (what, value) in FOREIGN {
             let mut noticed = 0;
             for request in every_operation() {
@@ -305,8 +305,8 @@ fn a_value_that_cannot_be_read_is_a_500_whose_log_line_names_it() {
 }
 
 /// The keys of project `a1` in the directory and on the agenda.
-const DIRECTORY: &str = "vs:projects:07";
-const AGENDA: &str = "vs:agenda:07";
+const DIRECTORY: &str = "vs1:projects:07";
+const AGENDA: &str = "vs1:agenda:07";
 
 /// A tick that meets an unreadable value reports it. It neither traps nor changes the value.
 #[test]
@@ -314,7 +314,7 @@ fn a_tick_names_the_value_that_it_cannot_read() {
     let (service, base) = ComponentService::with_memory(&[("delete_seconds", "0")]);
     service.put_state(&scene());
     assert_eq!(service.delete(&format!("/v3/snapshots/{SNAPSHOT}")).status, 202);
-    for key in [format!("vs:snapshot:{SNAPSHOT}"), "vs:project:a1".to_owned(), AGENDA.to_owned()] {
+    for key in [format!("vs1:snapshot:{SNAPSHOT}"), "vs1:project:a1".to_owned(), AGENDA.to_owned()] {
         for (what, value) in FOREIGN {
             let store: Arc<MemoryStore> = Arc::new(base.fork());
             store.set("default", &key, value).expect("memory takes everything");

@@ -94,8 +94,8 @@ fn measured() -> BTreeMap<String, u64> {
         let values = rows.iter().filter(|(key, _)| key.starts_with(prefix)).map(|(_, value)| value.len() as u64);
         values.max().unwrap_or_default()
     };
-    costs.insert("largest page, bytes".to_owned(), largest("vs:page:"));
-    costs.insert("record of the project, bytes".to_owned(), largest("vs:project:"));
+    costs.insert("largest page, bytes".to_owned(), largest("vs1:page:"));
+    costs.insert("record of the project, bytes".to_owned(), largest("vs1:project:"));
     costs
 }
 
