@@ -8,6 +8,7 @@ use crate::store::agenda::Purpose;
 use crate::store::deployment::Deployment;
 use crate::store::{Change, Row};
 
+use super::listing::{Column, Listed, columns, type_id};
 use super::policy::Rule;
 use super::{Error, FROZEN, Service};
 
@@ -246,5 +247,44 @@ impl Service<'_> {
             let row = row.and_then(|row| row.effective(self.now, Occasion::Reading));
             change(row.ok_or_else(|| Error::SnapshotNotFound(snapshot.id.to_string()))?)
         })
+    }
+}
+
+columns! { row: Snapshot;
+    "id" => Column::Text(Some(row.id.to_string())),
+    "created_at" => Column::Time(Some(row.created_at)),
+    "updated_at" => Column::Time(row.updated_at),
+    "status" => Column::Text(Some(row.status.to_string())),
+    "volume_id" => Column::Text(Some(row.volume_id.to_string())),
+    "project_id" => Column::Text(Some(row.project_id.to_string())),
+    "user_id" => Column::Text(row.user_id.as_ref().map(ToString::to_string)),
+    "volume_size" => Column::Number(i64::from(row.size)),
+    "display_name" => Column::Text(row.name.clone()),
+    "display_description" => Column::Text(row.description.clone()),
+    "progress" => Column::Text(row.progress.clone()),
+    "use_quota" => Column::Boolean(row.consumes_quota),
+    "group_snapshot_id" => Column::Text(row.group_snapshot_id.map(|id| id.to_string())),
+    "volume_type_id" => type_id(row.volume_type.as_deref()),
+    "deleted" => Column::Boolean(false),
+    "deleted_at" => Column::Time(None),
+    "scheduled_at" => Column::Time(None),
+    "cgsnapshot_id" => Column::Text(None),
+    "encryption_key_id" => Column::Text(None),
+    "provider_location" => Column::Text(None),
+    "provider_id" => Column::Text(None),
+    "provider_auth" => Column::Text(None),
+}
+
+impl Listed for Snapshot {
+    const RULE: Rule = Rule::GetAllSnapshots;
+    const UNSCOPED_LISTS_ARE_EMPTY: bool = false;
+    const MARKER_MAY_BE_FOREIGN: bool = false;
+
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    fn not_found(id: &str) -> Error {
+        Error::SnapshotNotFound(id.to_owned())
     }
 }

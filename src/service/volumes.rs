@@ -10,6 +10,7 @@ use crate::store::agenda::Purpose;
 use crate::store::index::Direction;
 use crate::store::{Change, Kind, Listing, Row};
 
+use super::listing::{Column, Listed, columns, type_id};
 use super::policy::Rule;
 use super::{Error, Service};
 
@@ -250,5 +251,43 @@ fn size_of_new_volume(size: Option<u32>, snapshot: Option<&Snapshot>) -> Result<
         ))),
         Some(size) => Ok(size),
         None => Ok(snapshot.size),
+    }
+}
+
+columns! { row: Volume;
+    "id" => Column::Text(Some(row.id.to_string())),
+    "created_at" => Column::Time(Some(row.created_at)),
+    "updated_at" => Column::Time(row.updated_at),
+    "status" => Column::Text(Some(row.status.to_string())),
+    "project_id" => Column::Text(Some(row.project_id.to_string())),
+    "user_id" => Column::Text(row.user_id.as_ref().map(ToString::to_string)),
+    "size" => Column::Number(i64::from(row.size)),
+    "display_name" => Column::Text(row.name.clone()),
+    "display_description" => Column::Text(row.description.clone()),
+    "host" => Column::Text(row.host.clone()),
+    "cluster_name" => Column::Text(row.cluster_name.clone()),
+    "availability_zone" => Column::Text(row.availability_zone.clone()),
+    "attach_status" => Column::Text(Some(row.attach_status.clone())),
+    "migration_status" => Column::Text(row.migration_status.clone()),
+    "volume_type_id" => type_id(row.volume_type.as_deref()),
+    "snapshot_id" => Column::Text(row.snapshot_id.map(|id| id.to_string())),
+    "group_id" => Column::Text(row.group_id.clone()),
+    "bootable" => Column::Boolean(row.bootable),
+    "multiattach" => Column::Boolean(row.multiattach),
+    "use_quota" => Column::Boolean(row.consumes_quota),
+    "deleted" => Column::Boolean(false),
+}
+
+impl Listed for Volume {
+    const RULE: Rule = Rule::GetAllVolumes;
+    const UNSCOPED_LISTS_ARE_EMPTY: bool = true;
+    const MARKER_MAY_BE_FOREIGN: bool = true;
+
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    fn not_found(id: &str) -> Error {
+        Error::VolumeNotFound(id.to_owned())
     }
 }

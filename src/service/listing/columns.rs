@@ -1,0 +1,106 @@
+//! The columns by which rows are sorted and filtered.
+
+use std::cmp::Ordering;
+
+use crate::domain::{Metadata, Timestamp};
+use crate::service::Error;
+use crate::service::policy::Rule;
+use crate::store::Row;
+
+/// The value of a column, as a sort or a filter sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Column {
+    Text(Option<String>),
+    Number(i64),
+    Boolean(bool),
+    Time(Option<Timestamp>),
+}
+
+impl Column {
+    /// Compares for sorting. A null comes before every value, as in the databases that most deployments of Cinder use.
+    /// Cinder's own marker condition takes a null for the empty string, and so may lose rows between pages.
+    pub(super) fn compare(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Text(one), Self::Text(two)) => one.cmp(two),
+            (Self::Number(one), Self::Number(two)) => one.cmp(two),
+            (Self::Boolean(one), Self::Boolean(two)) => one.cmp(two),
+            (Self::Time(one), Self::Time(two)) => one.cmp(two),
+            // Two rows of one kind have the same columns.
+            _ => Ordering::Equal,
+        }
+    }
+
+    /// Returns whether a database would find the column equal to a string of the query. A null equals nothing.
+    pub(super) fn equals(&self, text: &str) -> bool {
+        match self {
+            Self::Text(column) => column.as_deref() == Some(text),
+            Self::Number(number) => is_number(text, *number),
+            Self::Boolean(boolean) => is_number(text, i64::from(*boolean)),
+            Self::Time(time) => time.is_some_and(|time| time.to_string().replace('T', " ") == text),
+        }
+    }
+
+    /// Returns the string that a like filter searches.
+    pub(super) fn text(&self) -> Option<String> {
+        match self {
+            Self::Text(column) => column.clone(),
+            Self::Number(number) => Some(number.to_string()),
+            Self::Boolean(boolean) => Some(i64::from(*boolean).to_string()),
+            Self::Time(time) => time.map(|time| time.to_string().replace('T', " ")),
+        }
+    }
+}
+
+/// Returns the column of a volume type: the id that its name stands for.
+pub(in crate::service) fn type_id(name: Option<&str>) -> Column {
+    Column::Text(name.map(|name| crate::domain::volume::type_id(name).to_string()))
+}
+
+/// Returns whether a database takes a string for a whole number. It takes `3.0` for 3.
+fn is_number(text: &str, number: i64) -> bool {
+    let same = |value: f64| i32::try_from(number).is_ok_and(|number| f64::from(number).total_cmp(&value).is_eq());
+    text.trim().parse().is_ok_and(same)
+}
+
+/// The columns of a row type by their names in Cinder's database.
+pub trait Columns {
+    /// Every name that [`Columns::column`] knows.
+    const COLUMNS: &'static [&'static str];
+
+    /// Returns a column, or `None` when there is no such column.
+    fn column(&self, name: &str) -> Option<Column>;
+}
+
+/// Implements [`Columns`] from one list of names and values.
+macro_rules! columns {
+    ($row:ident: $type:ty; $($name:literal => $value:expr),+ $(,)?) => {
+        impl $crate::service::listing::Columns for $type {
+            const COLUMNS: &'static [&'static str] = &[$($name),+];
+
+            fn column(&self, name: &str) -> Option<$crate::service::listing::Column> {
+                let $row = self;
+                Some(match name {
+                    $($name => $value,)+
+                    _ => return None,
+                })
+            }
+        }
+    };
+}
+pub(in crate::service) use columns;
+
+/// A row that clients can list.
+pub trait Listed: Row + Columns {
+    /// The rule that lets a caller list.
+    const RULE: Rule;
+    /// Whether a caller without a project gets an empty list. Cinder does so for volumes, and refuses for snapshots.
+    const UNSCOPED_LISTS_ARE_EMPTY: bool;
+    /// Whether the marker may be a row that the caller cannot see, as in Cinder's list of volumes.
+    const MARKER_MAY_BE_FOREIGN: bool;
+
+    /// Returns the metadata.
+    fn metadata(&self) -> &Metadata;
+
+    /// Returns the answer for a marker that does not exist.
+    fn not_found(id: &str) -> Error;
+}

@@ -1,0 +1,154 @@
+//! The conditions of a list, as Cinder's database would apply them.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use crate::domain::{Volume, VolumeId};
+
+use super::columns::{Column, Listed};
+
+/// A condition on rows; all conditions of a query must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Filter {
+    /// A column equals a text.
+    Exact { column: String, text: String },
+    /// A column contains a text, in which `%` and `_` are wildcards and letters match in either case.
+    Like { column: String, text: String },
+    /// Whether the row counts towards quota.
+    UsesQuota(bool),
+    /// Each pair is an item of the metadata.
+    Metadata(BTreeMap<String, String>),
+    /// The zone of the row's volume.
+    Zone(String),
+    /// The host of the row's volume.
+    Host(String),
+    /// The cluster of the row's volume.
+    Cluster(String),
+    /// A column of the row itself names a host or a cluster.
+    Place { column: &'static str, text: String },
+    /// Nothing matches.
+    Nothing,
+}
+
+impl Filter {
+    /// Whether nothing can match because there is no such column.
+    pub(super) fn names_no_column<T: Listed>(&self) -> bool {
+        match self {
+            Self::Exact { column, .. } | Self::Like { column, .. } => !T::COLUMNS.contains(&column.as_str()),
+            Self::Nothing => true,
+            _ => false,
+        }
+    }
+
+    pub(super) const fn needs_volume(&self) -> bool {
+        matches!(self, Self::Zone(_) | Self::Host(_) | Self::Cluster(_))
+    }
+
+    pub(super) fn matches<T: Listed>(&self, row: &T, volume: Option<&Volume>) -> bool {
+        match self {
+            Self::Exact { column, text } => row.column(column).is_some_and(|column| column.equals(text)),
+            Self::Like { column, text } => {
+                row.column(column).and_then(|column| column.text()).is_some_and(|column| contains_like(&column, text))
+            }
+            Self::UsesQuota(wanted) => row.column("use_quota") == Some(Column::Boolean(*wanted)),
+            Self::Metadata(items) => items.iter().all(|(key, value)| row.metadata().get(key) == Some(value)),
+            Self::Zone(zone) => volume.is_some_and(|volume| volume.availability_zone.as_ref() == Some(zone)),
+            Self::Host(host) => volume.and_then(|volume| volume.host.as_deref()).is_some_and(|own| on_host(own, host)),
+            Self::Cluster(cluster) => {
+                volume.and_then(|volume| volume.cluster_name.as_deref()).is_some_and(|own| on_host(own, cluster))
+            }
+            Self::Place { column, text } => {
+                row.column(column).and_then(|column| column.text()).is_some_and(|own| on_host(&own, text))
+            }
+            Self::Nothing => false,
+        }
+    }
+}
+
+/// Whether a host is meant by a filter: `host`, `host@backend` or `host@backend#pool`, each with all below it.
+pub fn on_host(own: &str, wanted: &str) -> bool {
+    let below = own.strip_prefix(wanted).and_then(|rest| rest.chars().next());
+    own == wanted
+        || match (wanted.contains('#'), wanted.contains('@')) {
+            (true, _) => false,
+            (false, true) => below == Some('#'),
+            (false, false) => matches!(below, Some('#' | '@')),
+        }
+}
+
+/// SQL's `LIKE '%text%'`, without regard to the case of ASCII letters.
+fn contains_like(column: &str, text: &str) -> bool {
+    let pattern: Vec<char> = format!("%{text}%").to_ascii_lowercase().chars().collect();
+    let column: Vec<char> = column.to_ascii_lowercase().chars().collect();
+    // The classic greedy match: on a mismatch, the last `%` takes one character more.
+    let (mut at, mut in_pattern) = (0, 0);
+    let mut last_wildcard: Option<(usize, usize)> = None;
+    while at < column.len() {
+        match pattern.get(in_pattern) {
+            Some('%') => {
+                last_wildcard = Some((in_pattern, at));
+                in_pattern += 1;
+            }
+            Some(expected) if *expected == '_' || *expected == column[at] => {
+                at += 1;
+                in_pattern += 1;
+            }
+            _ => {
+                let Some((wildcard, taken)) = last_wildcard else { return false };
+                last_wildcard = Some((wildcard, taken + 1));
+                in_pattern = wildcard + 1;
+                at = taken + 1;
+            }
+        }
+    }
+    pattern[in_pattern..].iter().all(|rest| *rest == '%')
+}
+
+/// The volume that a filter names, where the listing itself can tell.
+pub fn volume_of(filters: &[Filter]) -> Option<Uuid> {
+    filters.iter().find_map(|filter| match filter {
+        Filter::Exact { column, text } if column == "volume_id" => text.parse::<VolumeId>().ok().map(|id| id.as_uuid()),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn like_finds_substrings_and_knows_wildcards() {
+        let cases = [
+            ("alphabet", "alph", true),
+            ("alphabet", "ALPH", true),
+            ("alphabet", "a%t", true),
+            ("alphabet", "b_t", true),
+            ("alphabet", "b__t", false),
+            ("alphabet", "", true),
+            ("", "", true),
+            ("", "_", false),
+            ("aab", "ab", true),
+            ("ÄB", "äb", false),
+        ];
+        for (column, text, expected) in cases {
+            assert_eq!(contains_like(column, text), expected, "{column} like {text}");
+        }
+    }
+
+    #[test]
+    fn a_host_filter_means_the_host_and_all_below_it() {
+        let cases = [
+            ("host1@lvm#pool", "host1", true),
+            ("host1@lvm#pool", "host1@lvm", true),
+            ("host1@lvm#pool", "host1@lvm#pool", true),
+            ("host1@lvm#pool", "host", false),
+            ("host1@lvm#pool", "host1@lv", false),
+            ("host1@lvm#pool", "host1@lvm#po", false),
+            ("host1@lvm#pool", "HOST1", false),
+        ];
+        for (own, wanted, expected) in cases {
+            assert_eq!(on_host(own, wanted), expected, "{own} on {wanted}");
+        }
+    }
+}

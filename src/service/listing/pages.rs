@@ -1,0 +1,264 @@
+//! The page of a list: where it looks, and which rows it returns.
+
+use uuid::Uuid;
+
+use crate::domain::lifecycle::Occasion;
+use crate::domain::{ProjectId, Volume};
+use crate::service::{Error, Service, resource_filters};
+use crate::store::Listing;
+use crate::store::deployment::Deployment;
+use crate::store::index::{Direction, Entry, Position};
+use crate::store::projects::ProjectRecord;
+
+use super::columns::Listed;
+use super::filters::{Filter, volume_of};
+use super::order::Order;
+
+/// The least and the most rows that are read at once.
+const BATCH: std::ops::RangeInclusive<usize> = 50..=1_000;
+
+/// A request for a page of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListRequest {
+    /// Whether the list has rows of all projects. Only an administrator's request has this.
+    pub all_tenants: bool,
+    pub filters: Vec<Filter>,
+    /// Columns with their directions, as the client wrote them.
+    pub sort: Vec<(String, String)>,
+    /// The id after which the page begins.
+    pub marker: Option<String>,
+    /// The most rows that the client wants, or `usize::MAX`. [`Service::list`] lowers it to the largest page.
+    pub limit: usize,
+    pub offset: usize,
+    /// Whether the client wants to know how many rows match in all.
+    pub with_count: bool,
+}
+
+/// The stored values that a list needs before its request can be checked.
+#[derive(Debug)]
+pub struct Prepared {
+    deployment: Deployment,
+    /// All projects, if the request may be about all of them.
+    projects: Option<Vec<ProjectId>>,
+    /// The record of the caller's project, if the request is only about that project.
+    own_record: Option<ProjectRecord>,
+}
+
+impl Prepared {
+    /// Returns the filters that members may use on a resource.
+    #[must_use]
+    pub fn allowed_filters(&self, resource: &str) -> Vec<String> {
+        resource_filters::allowed(resource, &self.deployment)
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ListPage<T> {
+    pub rows: Vec<T>,
+    /// The number of rows that match in all, if the client asked for it.
+    pub count: Option<usize>,
+    /// The number of rows on a full page.
+    pub limit: usize,
+}
+
+impl Service<'_> {
+    /// Lists what the caller may see; [`Service::prepare_listing`] has looked where.
+    ///
+    /// # Errors
+    ///
+    /// Not allowed, a marker that is not there, a sort key that is no column, or what the store gives.
+    pub fn list<T: Listed>(&self, mut query: ListRequest, prepared: Prepared) -> Result<ListPage<T>, Error> {
+        query.limit = query.limit.min(self.largest_page(&prepared.deployment)?);
+        let query = &query;
+        let limit = query.limit;
+        match self.caller.allow_own(T::RULE) {
+            Err(Error::Unscoped) if T::UNSCOPED_LISTS_ARE_EMPTY => {
+                return Ok(ListPage { rows: Vec::new(), count: query.with_count.then_some(0), limit });
+            }
+            allowed => allowed?,
+        }
+        if query.filters.iter().any(Filter::names_no_column::<T>) {
+            // Cinder looks at nothing else then, neither at the order nor at the marker.
+            return Ok(ListPage { rows: Vec::new(), count: query.with_count.then_some(0), limit });
+        }
+        let order = Order::read(&query.sort)?;
+        let marker: Option<T> = query.marker.as_deref().map(|id| self.marker(id)).transpose()?;
+        order.check::<T>()?;
+        let records = self.records(query, prepared)?;
+        let count = if query.with_count { Some(self.count::<T>(query, records.clone())?) } else { None };
+        let rows = match order.stored_direction() {
+            Some(direction) => {
+                let after = marker.as_ref().map(|marker| marker.entry().position);
+                self.page_in_stored_order(query, records, direction, after)?
+            }
+            None => self.page_in_any_order(query, &order, records, marker.as_ref())?,
+        };
+        Ok(ListPage { rows, count, limit })
+    }
+
+    fn marker<T: Listed>(&self, id: &str) -> Result<T, Error> {
+        let not_found = || T::not_found(id);
+        let id: T::Id = id.parse().map_err(|_| not_found())?;
+        let row = self.store.row::<T>(id)?;
+        row.and_then(|row| row.effective(self.now, Occasion::Reading))
+            .filter(|row| T::MARKER_MAY_BE_FOREIGN || self.caller.sees(row.project_id()))
+            .ok_or_else(not_found)
+    }
+
+    /// Returns the largest page: an operator's, or else the setting `max_limit`.
+    fn largest_page(&self, deployment: &Deployment) -> Result<usize, Error> {
+        Ok(match deployment.osapi_max_limit {
+            Some(limit) => limit as usize,
+            None => self.settings.get()?.max_limit,
+        })
+    }
+
+    /// Reads the values that the checks of a list need, and the record that the list begins with, in one call of the
+    /// host.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store.
+    pub fn prepare_listing(&self, may_want_all_projects: bool) -> Result<Prepared, Error> {
+        if may_want_all_projects && self.caller.roles.admin {
+            let (deployment, projects) = self.store.deployment_and_project_ids()?;
+            return Ok(Prepared { deployment, projects: Some(projects), own_record: None });
+        }
+        let (deployment, own_record) = match &self.caller.project_id {
+            Some(project_id) => self.store.deployment_and_project(project_id)?,
+            None => (self.store.deployment()?, None),
+        };
+        Ok(Prepared { deployment, projects: None, own_record })
+    }
+
+    /// The records of the projects that a query is about.
+    fn records(&self, query: &ListRequest, prepared: Prepared) -> Result<Vec<ProjectRecord>, Error> {
+        let Prepared { projects, own_record, .. } = prepared;
+        if !query.all_tenants {
+            let own = match (&projects, &self.caller.project_id) {
+                (Some(_), Some(project_id)) => self.store.project(project_id)?,
+                _ => own_record,
+            };
+            return Ok(own.into_iter().collect());
+        }
+        let named = query.filters.iter().find_map(|filter| match filter {
+            Filter::Exact { column, text } if column == "project_id" => Some(text),
+            _ => None,
+        });
+        Ok(match named.map(|text| text.parse::<ProjectId>()) {
+            Some(Ok(project_id)) => self.store.project(&project_id)?.into_iter().collect(),
+            Some(Err(_)) => Vec::new(),
+            None => self.store.projects(&projects.map_or_else(|| self.store.project_ids(), Ok)?)?,
+        })
+    }
+
+    fn page_in_stored_order<T: Listed>(
+        &self,
+        query: &ListRequest,
+        records: Vec<ProjectRecord>,
+        direction: Direction,
+        after: Option<Position>,
+    ) -> Result<Vec<T>, Error> {
+        let mut listing =
+            Listing::new(self.store, records, T::KIND, direction, after).of_volume(volume_of(&query.filters));
+        let mut to_skip = query.offset;
+        let mut rows = Vec::with_capacity(query.limit.min(*BATCH.end()));
+        // Without a filter every entry is a row of the page; with one, ever larger batches look for the next match.
+        let mut batch = if query.filters.is_empty() { 1 } else { *BATCH.start() };
+        while rows.len() < query.limit {
+            let missing = (query.limit - rows.len()).saturating_add(to_skip);
+            let wanted = missing.max(batch).min(*BATCH.end());
+            batch = batch.saturating_mul(2);
+            let entries = listing.next(wanted)?;
+            if entries.is_empty() {
+                break;
+            }
+            for row in self.matching::<T>(&entries, &query.filters)? {
+                if to_skip > 0 {
+                    to_skip -= 1;
+                } else if rows.len() < query.limit {
+                    rows.push(row);
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    fn page_in_any_order<T: Listed>(
+        &self,
+        query: &ListRequest,
+        order: &Order,
+        records: Vec<ProjectRecord>,
+        marker: Option<&T>,
+    ) -> Result<Vec<T>, Error> {
+        let marker = marker.map(|marker| order.values(marker));
+        let (mut values, mut rows) = (Vec::new(), Vec::new());
+        self.scan::<T>(query, records, |row| {
+            let own = order.values(&row);
+            if marker.as_ref().is_none_or(|marker| order.compare(marker, &own).is_lt()) {
+                values.push(own);
+                rows.push(Some(row));
+            }
+        })?;
+        let page = order.sorted(&values).into_iter().skip(query.offset).take(query.limit);
+        Ok(page.filter_map(|at| rows[at].take()).collect())
+    }
+
+    /// How many rows match, whatever the page. Without a filter the records know.
+    fn count<T: Listed>(&self, query: &ListRequest, records: Vec<ProjectRecord>) -> Result<usize, Error> {
+        if query.filters.is_empty() {
+            let mut count = 0_usize;
+            for record in &records {
+                let Some((record, removals)) = self.store.project_and_removals(&record.project, self.now)? else {
+                    continue;
+                };
+                let gone = removals.iter().filter(|item| item.kind == T::KIND).count();
+                count += record.index(T::KIND).len().saturating_sub(gone);
+            }
+            return Ok(count);
+        }
+        let mut count = 0;
+        self.scan::<T>(query, records, |_| count += 1)?;
+        Ok(count)
+    }
+
+    /// Every matching row, newest first.
+    fn scan<T: Listed>(
+        &self,
+        query: &ListRequest,
+        records: Vec<ProjectRecord>,
+        mut each: impl FnMut(T),
+    ) -> Result<(), Error> {
+        let mut listing = Listing::new(self.store, records, T::KIND, Direction::NewestFirst, None)
+            .of_volume(volume_of(&query.filters));
+        loop {
+            let entries = listing.next(*BATCH.end())?;
+            if entries.is_empty() {
+                return Ok(());
+            }
+            self.matching::<T>(&entries, &query.filters)?.into_iter().for_each(&mut each);
+        }
+    }
+
+    /// The rows of entries, as they are now, that match; rows that are gone are left out.
+    fn matching<T: Listed>(&self, entries: &[Entry], filters: &[Filter]) -> Result<Vec<T>, Error> {
+        let ids: Vec<Uuid> = entries.iter().map(|entry| entry.position.id).collect();
+        let volumes = if filters.iter().any(Filter::needs_volume) { self.volumes_of(entries)? } else { Vec::new() };
+        let rows = self.store.rows::<T>(&ids)?.into_iter().zip(entries).filter_map(|(row, entry)| {
+            let row = row?.effective(self.now, Occasion::Reading)?;
+            let volume = volumes.binary_search_by_key(&entry.volume_id, |(id, _)| *id).ok().map(|at| &volumes[at].1);
+            filters.iter().all(|filter| filter.matches(&row, volume)).then_some(row)
+        });
+        Ok(rows.collect())
+    }
+
+    /// The volumes of entries, by id.
+    fn volumes_of(&self, entries: &[Entry]) -> Result<Vec<(Uuid, Volume)>, Error> {
+        let mut ids: Vec<Uuid> = entries.iter().map(|entry| entry.volume_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let volumes = self.store.rows::<Volume>(&ids)?;
+        Ok(ids.into_iter().zip(volumes).filter_map(|(id, volume)| Some((id, volume?))).collect())
+    }
+}
