@@ -1,7 +1,7 @@
-//! Identifiers that cannot be mixed up: each is a type of its own, and none can hold a text that is not an id.
+//! Identifiers that cannot be mixed up: each kind has its own type, which holds only valid ids.
 //!
-//! Cinder looks ids up as text, so only the canonical spelling (lower case, hyphenated) finds a row; every other
-//! spelling is simply not found (`spec/snapshots-api.md` sections 3 and 4). `parse` therefore accepts that one form.
+//! Cinder looks ids up as strings, so only the canonical form (lower case, hyphenated) finds a row
+//! (`docs/spec/snapshots-api.md` sections 3 and 4). `parse` therefore accepts only that form.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-/// Why a text is not an identifier.
+/// The reason why a string is not an identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdentifierError {
-    /// The text is not a UUID in lower case with hyphens.
+    /// The string is not a UUID in lower case with hyphens.
     #[error("'{0}' is not a lower-case, hyphenated UUID")]
     NotCanonical(String),
-    /// The text is empty, longer than [`ProjectId::MAX_BYTES`], or has a control character.
+    /// The string is empty, longer than [`ProjectId::MAX_BYTES`], or has a control character.
     #[error("a project or user id is 1 to 64 bytes without control characters")]
     NotAName,
 }
@@ -28,13 +28,13 @@ macro_rules! uuid_identifier {
         pub struct $name(Uuid);
 
         impl $name {
-            /// Wraps a UUID that was just made.
+            /// Creates an id from a UUID.
             #[must_use]
             pub const fn new(uuid: Uuid) -> Self {
                 Self(uuid)
             }
 
-            /// The UUID itself, for compact storage.
+            /// Returns the UUID, which storage keeps in a compact form.
             #[must_use]
             pub const fn as_uuid(&self) -> Uuid {
                 self.0
@@ -56,8 +56,8 @@ macro_rules! uuid_identifier {
         impl FromStr for $name {
             type Err = IdentifierError;
 
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                canonical(text).map(Self)
+            fn from_str(string: &str) -> Result<Self, Self::Err> {
+                canonical(string).map(Self)
             }
         }
 
@@ -90,32 +90,32 @@ uuid_identifier!(
     VolumeId
 );
 uuid_identifier!(
-    /// The id of a group snapshot; its members cannot be deleted singly.
+    /// The id of a group snapshot, whose members cannot be deleted one by one.
     GroupSnapshotId
 );
 
-/// A UUID in its canonical spelling.
+/// Returns the canonical form of a UUID, in ASCII.
 #[must_use]
 pub fn spelled(uuid: Uuid) -> [u8; Hyphenated::LENGTH] {
-    let mut text = [0; Hyphenated::LENGTH];
-    uuid.as_hyphenated().encode_lower(&mut text);
-    text
+    let mut ascii = [0; Hyphenated::LENGTH];
+    uuid.as_hyphenated().encode_lower(&mut ascii);
+    ascii
 }
 
-/// A text in front of a UUID.
+/// Returns the canonical form of a UUID, with a prefix.
 #[must_use]
 pub fn prefixed(prefix: &str, uuid: Uuid) -> String {
     [prefix, std::str::from_utf8(&spelled(uuid)).unwrap_or_default()].concat()
 }
 
-/// Reads a UUID in its canonical spelling only.
-fn canonical(text: &str) -> Result<Uuid, IdentifierError> {
-    let refused = || IdentifierError::NotCanonical(text.chars().take(64).collect());
-    // Of the spellings that are known to the `uuid` crate only the one with four hyphens has this length.
-    if text.len() != Hyphenated::LENGTH || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+/// Parses a UUID, in its canonical form only.
+fn canonical(string: &str) -> Result<Uuid, IdentifierError> {
+    let refused = || IdentifierError::NotCanonical(string.chars().take(64).collect());
+    // The `uuid` crate parses several forms. Only the one with four hyphens has this length.
+    if string.len() != Hyphenated::LENGTH || string.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return Err(refused());
     }
-    Uuid::try_parse(text).map_err(|_| refused())
+    Uuid::try_parse(string).map_err(|_| refused())
 }
 
 macro_rules! name_identifier {
@@ -126,15 +126,15 @@ macro_rules! name_identifier {
         pub struct $name(String);
 
         impl $name {
-            /// The longest id, in bytes: what Keystone's own columns hold.
+            /// The longest id, in bytes: the width of Keystone's own columns.
             pub const MAX_BYTES: usize = 64;
 
-            /// An id that stands in the source, and so is known to be one.
-            pub(crate) fn literal(text: &'static str) -> Self {
-                Self(text.to_owned())
+            /// Creates an id from a literal, which is not checked.
+            pub(crate) fn literal(string: &'static str) -> Self {
+                Self(string.to_owned())
             }
 
-            /// The id as text.
+            /// Returns the id as a string.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -144,11 +144,11 @@ macro_rules! name_identifier {
         impl FromStr for $name {
             type Err = IdentifierError;
 
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                if text.is_empty() || text.len() > Self::MAX_BYTES || text.chars().any(char::is_control) {
+            fn from_str(string: &str) -> Result<Self, Self::Err> {
+                if string.is_empty() || string.len() > Self::MAX_BYTES || string.chars().any(char::is_control) {
                     return Err(IdentifierError::NotAName);
                 }
-                Ok(Self(text.to_owned()))
+                Ok(Self(string.to_owned()))
             }
         }
 
@@ -167,11 +167,11 @@ macro_rules! name_identifier {
 }
 
 name_identifier!(
-    /// The project that owns a resource; Keystone's words, so not always a UUID.
+    /// The id of the project that owns a resource. Keystone chooses it, so it is not always a UUID.
     ProjectId
 );
 name_identifier!(
-    /// The user who made a resource.
+    /// The id of the user who created a resource.
     UserId
 );
 
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_canonical_spelling_is_an_id() {
+    fn only_the_canonical_form_is_an_id() {
         let canonical = "aaaaaaaa-0000-4000-8000-00000000000b";
         assert_eq!(canonical.parse::<SnapshotId>().map(|id| id.to_string()), Ok(canonical.to_owned()));
         for other in [
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_id_is_a_short_printable_text() {
+    fn a_project_id_is_a_short_printable_string() {
         assert!("a1".parse::<ProjectId>().is_ok());
         assert!("".parse::<ProjectId>().is_err());
         assert!("a\nb".parse::<ProjectId>().is_err());

@@ -1,41 +1,43 @@
-//! How work that takes time is carried by a row: **the state of a resource is a function of its row and the clock**.
+//! Work that takes time, as a row keeps it: **the state of a resource is a function of its row and the clock**.
 //!
-//! A row keeps the last settled status and, while something is under way, a [`Pending`]: what happens when the work
-//! ends, when that is due, and when we stop waiting for it. Whoever reads a row applies what is due, so an answer is
-//! never stale even when no schedule runs. Sources: `spec/lifecycle.md` sections 2 and 7, `design/architecture.md`.
+//! A row has a status and, while work is under way, a [`Pending`]: the effect of the end of the work, the time when the
+//! end is due, and the time when waiting for it stops. Every reader of a row applies the changes that are due, so an
+//! answer is never stale, even if no schedule runs. Sources: `docs/spec/lifecycle.md` sections 2 and 7,
+//! `docs/ARCHITECTURE.md`.
 
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 use super::text::words;
 
-/// How asynchronous work finishes where no storage backend is attached (the Spin variable `progression`).
+/// How work ends without a storage backend (the Spin variable `progression`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progression {
     /// After the configured delay, by the clock alone.
     Time,
-    /// At the next run of the scheduled step.
+    /// At the next tick.
     Immediate,
-    /// Only when told: by `os-update_snapshot_status`, or by an operator's tick with a later clock.
+    /// Only through `os-update_snapshot_status`, or through an operator's tick at a later time.
     Manual,
 }
 
-/// What ends the work that is under way.
+/// The end of the work under way, and its effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Completion {
-    /// A backend finishes creating: `available`, and progress `100%`.
+    /// A backend finishes creating: the status becomes `available`, and the progress `100%`.
     Create,
-    /// A backend adopts existing data: `available`, and progress stays as it is (vector `life-manage-ok`).
+    /// A backend adopts existing data: the status becomes `available`, and the progress stays (vector
+    /// `life-manage-ok`).
     Manage,
-    /// A backend finishes deleting or forgetting: the row goes.
+    /// A backend finishes deleting or forgetting: the row is removed.
     Remove,
-    /// A backend finishes reading (a backup) or writing (a revert): `available` again.
+    /// A backend finishes reading (a backup) or writing (a revert): the status becomes `available` again.
     Release,
-    /// Nothing is known to be under way, as after `os-reset_status`; only the time bound ends it.
+    /// No work is known, as after `os-reset_status`. Only the time bound ends the status.
     None,
 }
 
-words!(Completion, "what ends work under way", {
+words!(Completion, "a completion of work under way", {
     Create => "create",
     Manage => "manage",
     Remove => "remove",
@@ -43,18 +45,18 @@ words!(Completion, "what ends work under way", {
     None => "none",
 });
 
-/// What may end the work, besides the time bound.
+/// The trigger that may end the work, besides the time bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Schedule {
     /// The clock, at [`Pending::due`].
     Clock,
-    /// Any run of the scheduled step.
+    /// Any tick.
     NextTick,
-    /// A report of the storage agent, or an operator's tick whose clock has reached [`Pending::due`].
+    /// A report of the storage agent, or an operator's tick whose time has reached [`Pending::due`].
     Told,
 }
 
-words!(Schedule, "what may end work under way", {
+words!(Schedule, "a schedule of work under way", {
     Clock => "clock",
     NextTick => "next-tick",
     Told => "told",
@@ -63,15 +65,15 @@ words!(Schedule, "what may end work under way", {
 /// Work that is under way on a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
-    /// What happens when it ends well.
+    /// The effect when it ends well.
     pub completion: Completion,
-    /// What may end it.
+    /// The trigger that may end it.
     pub schedule: Schedule,
-    /// When it ends; for [`Schedule::Told`] the earliest time that an operator's tick ends it.
+    /// The time when it ends. For [`Schedule::Told`], the earliest time when an operator's tick ends it.
     pub due: Timestamp,
-    /// When we stop waiting: no resource stays in a transient state past this.
+    /// The time bound: when waiting for the end stops. Unless a retry is left, no transient status lasts longer.
     pub gives_up: Timestamp,
-    /// How often the work begins anew then, and is waited for as long as before.
+    /// The number of retries that are left. Each has as much time as the first attempt.
     pub retries: u8,
 }
 
@@ -80,27 +82,27 @@ pub struct Pending {
 pub enum Ending {
     /// It ended well at this time.
     Completed(Completion, Timestamp),
-    /// Nobody reported in time; the work begins anew.
+    /// The time bound passed, and the work is retried.
     BegunAgain(Pending),
-    /// Nobody reported in time; given up at this time.
+    /// The time bound passed without a retry left, and the work was given up at this time.
     GivenUp(Timestamp),
 }
 
-/// Who asks whether work has ended.
+/// The occasion on which the end of work is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Occasion {
-    /// A reader: only the clock counts.
+    /// A read. Only the clock counts.
     Reading,
-    /// The scheduled step.
+    /// A tick of the schedule.
     Tick,
-    /// An operator's tick that was given a time.
+    /// An operator's tick with a given time.
     OperatorTick,
 }
 
-/// The moment of a run of the scheduled step.
+/// The moment of a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
-    /// The time that the run works with.
+    /// The time that the tick works with.
     pub now: Timestamp,
     /// The time of the clock, which readers use.
     pub clock: Timestamp,
@@ -109,13 +111,13 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// Returns the moment of a run of the schedule.
+    /// Returns the moment of a tick of the schedule.
     #[must_use]
     pub const fn scheduled(clock: Timestamp) -> Self {
         Self { now: clock, clock, occasion: Occasion::Tick }
     }
 
-    /// Returns the moment of an operator's run as if at a time.
+    /// Returns the moment of an operator's tick that acts as if it were `now`.
     #[must_use]
     pub const fn as_if(now: Timestamp, clock: Timestamp) -> Self {
         Self { now, clock, occasion: Occasion::OperatorTick }
@@ -123,19 +125,20 @@ impl Moment {
 }
 
 impl Pending {
-    /// Whether the scheduled step must look at the row: to remove it, or because nothing else ends the work.
+    /// Returns whether a tick must examine the row, to remove it or because nothing else ends the work.
     #[must_use]
     pub fn needs_tick(&self) -> bool {
         self.completion == Completion::Remove || self.schedule == Schedule::NextTick
     }
 
-    /// The same work, as having ended at a time for everyone who reads the clock.
+    /// Returns the same work, but ended at `at` for everyone who reads the clock.
     #[must_use]
     pub fn ended(self, at: Timestamp) -> Self {
         Self { schedule: Schedule::Clock, due: self.due.min(at), gives_up: self.gives_up.max(at), ..self }
     }
 
-    /// Whether the work has ended at `now`, and how. The earlier of the due time and the time bound decides.
+    /// Returns how the work has ended by `now`, or `None` if it has not. The earlier of the due time and the time bound
+    /// decides.
     #[must_use]
     pub fn ending(&self, now: Timestamp, occasion: Occasion) -> Option<Ending> {
         let completes = match (self.completion, self.schedule, occasion) {
@@ -161,23 +164,23 @@ impl Pending {
     }
 }
 
-/// The delays that turn an accepted request into [`Pending`] work; the values come from the Spin variables.
+/// The delays that turn an accepted request into [`Pending`] work, from the Spin variables.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Delays {
-    /// How work finishes.
+    /// How work ends.
     pub progression: Progression,
-    /// Seconds from an accepted create (or manage, or revert) to its end.
+    /// The seconds from an accepted create (or manage, revert, or backup) to its end.
     pub create_seconds: f64,
-    /// Seconds from an accepted delete (or unmanage) to its end.
+    /// The seconds from an accepted delete (or unmanage) to its end.
     pub delete_seconds: f64,
-    /// Seconds after which a transient state is given up.
+    /// The seconds past the due time after which work is retried or given up.
     pub give_up_seconds: f64,
-    /// How often work that is given up begins anew before that.
+    /// The number of retries before work is given up.
     pub retries: u8,
 }
 
 impl Delays {
-    /// Work that starts at `now`.
+    /// Returns work that starts at `now`.
     #[must_use]
     pub fn begin(&self, completion: Completion, now: Timestamp) -> Pending {
         let (delay, schedule) = match (completion, self.progression) {
@@ -190,9 +193,9 @@ impl Delays {
             completion,
             schedule,
             due: now.plus_seconds(delay),
-            // A delay longer than the bound is the operator's wish, so the bound starts when the work is due.
+            // An operator may want a delay longer than the bound, so the bound starts when the work is due.
             gives_up: now.plus_seconds(delay).plus_seconds(self.give_up_seconds),
-            // What nobody works at is not begun anew.
+            // There is no work to retry.
             retries: if completion == Completion::None { 0 } else { self.retries },
         }
     }
@@ -242,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_may_begin_anew_is_given_up_later() {
+    fn work_that_may_be_retried_is_given_up_later() {
         let mut pending = Pending { retries: 2, ..begun(Progression::Manual) };
         let never = Timestamp::from_seconds(1_000_000);
         let mut bounds = Vec::new();
@@ -266,7 +269,7 @@ mod tests {
         assert_eq!(
             begun(Progression::Manual).ending(long_ago, Occasion::OperatorTick),
             Some(Ending::Completed(Completion::Create, START.plus_seconds(2.0))),
-            "what came due first counts"
+            "the earlier of the two times counts"
         );
     }
 }

@@ -1,7 +1,7 @@
-//! What a volume snapshot is, whoever asks and wherever it is kept: the types of this service and the rules that
-//! need nothing but their own values and the time.
+//! The types of this service, and the rules that need only the values of these types and the time.
 //!
-//! This layer must not know HTTP, JSON on the wire, microversions or keys of the store.
+//! This layer must not know HTTP, JSON on the wire, microversions, or keys of the store. It is not concerned with
+//! callers or storage.
 
 pub mod caller;
 pub mod identifiers;

@@ -1,13 +1,14 @@
-//! What a project may hold, and how a request is measured against it (`spec/lifecycle.md` section 6).
+//! The quota of a project, and the check of a request against it (`docs/spec/lifecycle.md` section 6).
 //!
-//! Resources are named as in Cinder: `snapshots`, `gigabytes`, `volumes`, and each with `_TYPE` for a volume type.
+//! Resources are named as in Cinder: `snapshots`, `gigabytes`, `volumes`, and each of these with `_TYPE` for a volume
+//! type.
 
 use std::collections::BTreeMap;
 
 /// Counters or limits by resource name.
 pub type Amounts = BTreeMap<String, i64>;
 
-/// Limits of the Spin variables, for projects of which nobody has said anything else.
+/// Default limits, from the Spin variables, for projects without their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DefaultLimits {
     pub snapshots: i64,
@@ -15,7 +16,7 @@ pub struct DefaultLimits {
 }
 
 impl DefaultLimits {
-    /// The limit for a resource, if there is a variable for it.
+    /// Returns the limit of a resource, if there is a variable for it.
     #[must_use]
     pub fn get(self, resource: &str) -> Option<i64> {
         match resource {
@@ -26,13 +27,13 @@ impl DefaultLimits {
     }
 }
 
-/// No limit.
+/// The value of a limit that stands for no limit.
 pub const UNLIMITED: i64 = -1;
 
 /// The largest count that Cinder's database holds.
 const LARGEST_USAGE: i64 = 2_147_483_647;
 
-/// Why a request does not fit; the texts are Cinder's.
+/// The reason why a request does not fit. The messages are Cinder's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QuotaRefusal {
     #[error("SnapshotLimitExceeded: Maximum number of snapshots allowed ({limit}) exceeded")]
@@ -56,7 +57,7 @@ pub enum QuotaRefusal {
     Overflow { resources: Vec<String> },
 }
 
-/// What counts towards quota.
+/// A kind of resource that counts towards quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counted {
     Snapshots,
@@ -74,7 +75,7 @@ impl Counted {
     }
 }
 
-/// What one snapshot or volume of `size` GiB and of a type adds to the counters.
+/// Returns the amounts that one snapshot or volume of `size` GiB and of a type adds to the counters.
 #[must_use]
 pub fn amounts_of(counted: Counted, size: u32, volume_type: Option<&str>, with_gigabytes: bool) -> Amounts {
     let mut amounts = Amounts::new();
@@ -91,12 +92,12 @@ pub fn amounts_of(counted: Counted, size: u32, volume_type: Option<&str>, with_g
     amounts
 }
 
-/// Whether `requested` fits: nothing may pass the largest count, and nothing with a limit may pass it. Where several
-/// do, names are examined in sorted order and the first decides.
+/// Checks that `requested` fits: no counter may exceed the largest count, or its limit if it has one. If several
+/// counters exceed their limits, the first name in sorted order decides.
 ///
 /// # Errors
 ///
-/// The refusal that Cinder would answer.
+/// Fails with the refusal that Cinder would answer.
 pub fn admit(
     counted: Counted,
     requested: &Amounts,

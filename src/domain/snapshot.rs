@@ -1,28 +1,28 @@
-//! A snapshot and its status machine: which event is allowed in which state, and what it does
-//! (`spec/lifecycle.md` sections 1, 2 and 4).
+//! A snapshot and its state machine: the events that each status allows, and their effects
+//! (`docs/spec/lifecycle.md` sections 1, 2, and 4).
 
 use super::lifecycle::{Completion, Ending, Occasion, Pending};
 use super::text::words;
 use super::{GroupSnapshotId, ProjectId, SnapshotId, Timestamp, UserId, VolumeId};
 use std::collections::BTreeMap;
 
-/// Free key-value pairs of a resource.
+/// A user's key-value pairs on a resource.
 pub type Metadata = BTreeMap<String, String>;
 
-/// The state of a snapshot (`cinder/objects/fields.py:SnapshotStatus`).
+/// The status of a snapshot (`cinder/objects/fields.py:SnapshotStatus`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SnapshotStatus {
     /// It failed.
     Error,
     /// It can be used.
     Available,
-    /// A backend makes or adopts it.
+    /// A backend creates or adopts it.
     Creating,
     /// A backend deletes it.
     Deleting,
-    /// A text that only `os-reset_status` writes on a live row.
+    /// Only `os-reset_status` gives a live row this status.
     Deleted,
-    /// A text that only `os-reset_status` writes.
+    /// Only `os-reset_status` sets this status.
     Updating,
     /// A backend could not delete it.
     ErrorDeleting,
@@ -30,12 +30,12 @@ pub enum SnapshotStatus {
     Unmanaging,
     /// A backup reads it.
     BackingUp,
-    /// Its volume is reverted to it.
+    /// Its volume is being reverted to it.
     Restoring,
 }
 
 impl SnapshotStatus {
-    /// Every status, in the order in which Cinder names them in messages.
+    /// All statuses, in the order of Cinder's messages.
     pub const ALL: [Self; 10] = [
         Self::Error,
         Self::Available,
@@ -49,7 +49,7 @@ impl SnapshotStatus {
         Self::Restoring,
     ];
 
-    /// What ends this status when a backend is at work; `None` for a status that stays.
+    /// Returns how a backend's work ends this status, or `None` for a status that stays.
     #[must_use]
     pub const fn completion(self) -> Option<Completion> {
         match self {
@@ -61,9 +61,9 @@ impl SnapshotStatus {
         }
     }
 
-    /// What a snapshot becomes when nobody has ended this transient status within its time bound. Cinder leaves it
-    /// for an administrator; we settle it, as a restarting Cinder service would (vectors `life-restart-*`,
-    /// `life-backup-restart`).
+    /// Returns the status that replaces this transient one when its time bound has passed. Cinder leaves such a
+    /// snapshot to an administrator. This service settles it as a restarting Cinder service would (vectors
+    /// `life-restart-*` and `life-backup-restart`).
     #[must_use]
     pub const fn given_up(self) -> Self {
         match self {
@@ -88,7 +88,7 @@ words!(SnapshotStatus, "a snapshot status", {
     Restoring => "restoring",
 });
 
-/// A snapshot: what its row says. Whoever reads one asks for [`Snapshot::effective`] first.
+/// A snapshot, as its row has it. Every reader calls [`Snapshot::effective`] first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     pub id: SnapshotId,
@@ -100,24 +100,24 @@ pub struct Snapshot {
     pub name: Option<String>,
     pub description: Option<String>,
     pub metadata: Metadata,
-    /// In GiB: the size of the volume when the snapshot was made.
+    /// The size of the volume when the snapshot was created, in GiB.
     pub size: u32,
     pub status: SnapshotStatus,
     /// A percentage such as `0%`.
     pub progress: Option<String>,
     pub created_at: Timestamp,
-    /// When the row last changed; none before the first change.
+    /// The time of the last change of the row; `None` before the first.
     pub updated_at: Option<Timestamp>,
     pub group_snapshot_id: Option<GroupSnapshotId>,
     /// Whether it counts towards the project's quota; internal snapshots do not.
     pub consumes_quota: bool,
     /// The work under way, if any.
     pub pending: Option<Pending>,
-    /// The last changes of status, oldest first; a create that is not among them came before.
+    /// The last changes of status, oldest first. The creation is not among them.
     pub history: Vec<Transition>,
 }
 
-/// A change of status, kept so that an operator can be told why a snapshot is as it is.
+/// A change of status, kept to explain to an operator why a snapshot has its status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transition {
     pub at: Timestamp,
@@ -126,28 +126,28 @@ pub struct Transition {
     pub cause: Cause,
 }
 
-/// What changed a status.
+/// The cause of a change of status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// A client deleted the snapshot.
     Delete,
-    /// An administrator did, whatever its status.
+    /// An administrator deleted the snapshot by force, whatever its status.
     ForceDelete,
-    /// An administrator let the backend forget it.
+    /// An administrator made the backend forget the snapshot.
     Unmanage,
-    /// It goes with its volume.
+    /// The snapshot's volume was deleted with its snapshots.
     VolumeDelete,
-    /// Its volume is reverted to it.
+    /// The volume was reverted to the snapshot.
     Revert,
-    /// A storage agent reported.
+    /// A storage agent reported the status.
     Report,
     /// An administrator set the status.
     Reset,
     /// The work under way ended well.
     Completed,
-    /// Nobody ended the work within its time bound, and it began anew.
+    /// The time bound of the work passed, and the work was retried.
     BegunAgain,
-    /// Nobody ended the work within its time bound.
+    /// The time bound of the work passed, and no retries were left.
     GivenUp,
 }
 
@@ -164,22 +164,22 @@ words!(Cause, "a cause of a snapshot's status", {
     GivenUp => "given up",
 });
 
-/// Why an event is not allowed now.
+/// The reason why an event is not allowed now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Delete and unmanage need `available` or `error` and no group.
+    /// Delete and unmanage require the status `available` or `error`, and no group.
     #[error("Snapshot status must be available or error and must not be part of a group.")]
     NotDeletable,
-    /// Force delete needs no group; the two spaces are Cinder's.
+    /// Force delete requires that the snapshot is in no group. The two spaces are Cinder's.
     #[error("Snapshot  must not be part of a group.")]
     Grouped,
 }
 
 impl Snapshot {
-    /// How many changes of status a row remembers.
+    /// The number of changes of status that a row remembers.
     const REMEMBERED: usize = 8;
 
-    /// The snapshot as it is at `now`, with what is due applied; `None` once its removal is due.
+    /// Returns the snapshot as it is at `now`, with all changes that are due, or `None` if its removal is due.
     #[must_use]
     pub fn effective(mut self, now: Timestamp, occasion: Occasion) -> Option<Self> {
         while let Some((pending, ending)) =
@@ -205,11 +205,12 @@ impl Snapshot {
         Some(self)
     }
 
-    /// Whether delete and unmanage are allowed (`spec/snapshots-api.md` section 6).
+    /// Checks that delete and unmanage are allowed (`docs/spec/snapshots-api.md` section 6).
     ///
     /// # Errors
     ///
-    /// [`Refusal::NotDeletable`] unless the status is `available` or `error` and the snapshot is in no group.
+    /// Fails with [`Refusal::NotDeletable`] unless the status is `available` or `error` and the snapshot is in no
+    /// group.
     pub const fn may_be_deleted(&self) -> Result<(), Refusal> {
         match self.status {
             SnapshotStatus::Available | SnapshotStatus::Error if self.group_snapshot_id.is_none() => Ok(()),
@@ -217,16 +218,16 @@ impl Snapshot {
         }
     }
 
-    /// Whether `os-force_delete` is allowed (`spec/lifecycle.md` section 4.3).
+    /// Checks that `os-force_delete` is allowed (`docs/spec/lifecycle.md` section 4.3).
     ///
     /// # Errors
     ///
-    /// [`Refusal::Grouped`] when the snapshot is in a group.
+    /// Fails with [`Refusal::Grouped`] if the snapshot is in a group.
     pub const fn may_be_force_deleted(&self) -> Result<(), Refusal> {
         if self.group_snapshot_id.is_none() { Ok(()) } else { Err(Refusal::Grouped) }
     }
 
-    /// Moves to a status at `now`, with the work that starts there. Every change of a row sets `updated_at`.
+    /// Changes the status at `now`, and starts the work of the new status. Every change of a row sets `updated_at`.
     pub fn enter(&mut self, status: SnapshotStatus, pending: Option<Pending>, now: Timestamp, cause: Cause) {
         self.status = status;
         self.pending = pending;
@@ -236,8 +237,8 @@ impl Snapshot {
         self.history.push(Transition { at: now, status, cause });
     }
 
-    /// The statuses that a storage agent may report for this one with `os-update_snapshot_status`; `None` when it
-    /// may report nothing (`spec/lifecycle.md` section 4.1).
+    /// Returns the statuses that a storage agent may report with `os-update_snapshot_status` for a snapshot of this
+    /// status, or `None` if it may report none (`docs/spec/lifecycle.md` section 4.1).
     #[must_use]
     pub const fn reportable(status: SnapshotStatus) -> Option<&'static [SnapshotStatus]> {
         match status {

@@ -1,4 +1,5 @@
-//! Values that are texts on the wire and in storage: enums by their words, and reading without copying the text first.
+//! Values that are strings on the wire and in storage: the words of enums, and deserialization that does not copy the
+//! string first.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,25 +9,25 @@ use serde::de::{Deserializer, Error, Visitor};
 
 /// A word that an enum does not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' is not {what}")]
+#[error("'{word}' is not {what}")]
 pub struct UnknownWord {
-    text: String,
+    word: String,
     what: &'static str,
 }
 
 impl UnknownWord {
-    /// The word that was found where `what`, as in "a snapshot status", was to be.
+    /// Creates the error for a word in the slot of `what`, such as "a snapshot status".
     #[must_use]
-    pub fn new(text: &str, what: &'static str) -> Self {
-        Self { text: text.chars().take(64).collect(), what }
+    pub fn new(word: &str, what: &'static str) -> Self {
+        Self { word: word.chars().take(64).collect(), what }
     }
 }
 
-/// Gives an enum the words that it is spelled with, which are part of the stored format.
+/// Implements the conversions between an enum and its words, which are part of the stored format.
 macro_rules! words {
     ($name:ident, $what:literal, { $($variant:ident => $word:literal),+ $(,)? }) => {
         impl $name {
-            /// Its word.
+            /// Returns its word.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -44,10 +45,10 @@ macro_rules! words {
         impl std::str::FromStr for $name {
             type Err = $crate::domain::text::UnknownWord;
 
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                match text {
+            fn from_str(word: &str) -> Result<Self, Self::Err> {
+                match word {
                     $($word => Ok(Self::$variant),)+
-                    _ => Err($crate::domain::text::UnknownWord::new(text, $what)),
+                    _ => Err($crate::domain::text::UnknownWord::new(word, $what)),
                 }
             }
         }
@@ -67,29 +68,29 @@ macro_rules! words {
 }
 pub(crate) use words;
 
-/// Reads a text and parses it.
+/// Deserializes a string and parses it.
 ///
 /// # Errors
 ///
-/// Not a text, or what the parser says.
+/// Fails if the value is not a string, or if the parser fails.
 pub fn deserialize<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: FromStr<Err: fmt::Display>,
 {
-    struct TextVisitor<T>(PhantomData<T>);
+    struct StringVisitor<T>(PhantomData<T>);
 
-    impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for TextVisitor<T> {
+    impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for StringVisitor<T> {
         type Value = T;
 
         fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            formatter.write_str("a text")
+            formatter.write_str("a string")
         }
 
-        fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-            text.parse().map_err(E::custom)
+        fn visit_str<E: Error>(self, string: &str) -> Result<T, E> {
+            string.parse().map_err(E::custom)
         }
     }
 
-    deserializer.deserialize_str(TextVisitor(PhantomData))
+    deserializer.deserialize_str(StringVisitor(PhantomData))
 }

@@ -1,6 +1,6 @@
-//! Points in time as Cinder writes them: UTC, six digits, no zone (`spec/snapshots-api.md` section 2).
+//! Points in time in Cinder's format: UTC, six decimal places, and no zone (`docs/spec/snapshots-api.md` section 2).
 //!
-//! A [`Timestamp`] is always given to the core from outside; nothing here reads a clock.
+//! Nothing here reads a clock. The core gets every [`Timestamp`] from outside.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// A text that is no timestamp of this API.
+/// A string that is not a timestamp of this API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a UTC time such as 2026-01-01T00:00:00.000000")]
 pub struct TimestampError(String);
@@ -23,7 +23,8 @@ impl Timestamp {
     /// The earliest time that prints with a four-digit year, 0001-01-01T00:00:00.
     const EARLIEST: i64 = -62_135_596_800_000_000;
 
-    /// From microseconds since the epoch; a time that could not be printed is moved to the nearest that can.
+    /// Creates a timestamp from microseconds since the epoch. A time without a four-digit year becomes the nearest
+    /// one with such a year.
     #[must_use]
     pub const fn from_microseconds(microseconds: i64) -> Self {
         if microseconds > Self::LATEST {
@@ -35,19 +36,19 @@ impl Timestamp {
         }
     }
 
-    /// From whole seconds since the epoch, as the cron trigger gives them.
+    /// Creates a timestamp from whole seconds since the epoch.
     #[must_use]
     pub const fn from_seconds(seconds: i64) -> Self {
         Self::from_microseconds(seconds.saturating_mul(1_000_000))
     }
 
-    /// Microseconds since the epoch.
+    /// Returns the microseconds since the epoch.
     #[must_use]
     pub const fn microseconds(self) -> i64 {
         self.0
     }
 
-    /// This time and a delay, in seconds with fractions.
+    /// Returns the time that is `seconds` later.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "a float beyond i64 saturates, which is the latest time")]
     pub fn plus_seconds(self, seconds: f64) -> Self {
@@ -56,12 +57,12 @@ impl Timestamp {
 }
 
 impl Timestamp {
-    /// How it is written, digit by digit: every list has one or two in each row, and format strings were a twentieth of
-    /// what a list took.
+    /// Returns the ASCII form. It writes digit by digit, because a list has one or two timestamps in each row and
+    /// format strings are slower.
     #[must_use]
     pub fn spelled(self) -> [u8; 26] {
-        let mut text = *b"0000-00-00T00:00:00.000000";
-        // Every value is within what chrono can show, so the fallback is never printed.
+        let mut ascii = *b"0000-00-00T00:00:00.000000";
+        // chrono has the whole range, so the default is never used.
         let time = DateTime::from_timestamp_micros(self.0).unwrap_or_default();
         let year = u32::try_from(time.year()).unwrap_or_default();
         for (end, width, mut number) in [
@@ -73,12 +74,12 @@ impl Timestamp {
             (19, 2, time.second()),
             (26, 6, time.timestamp_subsec_micros()),
         ] {
-            for digit in text[end - width..end].iter_mut().rev() {
+            for digit in ascii[end - width..end].iter_mut().rev() {
                 *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
                 number /= 10;
             }
         }
-        text
+        ascii
     }
 }
 
@@ -91,11 +92,13 @@ impl fmt::Display for Timestamp {
 impl FromStr for Timestamp {
     type Err = TimestampError;
 
-    /// Reads `2026-01-01T00:00:00`, with or without a fraction, a `Z` or an offset; a space may stand for the `T`.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refused = || TimestampError(text.chars().take(64).collect());
-        // What lacks a zone is UTC.
-        let zoned = DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_rfc3339(&format!("{text}Z")));
+    /// Parses a time such as `2026-01-01T00:00:00`, with or without a fraction and with or without `Z` or an offset. A
+    /// space may replace the `T`.
+    fn from_str(string: &str) -> Result<Self, Self::Err> {
+        let refused = || TimestampError(string.chars().take(64).collect());
+        // A time without a zone is UTC.
+        let zoned =
+            DateTime::parse_from_rfc3339(string).or_else(|_| DateTime::parse_from_rfc3339(&format!("{string}Z")));
         Ok(Self::from_microseconds(zoned.map_err(|_| refused())?.timestamp_micros()))
     }
 }
@@ -124,13 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_it_prints_and_what_operators_type() {
+    fn parses_its_own_format_and_the_formats_that_operators_type() {
         let expected: Timestamp = "2026-01-02T03:04:05.000006".parse().expect("a timestamp");
-        for text in ["2026-01-02T03:04:05.000006Z", "2026-01-02 03:04:05.000006", "2026-01-02T04:04:05.000006+01:00"] {
-            assert_eq!(text.parse(), Ok(expected), "{text}");
+        for string in ["2026-01-02T03:04:05.000006Z", "2026-01-02 03:04:05.000006", "2026-01-02T04:04:05.000006+01:00"]
+        {
+            assert_eq!(string.parse(), Ok(expected), "{string}");
         }
-        for text in ["", "yesterday", "2026-13-01T00:00:00", "2026-01-01"] {
-            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        for string in ["", "yesterday", "2026-13-01T00:00:00", "2026-01-01"] {
+            assert!(string.parse::<Timestamp>().is_err(), "{string}");
         }
     }
 

@@ -1,5 +1,5 @@
-//! The volumes that snapshots are taken of: a small catalogue, with the rules that concern snapshots
-//! (`spec/lifecycle.md` sections 3 and 8, `spec/beyond.md` section 2).
+//! Volumes, which snapshots are taken of: a small catalogue, with the rules that concern snapshots
+//! (`docs/spec/lifecycle.md` sections 3 and 8, `docs/spec/beyond.md` section 2).
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::lifecycle::{Completion, Ending, Occasion, Pending};
 use super::{Metadata, ProjectId, SnapshotId, Timestamp, UserId, VolumeId};
 
-/// The state of a volume. Drivers and agents add words of their own (`replica_...`), so the set is open; the ones
-/// that this service gives a meaning are named.
+/// The status of a volume. Drivers and agents add their own words (`replica_...`), so the set is open. The constants
+/// are the statuses that have a meaning in this service.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct VolumeStatus(Cow<'static, str>);
@@ -30,19 +30,19 @@ impl VolumeStatus {
     pub const MAINTENANCE: Self = Self(Cow::Borrowed("maintenance"));
     pub const REVERTING: Self = Self(Cow::Borrowed("reverting"));
 
-    /// A status by its word.
+    /// Creates a status from its word.
     #[must_use]
     pub const fn new(word: String) -> Self {
         Self(Cow::Owned(word))
     }
 
-    /// The word of the API.
+    /// Returns the word of the API.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What ends this status when a backend is at work; `None` for a status that stays.
+    /// Returns how a backend's work ends this status, or `None` for a status that stays.
     #[must_use]
     pub fn completion(&self) -> Option<Completion> {
         match self.as_str() {
@@ -68,7 +68,7 @@ impl fmt::Display for VolumeStatus {
     }
 }
 
-/// A volume: what its row says. Whoever reads one asks for [`Volume::effective`] first.
+/// A volume, as its row has it. Every reader calls [`Volume::effective`] first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Volume {
     pub id: VolumeId,
@@ -80,14 +80,14 @@ pub struct Volume {
     /// In GiB.
     pub size: u32,
     pub status: VolumeStatus,
-    /// `host@backend#pool`; none before a scheduler has placed it.
+    /// `host@backend#pool`; `None` until a scheduler has placed the volume.
     pub host: Option<String>,
     pub cluster_name: Option<String>,
     pub availability_zone: Option<String>,
     pub attach_status: String,
     pub migration_status: Option<String>,
     pub volume_type: Option<String>,
-    /// The snapshot that it was made from.
+    /// The snapshot that it was created from.
     pub snapshot_id: Option<SnapshotId>,
     pub group_id: Option<String>,
     pub bootable: bool,
@@ -98,7 +98,8 @@ pub struct Volume {
     pub pending: Option<Pending>,
 }
 
-/// Why a volume cannot be snapshotted now (`spec/snapshots-api.md` section 3); the texts are Cinder's.
+/// The reason why a snapshot of a volume cannot be created now (`docs/spec/snapshots-api.md` section 3). The messages
+/// are Cinder's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotSnapshottable {
     #[error("volume is not assigned to a host")]
@@ -117,13 +118,14 @@ pub enum NotSnapshottable {
     WrongStatus {
         id: VolumeId,
         accepted: &'static str,
-        /// Cinder writes a space before the comma when it finds the status changed during the call.
+        /// Empty, or the space that Cinder writes before the comma if the status changed during the call.
         gap: &'static str,
         status: VolumeStatus,
     },
 }
 
-/// The id of a volume type. Types are known here by their names alone, so the id is made from the name, by FNV-1a.
+/// Returns the id of a volume type. This service knows types only by their names, so it derives the id from the FNV-1a
+/// hash of the name.
 #[must_use]
 pub fn type_id(name: &str) -> uuid::Uuid {
     let hash = name.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |hash, byte| {
@@ -133,7 +135,7 @@ pub fn type_id(name: &str) -> uuid::Uuid {
 }
 
 impl Volume {
-    /// The volume as it is at `now`, with what is due applied; `None` once its removal is due.
+    /// Returns the volume as it is at `now`, with all changes that are due, or `None` if its removal is due.
     #[must_use]
     pub fn effective(mut self, now: Timestamp, occasion: Occasion) -> Option<Self> {
         while let Some((pending, ending)) =
@@ -152,39 +154,39 @@ impl Volume {
         Some(self)
     }
 
-    /// Moves to a status at `now`, with the work that starts there.
+    /// Changes the status at `now`, and starts the work of the new status.
     pub fn enter(&mut self, status: VolumeStatus, pending: Option<Pending>, now: Timestamp) {
         self.status = status;
         self.pending = pending;
         self.updated_at = Some(now);
     }
 
-    /// Whether a migration is in progress.
+    /// Returns whether a migration is in progress.
     #[must_use]
     pub fn is_migrating(&self) -> bool {
         !matches!(self.migration_status.as_deref(), None | Some("deleting" | "error" | "success"))
     }
 
-    /// Whether a backend has the volume, which Cinder asks before all else.
+    /// Checks that a backend has the volume. This is the first check that Cinder makes.
     ///
     /// # Errors
     ///
-    /// [`NotSnapshottable::NoHost`].
+    /// Fails with [`NotSnapshottable::NoHost`].
     pub const fn has_host(&self) -> Result<(), NotSnapshottable> {
         if self.host.is_some() || self.is_clustered() { Ok(()) } else { Err(NotSnapshottable::NoHost) }
     }
 
-    /// Whether its backend is a cluster; an empty name is none to Cinder.
+    /// Returns whether its backend is a cluster. To Cinder, an empty name means no cluster.
     #[must_use]
     pub const fn is_clustered(&self) -> bool {
         matches!(&self.cluster_name, Some(name) if !name.is_empty())
     }
 
-    /// Whether a snapshot may be made now; `in_use_accepted` is what `force` or microversion 3.66 give.
+    /// Checks that a snapshot may be created now. `force` or microversion 3.66 sets `in_use_accepted`.
     ///
     /// # Errors
     ///
-    /// The first reason in Cinder's order of checks.
+    /// Fails with the first reason in Cinder's order of checks.
     pub fn may_be_snapshotted(&self, in_use_accepted: bool) -> Result<(), NotSnapshottable> {
         if self.host.as_deref().unwrap_or_default().is_empty() {
             Err(NotSnapshottable::NotScheduled)
@@ -201,11 +203,11 @@ impl Volume {
         }
     }
 
-    /// The last of those checks alone, as Cinder repeats it after the row is written.
+    /// Makes only the last check of [`Volume::may_be_snapshotted`], which Cinder repeats after it has written the row.
     ///
     /// # Errors
     ///
-    /// [`NotSnapshottable::WrongStatus`], with `gap` before its comma.
+    /// Fails with [`NotSnapshottable::WrongStatus`], with `gap` before its comma.
     pub fn has_accepted_status(&self, in_use_accepted: bool, gap: &'static str) -> Result<(), NotSnapshottable> {
         let accepted =
             self.status == VolumeStatus::AVAILABLE || (in_use_accepted && self.status == VolumeStatus::IN_USE);
@@ -220,8 +222,8 @@ impl Volume {
         })
     }
 
-    /// Whether its own state lets it be deleted, or deleted by force, which no status prevents; snapshots are the
-    /// caller's to look at.
+    /// Returns whether the volume's own state allows a delete. With `force`, any status is accepted. The caller checks
+    /// for snapshots.
     #[must_use]
     pub fn may_be_deleted(&self, force: bool) -> bool {
         let settled = [
