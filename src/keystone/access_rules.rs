@@ -1,8 +1,8 @@
-//! What an application credential may be limited to: access rules, matched as keystonemiddleware matches them.
+//! The access rules of application credentials, matched as keystonemiddleware matches them.
 
 use std::fmt;
 
-/// The types under which a catalog lists this service.
+/// The service types under which a catalog lists this service.
 const SERVICE_TYPES: [&str; 4] = ["block-storage", "volumev3", "volume", "block-store"];
 
 /// A request that is allowed.
@@ -11,27 +11,27 @@ pub struct AccessRule {
     /// The type of the service.
     service: String,
     method: String,
-    /// In it `*` or `{name}` stands for one segment or a part of one, and `**` for anything.
+    /// A pattern in which `*` and `{name}` match a segment or a part of one, and `**` matches anything.
     path: String,
 }
 
 impl AccessRule {
-    /// A rule, unless one of its texts cannot be a part of one.
+    /// Creates a rule, unless one of its parts has a space or a control character.
     #[must_use]
     pub fn new(service: &str, method: &str, path: &str) -> Option<Self> {
-        let is_plain = |text: &str| !text.contains(|character: char| character == ' ' || character.is_control());
+        let is_plain = |part: &str| !part.contains(|character: char| character == ' ' || character.is_control());
         let rule = || Self { service: service.to_owned(), method: method.to_owned(), path: path.to_owned() };
         [service, method, path].into_iter().all(is_plain).then(rule)
     }
 
-    /// Reads what [`fmt::Display`] spells.
+    /// Parses the string that [`fmt::Display`] writes.
     #[must_use]
-    pub fn read(text: &str) -> Option<Self> {
-        let mut words = text.splitn(3, ' ');
+    pub fn read(rule: &str) -> Option<Self> {
+        let mut words = rule.splitn(3, ' ');
         Self::new(words.next()?, words.next()?, words.next()?)
     }
 
-    /// Whether the rule allows a request to this service.
+    /// Returns whether the rule allows a request to this service.
     #[must_use]
     pub fn allows(&self, method: &str, path: &str) -> bool {
         SERVICE_TYPES.contains(&self.service.as_str())
@@ -47,13 +47,13 @@ impl fmt::Display for AccessRule {
     }
 }
 
-/// What a pattern begins with.
+/// The first piece of a pattern.
 enum Piece {
-    /// One byte, as it is.
+    /// This byte.
     Literal(u8),
-    /// One byte or more, none of them a slash.
+    /// One or more bytes other than a slash.
     Segment,
-    /// Any bytes, or none.
+    /// Zero or more bytes.
     Anything,
 }
 
@@ -70,9 +70,10 @@ fn next_piece(pattern: &[u8]) -> Option<(Piece, &[u8])> {
     }
 }
 
-/// Matches without going back further than to the last wildcard of each kind, so that no pattern takes long.
+/// Returns whether a path matches a pattern. It backtracks only to the last wildcard of each kind, so that no pattern
+/// takes long.
 fn matches(pattern: &[u8], path: &[u8]) -> bool {
-    /// Where to go on when what follows a wildcard did not match: the wildcard takes one byte more.
+    /// The pattern and the path to continue with, one byte later, if the rest after a wildcard does not match.
     type Retry<'a> = Option<(&'a [u8], &'a [u8])>;
 
     let (mut pattern, mut path) = (pattern, path);
@@ -81,7 +82,7 @@ fn matches(pattern: &[u8], path: &[u8]) -> bool {
         match (next_piece(pattern), path) {
             (None, []) => return true,
             (Some((Piece::Anything, rest)), _) => {
-                // Whatever an earlier wildcard could still take, this one can.
+                // This wildcard can match all that an earlier one could still match.
                 (anything, segment) = (Some((rest, path)), None);
                 pattern = rest;
                 continue;

@@ -1,6 +1,6 @@
-//! What is said to Keystone and what it answers: its Identity API v3, as far as tokens go.
+//! Requests to Keystone and its answers: the part of the Identity API v3 that is about tokens.
 //!
-//! It must not know why something is asked, nor what is done about the answer.
+//! This module must not know the reason for a request or the use of an answer.
 
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Method};
@@ -14,20 +14,20 @@ use super::{AccessRule, KeystoneError, OutboundAnswer, OutboundRequest, Token};
 
 const JSON: &str = "application/json";
 
-/// The request that validates `token`; none where either token could not stand in a header.
+/// Returns the request that validates `token`, or `None` if one of the tokens is not a valid header value.
 pub fn validation(url: &str, own_token: &str, token: &str, may_be_expired: bool) -> Option<OutboundRequest> {
     let allow_expired = if may_be_expired { "&allow_expired=1" } else { "" };
     let mut request = request(url, &format!("?nocatalog{allow_expired}"));
     request.headers.extend([
         (X_AUTH_TOKEN, secret(own_token)?),
         (X_SUBJECT_TOKEN, secret(token)?),
-        // Without it Keystone does not know a token that is limited to some requests.
+        // Without this header, Keystone does not accept a token with access rules.
         (OPENSTACK_IDENTITY_ACCESS_RULES, HeaderValue::from_static("1")),
     ]);
     Some(request)
 }
 
-/// The request with which the service user logs in.
+/// Returns the request with which the service user logs in.
 pub fn login(settings: &KeystoneSettings, password: &str) -> OutboundRequest {
     let body = json!({ "auth": {
         "identity": { "methods": ["password"], "password": { "user": {
@@ -40,17 +40,17 @@ pub fn login(settings: &KeystoneSettings, password: &str) -> OutboundRequest {
     let mut request = request(&settings.url, "?nocatalog");
     request.method = Method::POST;
     request.body = body.to_string().into_bytes();
-    // Servers of Python programs want to know the length beforehand.
+    // Servers of Python programs require the length.
     request.headers.push((CONTENT_LENGTH, request.body.len().into()));
     request.headers.push((CONTENT_TYPE, HeaderValue::from_static(JSON)));
     request
 }
 
-/// A request about tokens; a GET without a body until somebody says otherwise.
+/// Returns a request about tokens, which is a GET without a body.
 fn request(url: &str, query: &str) -> OutboundRequest {
     OutboundRequest {
         method: Method::GET,
-        // The URL was checked with the settings, so it parses with this behind it too.
+        // The URL was checked with the settings, so it parses with this suffix too.
         uri: format!("{url}/auth/tokens{query}").parse().unwrap_or_default(),
         headers: vec![
             (ACCEPT, HeaderValue::from_static(JSON)),
@@ -60,19 +60,19 @@ fn request(url: &str, query: &str) -> OutboundRequest {
     }
 }
 
-/// The token of the service user, and when it expires.
+/// Reads the service user's token and its expiry from the answer to a login.
 pub fn own_token(answer: &OutboundAnswer) -> Result<(String, Timestamp), KeystoneError> {
     let token = answer.subject_token.as_ref().and_then(|token| token.to_str().ok());
     let expires_at = document(&answer.body)?.get("expires_at").and_then(timestamp);
     token.map(str::to_owned).zip(expires_at).ok_or_else(nonsense)
 }
 
-/// What Keystone says about a token.
+/// Reads Keystone's answer about a token.
 ///
 /// # Errors
 ///
-/// [`KeystoneError::Unavailable`] for what is no answer of a Keystone, [`KeystoneError::InvalidToken`] where it is one
-/// but tells of no user.
+/// Fails with [`KeystoneError::Unavailable`] if the body is not an answer of Keystone, and with
+/// [`KeystoneError::InvalidToken`] if the answer has no user, or an id that is not valid.
 pub fn token(body: &[u8]) -> Result<Token, KeystoneError> {
     let token = document(body)?;
     let expires_at = token.get("expires_at").and_then(timestamp).ok_or_else(nonsense)?;
@@ -87,11 +87,11 @@ pub fn token(body: &[u8]) -> Result<Token, KeystoneError> {
         let mut names = roles.into_iter().flatten().filter_map(|role| role["name"].as_str());
         names.any(|name| name.eq_ignore_ascii_case(wanted))
     };
-    // Cinder's policy asks for the role in a project that is not declared to be no administrators' project.
+    // To Cinder's policy, a project is the administrators' project unless the token denies it.
     let is_admin_project = token["is_admin_project"] != false;
     let access_rules = match &token["application_credential"]["access_rules"] {
         Value::Null => None,
-        // What cannot be read allows nothing.
+        // A rule that cannot be read allows nothing.
         limits => Some(limits.as_array().into_iter().flatten().filter_map(access_rule).collect()),
     };
     Ok(Token {
@@ -105,11 +105,11 @@ pub fn token(body: &[u8]) -> Result<Token, KeystoneError> {
 }
 
 fn access_rule(rule: &Value) -> Option<AccessRule> {
-    let text = |name: &str| rule[name].as_str();
-    AccessRule::new(text("service")?, text("method")?, text("path")?)
+    let part = |name: &str| rule[name].as_str();
+    AccessRule::new(part("service")?, part("method")?, part("path")?)
 }
 
-/// The object `token` of an answer.
+/// Reads the object `token` of an answer.
 fn document(body: &[u8]) -> Result<Value, KeystoneError> {
     let mut document: Value = serde_json::from_slice(body).map_err(|_| nonsense())?;
     match document.get_mut("token").map(Value::take) {
@@ -122,13 +122,13 @@ fn timestamp(value: &Value) -> Option<Timestamp> {
     value.as_str()?.parse().ok()
 }
 
-/// A header that no log shows.
-fn secret(text: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(text).ok()?;
+/// Returns a header value that logs do not show.
+fn secret(token: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(token).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
 
 fn nonsense() -> KeystoneError {
-    KeystoneError::Unavailable("its answer is none that a Keystone gives".to_owned())
+    KeystoneError::Unavailable("its answer is not one that Keystone gives".to_owned())
 }

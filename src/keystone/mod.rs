@@ -1,8 +1,8 @@
-//! Asks Keystone who a token belongs to (`spec/beyond.md` section 4), as keystonemiddleware does for Cinder.
+//! Asks Keystone for the owner of a token (`docs/spec/beyond.md` section 4), as keystonemiddleware does for Cinder.
 //!
-//! A service user logs in with a password and validates the tokens of others. What Keystone said of a token is believed
-//! for a short time; a token that it does not know, or that nothing is known about because Keystone cannot be asked,
-//! opens nothing. This module must not know what a token is used for, nor who sends its requests.
+//! A service user logs in with a password and validates the tokens of others. Keystone's answer about a token is
+//! trusted for a short time. A token that Keystone does not know, or cannot be asked about, gives no access. This
+//! module must not know the purpose of a token, or the sender of its requests.
 
 mod access_rules;
 pub mod headers;
@@ -21,72 +21,73 @@ use crate::store::{Identifiers, KeyValue, Store};
 
 pub use access_rules::AccessRule;
 
-/// The longest token, in bytes, that Keystone is asked about; its own are some 200 to 1,000.
+/// The longest token, in bytes, that Keystone is asked about. Its own have about 200 to 1,000 bytes.
 const LONGEST_TOKEN: usize = 8 * 1024;
 
-/// How long before its end the service user's own token is not used any more.
+/// The time before its expiry when the service user's own token is no longer used.
 const SPARE_SECONDS: f64 = 30.0;
 
-/// The way to other services; the shell asks Spin.
+/// Access to other services. The shell implements it on Spin.
 pub trait Outbound {
-    /// Sends a request and waits for the whole answer, no longer than `timeout`.
+    /// Sends a request, and waits for the whole answer for at most `timeout`.
     ///
     /// # Errors
     ///
-    /// A text for the log: there was no answer, not in time, or a larger one than anybody would send.
+    /// Fails with a message for the log if there is no answer in time, or if the answer is unreasonably large.
     fn send(&self, request: &OutboundRequest, timeout: Duration) -> Result<OutboundAnswer, String>;
 }
 
-/// A request to another service. No `http::Request`, whose map of headers is more code than the requests are.
+/// A request to another service. It is not an `http::Request`, because that type's map of headers would add more code
+/// than these requests need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboundRequest {
     /// GET or POST.
     pub method: Method,
-    /// It has a scheme and a host.
+    /// The URI, with a scheme and a host.
     pub uri: Uri,
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub body: Vec<u8>,
 }
 
-/// What of an answer somebody looks at.
+/// The parts of an answer that are used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboundAnswer {
     pub status: StatusCode,
-    /// The header `X-Subject-Token`, the first where there are several.
+    /// The header `X-Subject-Token`; the first if there are several.
     pub subject_token: Option<HeaderValue>,
     pub body: Vec<u8>,
 }
 
-/// Why nobody is known by a token.
+/// The reason why a token identifies nobody.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeystoneError {
-    /// Keystone does not know the token, or it says nothing about a user, or it has expired.
+    /// The token is unknown to Keystone, has no user, or has expired.
     #[error("the token is not valid")]
     InvalidToken,
-    /// Keystone cannot be asked; the text is for the log, never for a client, and names no token.
+    /// Keystone cannot be asked. The message is for the log, never for a client, and contains no token.
     #[error("Keystone cannot validate tokens: {0}")]
     Unavailable(String),
 }
 
-/// What Keystone says about a token, as far as anything here looks at it.
+/// The parts of Keystone's answer about a token that are used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     pub user_id: UserId,
-    /// None for a token of a domain, of the system, or of nothing at all.
+    /// `None` for a token that is scoped to a domain or to the system, or is unscoped.
     pub project_id: Option<ProjectId>,
     pub roles: Roles,
-    /// Whether it has the role `service`, with which a service vouches for the token of a user.
+    /// Whether it has the role `service`, with which a service vouches for a user's token.
     pub is_service: bool,
     pub expires_at: Timestamp,
-    /// The requests that an application credential is limited to; none without such a limit.
+    /// The requests that the application credential is limited to; `None` without such a limit.
     pub access_rules: Option<Vec<AccessRule>>,
 }
 
-/// Keystone, as a request sees it.
+/// Keystone, for one request.
 #[derive(Clone, Copy)]
 pub struct Keystone<'a> {
     pub settings: &'a KeystoneSettings,
-    /// Where the password is; it is asked for only when it is needed.
+    /// The source of the password, which is read only when it is needed.
     pub variables: &'a dyn Variables,
     pub store: Store<'a>,
     pub identifiers: &'a dyn Identifiers,
@@ -108,12 +109,12 @@ impl<'a> Keystone<'a> {
         Self { settings, variables, store: Store::new(key_value, identifiers), identifiers, outbound, now }
     }
 
-    /// What is known about a token. With `may_be_expired` one that has expired is as good as any; a service asks for
-    /// that when it goes on with what a user began.
+    /// Returns the known facts about a token. `may_be_expired` accepts an expired one, for a service that continues a
+    /// user's work.
     ///
     /// # Errors
     ///
-    /// [`KeystoneError`]: whatever goes wrong, nobody is let in.
+    /// Fails with [`KeystoneError`]. No failure gives access.
     pub fn token(&self, token: &str, may_be_expired: bool) -> Result<Token, KeystoneError> {
         if token.is_empty() || token.len() > LONGEST_TOKEN {
             return Err(KeystoneError::InvalidToken);
@@ -136,35 +137,36 @@ impl<'a> Keystone<'a> {
         self.settings.cache_seconds > 0.0
     }
 
-    /// What stands for a token wherever something is kept. What one Keystone said means nothing to another, so the URL
-    /// is part of it.
+    /// Returns the digest that replaces a token in the store. It includes the URL, because one Keystone's answers mean
+    /// nothing to another.
     fn digest(&self, token: &str) -> TokenDigest {
         let hash =
             Sha256::new().chain_update(self.settings.url.as_bytes()).chain_update([0]).chain_update(token).finalize();
         TokenDigest::new(hash.into())
     }
 
-    /// What Keystone said about a token not long ago. A cache that cannot be read, or was written by another release,
-    /// is no worse than an empty one.
+    /// Returns Keystone's recent answer about a token, if it is kept. A cache that cannot be read, or that another
+    /// release has written, counts as empty.
     fn kept(&self, digest: &TokenDigest) -> Option<Token> {
         if !self.keeps_tokens() {
             return None;
         }
         let row = self.store.token(digest).ok().flatten()?;
         let checked_at = Timestamp::from_microseconds(row.checked);
-        // A clock that was set back makes nothing last longer.
+        // If the clock was set back, an answer must not last longer.
         let is_fresh = checked_at <= self.now && self.now < checked_at.plus_seconds(self.settings.cache_seconds);
         if is_fresh { Some(row.into()) } else { None }
     }
 
     fn keep(&self, digest: TokenDigest, token: &Token) {
         if self.keeps_tokens() {
-            // Without it the next request asks again. A store that fails will be told of by what the request is about.
+            // After a failure the next request asks Keystone again. The request's own use of the store reports the
+            // failure.
             let _ = self.store.keep_token(&TokenRow::new(digest, self.now, token));
         }
     }
 
-    /// Asks Keystone, with a new token of the service user where it does not take the one at hand.
+    /// Asks Keystone. If it rejects the service user's token, asks once more with a new one.
     fn validate(&self, token: &str, may_be_expired: bool) -> Result<Token, KeystoneError> {
         let mut own_token = self.own_token();
         for _ in 0..2 {
@@ -178,14 +180,14 @@ impl<'a> Keystone<'a> {
                 StatusCode::OK => return messages::token(&answer.body),
                 StatusCode::NOT_FOUND => return Err(KeystoneError::InvalidToken),
                 StatusCode::UNAUTHORIZED => {}
-                status => return Err(unexpected("a token was to be validated", status)),
+                status => return Err(unexpected("it was to validate a token", status)),
             }
         }
         let user = &self.settings.user;
-        Err(KeystoneError::Unavailable(format!("it does not take the token that it gave to {user}")))
+        Err(KeystoneError::Unavailable(format!("it rejects the token that it has issued to {user}")))
     }
 
-    /// Logs the service user in.
+    /// Logs the service user in, and returns its token.
     fn log_in(&self) -> Result<String, KeystoneError> {
         let answer = self.send(&messages::login(self.settings, &self.password()))?;
         if !answer.status.is_success() {
@@ -193,13 +195,13 @@ impl<'a> Keystone<'a> {
         }
         let (token, expires_at) = messages::own_token(&answer)?;
         if let Some(sealed) = self.sealing_key().and_then(|key| sealing::seal(&key, &token, self.identifiers)) {
-            // As with the tokens of users.
+            // After a failure the next request logs in again.
             let _ = self.store.keep_own_token(expires_at, sealed);
         }
         Ok(token)
     }
 
-    /// The token of the service user that was kept, while it lasts.
+    /// Returns the kept token of the service user, unless it expires soon.
     fn own_token(&self) -> Option<String> {
         let (expires_at, sealed) = self.store.own_token().ok().flatten()?;
         if expires_at <= self.now.plus_seconds(SPARE_SECONDS) {
@@ -208,8 +210,9 @@ impl<'a> Keystone<'a> {
         sealing::open(&self.sealing_key()?, &sealed)
     }
 
-    /// What the service user's token is sealed with: only who knows the password can open it, and a change of any
-    /// setting makes what was kept useless. Without a password there is no secret, so nothing is kept.
+    /// Returns the key that seals the service user's token. Only those who know the password can make it, and a change
+    /// of any of these settings changes it. Without a password there is no secret, so there is no key, and the token is
+    /// not kept.
     fn sealing_key(&self) -> Option<[u8; 32]> {
         let KeystoneSettings { url, user, project, user_domain, project_domain, .. } = self.settings;
         let password = self.password();
@@ -237,7 +240,7 @@ fn unexpected(when: &str, status: StatusCode) -> KeystoneError {
     KeystoneError::Unavailable(format!("it answered {} when {when}", status.as_u16()))
 }
 
-/// How the role of a service is kept; the others are kept by their own names too.
+/// The name of a service's role in a row.
 const SERVICE: &str = "service";
 
 impl TokenRow {

@@ -1,26 +1,26 @@
-//! Seals the service user's own token, so that whoever reads the store cannot use it (`docs/adr/0005`).
+//! Seals the service user's own token, so that a reader of the store cannot use it (`docs/adr/0005-keystone.md`).
 
 use chacha20poly1305::aead::Aead;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce};
 
 use crate::store::Identifiers;
 
-/// How many bytes of a nonce stand before what is sealed.
+/// The length of the nonce that precedes the ciphertext, in bytes.
 const NONCE_BYTES: usize = 12;
 
-/// Seals a text: a random nonce, then what [`open`] opens.
-pub fn seal(key: &[u8; 32], text: &str, identifiers: &dyn Identifiers) -> Option<Vec<u8>> {
-    // Six bits of a random UUID are not random, which leaves more than the few tokens of a key need.
+/// Seals a string for [`open`]. Returns a random nonce, followed by the ciphertext.
+pub fn seal(key: &[u8; 32], string: &str, identifiers: &dyn Identifiers) -> Option<Vec<u8>> {
+    // Six bits of a random UUID are fixed. The other 90 are enough for the few tokens that one key seals.
     let nonce = *identifiers.uuid().as_bytes().last_chunk::<NONCE_BYTES>()?;
-    let sealed = ChaCha20Poly1305::new(key.into()).encrypt(&Nonce::from(nonce), text.as_bytes()).ok()?;
+    let sealed = ChaCha20Poly1305::new(key.into()).encrypt(&Nonce::from(nonce), string.as_bytes()).ok()?;
     Some([&nonce[..], &sealed].concat())
 }
 
-/// Opens what was sealed with the same key; anything else is nothing.
+/// Opens a string that was sealed with the same key. Returns `None` for any other value.
 pub fn open(key: &[u8; 32], sealed: &[u8]) -> Option<String> {
     let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
-    let text = ChaCha20Poly1305::new(key.into()).decrypt(&Nonce::from(*nonce), sealed).ok()?;
-    String::from_utf8(text).ok()
+    let bytes = ChaCha20Poly1305::new(key.into()).decrypt(&Nonce::from(*nonce), sealed).ok()?;
+    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
