@@ -1,9 +1,10 @@
-//! The Spin variables of this service, read and checked (`design/contract.md`, "Configuration").
+//! The Spin variables of this service, read and checked (`docs/configuration.md`).
 //!
-//! A fresh instance serves every request, and reading a variable costs a call of the host and on Spin some 5 µs for each
-//! application variable in its template. So `spin.toml` hands over `auth_mode`, which every request needs, by itself, and
-//! most others in two texts, a `name=value` a line: one that all requests read and check but those for a single row, and
-//! one that only those read who need Keystone. Secrets come singly and only where they are needed.
+//! A fresh instance serves every request. Reading a variable is a call of the host, and on Spin each application
+//! variable in its template takes about 5 µs (`docs/adr/0008-what-a-request-costs-on-spin.md`). So `spin.toml` passes
+//! `auth_mode`, which every request needs, by itself, and most others in two strings of `name=value` lines: `settings`,
+//! which all requests except those for a single row read and check, and `keystone_settings`, which only requests that
+//! need Keystone read. Each secret is a variable of its own, and is read only when it is needed.
 
 use std::cell::OnceCell;
 use std::time::Duration;
@@ -12,106 +13,107 @@ use crate::domain::Progression;
 use crate::domain::lifecycle::Delays;
 use crate::domain::quota::DefaultLimits;
 
-/// The variable that says who says who a caller is.
+/// The variable that selects how callers are authenticated.
 pub const AUTH_MODE: &str = "auth_mode";
-/// The variable that holds what most requests need.
+/// The variable with the settings that most requests need.
 pub const SETTINGS: &str = "settings";
-/// The variable that says where Keystone is, and as whom it is asked.
+/// The variable with Keystone's URL and the names of the service user.
 pub const KEYSTONE_SETTINGS: &str = "keystone_settings";
-/// The secret password of the service user that validates tokens.
+/// The variable with the password of the service user, a secret.
 pub const KEYSTONE_PASSWORD: &str = "keystone_password";
-/// The secret that opens the operator's routes.
+/// The variable with the secret that opens the operator's routes.
 pub const OPS_TOKEN: &str = "ops_token";
 
-/// How often work that nobody ended in time begins anew where `give_up` is `retry`.
+/// The number of retries of work that did not end in time, where `give_up` is `retry`.
 const RETRIES: u8 = 3;
 
-/// Where variables come from; the shell asks Spin.
+/// The source of variables. The shell implements it on Spin.
 pub trait Variables {
-    /// The value of a component variable; the error is a text for the log.
+    /// Returns the value of a component variable.
     ///
     /// # Errors
     ///
-    /// A text that says why the host has no such variable.
+    /// Fails with a message for the log that says why the host does not give the variable.
     fn get(&self, name: &str) -> Result<String, String>;
 }
 
-/// A variable that cannot be used.
+/// An error about an invalid variable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("variable {name}: {reason}")]
 pub struct SettingsError {
-    /// The variable as an operator knows it.
+    /// The name of the variable, as an operator knows it.
     pub name: String,
     reason: String,
 }
 
-/// Who says who a caller is.
+/// How callers are authenticated.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AuthMode {
-    /// Everybody is an administrator of the project they name.
+    /// Every caller is an administrator of the project that the request names.
     NoAuth,
-    /// A trusted front has authenticated and passes the identity in headers.
+    /// A trusted proxy has authenticated the caller, and passes the identity in headers.
     Headers,
-    /// Keystone says whose a token is.
+    /// Keystone validates the caller's token.
     Keystone(KeystoneSettings),
 }
 
-/// Where Keystone is and as whom tokens are validated there.
+/// Keystone's URL, and the service user that validates tokens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeystoneSettings {
-    /// The base URL, with its version and without a slash at its end.
+    /// The base URL, with the version and without a trailing slash.
     pub url: String,
     pub user: String,
     pub project: String,
     pub user_domain: String,
     pub project_domain: String,
-    /// How long what Keystone said about a token is believed, in seconds.
+    /// How long Keystone's answer about a token is trusted, in seconds.
     pub cache_seconds: f64,
-    /// How long one answer of Keystone may take.
+    /// How long Keystone may take to answer one request.
     pub timeout: Duration,
 }
 
-/// The settings in force, but for `auth_mode` and where Keystone is.
+/// The settings, except `auth_mode` and [`KeystoneSettings`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// How long what Keystone said about a token is believed, in seconds.
+    /// How long Keystone's answer about a token is trusted, in seconds.
     pub keystone_cache_seconds: f64,
-    /// How long one answer of Keystone may take.
+    /// How long Keystone may take to answer one request.
     pub keystone_timeout: Duration,
     pub delays: Delays,
     pub limits: DefaultLimits,
-    /// The largest page.
+    /// The largest page of a list.
     pub max_limit: usize,
-    /// The most rows that one run of the scheduled step looks at.
+    /// The largest number of rows that one tick examines.
     pub rows_per_tick: usize,
 }
 
-/// The settings, read when they are first asked for.
+/// The settings, read at first use.
 pub struct LazySettings<'a> {
     variables: &'a dyn Variables,
     settings: OnceCell<Result<Settings, SettingsError>>,
 }
 
 impl<'a> LazySettings<'a> {
-    /// Settings of which nothing is read yet.
+    /// Creates settings that are not read yet.
     pub const fn new(variables: &'a dyn Variables) -> Self {
         Self { variables, settings: OnceCell::new() }
     }
 
-    /// The settings.
+    /// Returns the settings.
     ///
     /// # Errors
     ///
-    /// Names the first variable that is missing, unknown or wrong.
+    /// Fails for the first variable that is missing, unknown, or invalid.
     pub fn get(&self) -> Result<&Settings, SettingsError> {
         self.settings.get_or_init(|| Settings::read(self.variables)).as_ref().map_err(Clone::clone)
     }
 
-    /// Every setting; Keystone's are checked too where it is Keystone that says who asks.
+    /// Checks every variable and returns the settings. Keystone's variables are checked only if Keystone authenticates
+    /// callers.
     ///
     /// # Errors
     ///
-    /// Names the first variable that is missing, unknown or wrong.
+    /// Fails for the first variable that is missing, unknown, or invalid.
     pub fn checked(&self) -> Result<&Settings, SettingsError> {
         AuthMode::read(self)?;
         self.get()
@@ -119,13 +121,13 @@ impl<'a> LazySettings<'a> {
 }
 
 impl AuthMode {
-    /// Reads who says who a caller is, and where that is Keystone all that is needed to ask it.
+    /// Reads how callers are authenticated and, if Keystone does it, the settings for that.
     ///
     /// # Errors
     ///
-    /// Names the first variable that is missing, unknown or wrong.
+    /// Fails for the first variable that is missing, unknown, or invalid.
     pub fn read(settings: &LazySettings<'_>) -> Result<Self, SettingsError> {
-        match text(settings.variables, AUTH_MODE)?.trim_ascii() {
+        match variable(settings.variables, AUTH_MODE)?.trim_ascii() {
             "noauth" => Ok(Self::NoAuth),
             "headers" => Ok(Self::Headers),
             "keystone" => Ok(Self::Keystone(KeystoneSettings::read(settings.variables, settings.get()?)?)),
@@ -136,8 +138,8 @@ impl AuthMode {
 
 impl Settings {
     fn read(variables: &dyn Variables) -> Result<Self, SettingsError> {
-        let text = text(variables, SETTINGS)?;
-        let mut lines = Lines::new(&text);
+        let value = variable(variables, SETTINGS)?;
+        let mut lines = Lines::new(&value);
         let mut take = |name| lines.take(name);
         let settings = Self {
             keystone_cache_seconds: seconds(take("keystone_cache_seconds")?)?,
@@ -170,8 +172,8 @@ impl Settings {
 
 impl KeystoneSettings {
     fn read(variables: &dyn Variables, settings: &Settings) -> Result<Self, SettingsError> {
-        let text = text(variables, KEYSTONE_SETTINGS)?;
-        let mut lines = Lines::new(&text);
+        let value = variable(variables, KEYSTONE_SETTINGS)?;
+        let mut lines = Lines::new(&value);
         let mut take = |name| lines.take(name).map(|(_, value)| value.to_owned());
         let settings = Self {
             url: base_url(("keystone_url", &take("keystone_url")?))?,
@@ -187,35 +189,35 @@ impl KeystoneSettings {
     }
 }
 
-/// The URL that clients without a token are sent to where it is not Keystone that tells: as the variable says.
+/// Returns Keystone's URL as the variable has it, unchecked. The modes in which Keystone does not authenticate callers
+/// name it to clients that are not authenticated.
 ///
 /// # Errors
 ///
-/// When there is no such variable.
+/// Fails if the variable or its line is missing.
 pub fn keystone_url(variables: &dyn Variables) -> Result<String, SettingsError> {
-    let text = text(variables, KEYSTONE_SETTINGS)?;
-    Lines::new(&text).take("keystone_url").map(|(_, url)| url.to_owned())
+    let value = variable(variables, KEYSTONE_SETTINGS)?;
+    Lines::new(&value).take("keystone_url").map(|(_, url)| url.to_owned())
 }
 
-fn text(variables: &dyn Variables, name: &'static str) -> Result<String, SettingsError> {
+fn variable(variables: &dyn Variables, name: &'static str) -> Result<String, SettingsError> {
     variables.get(name).map_err(|reason| refused(name, reason))
 }
 
-/// Names and values of a variable that are not used yet.
+/// The lines of a variable that have not been taken yet.
 struct Lines<'a> {
-    /// What follows the lines that were used, as long as they are asked for in the order in which `spin.toml` has them.
+    /// The lines after those that were taken, as long as they are taken in the order of `spin.toml`.
     rest: &'a str,
-    /// Whatever else there is, once they are not.
+    /// The other lines, once one was taken out of order.
     others: Option<Vec<(&'a str, &'a str)>>,
 }
 
 impl<'a> Lines<'a> {
-    const fn new(text: &'a str) -> Self {
-        Self { rest: text, others: None }
+    const fn new(value: &'a str) -> Self {
+        Self { rest: value, others: None }
     }
 
-    /// A name and its value. Not inlined: it is called for each setting, and room is short.
-
+    /// Takes the line of a name. Returns the name and the value.
     fn take(&mut self, name: &'static str) -> Result<(&'static str, &'a str), SettingsError> {
         let bytes = self.rest.as_bytes();
         if self.others.is_none() && bytes.get(name.len()) == Some(&b'=') && bytes.starts_with(name.as_bytes()) {
@@ -235,7 +237,7 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Refuses what is left.
+    /// Fails if a line is left.
     fn end(&mut self) -> Result<(), SettingsError> {
         match self.others()?.first() {
             Some((unknown, _)) => Err(refused(unknown, "is not a setting of this release".to_owned())),
@@ -243,7 +245,7 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// All that is left, in any order.
+    /// Returns all lines that are left, in any order.
     fn others(&mut self) -> Result<&mut Vec<(&'a str, &'a str)>, SettingsError> {
         let mut values = self.others.take().unwrap_or_default();
         for line in std::mem::take(&mut self.rest).split('\n').map(str::trim_ascii).filter(|line| !line.is_empty()) {
@@ -267,7 +269,7 @@ fn choice<T: Copy>((name, value): (&str, &str), choices: &[(&str, T)]) -> Result
 }
 
 fn seconds((name, value): (&str, &str)) -> Result<f64, SettingsError> {
-    // Most are whole, and need no parser of floats.
+    // Most numbers are whole, and parsing those is cheaper.
     let parsed = value.parse::<u32>().map(f64::from).or_else(|_| value.parse::<f64>());
     match parsed {
         Ok(seconds) if seconds >= 0.0 && seconds.is_finite() => Ok(seconds),
@@ -275,7 +277,7 @@ fn seconds((name, value): (&str, &str)) -> Result<f64, SettingsError> {
     }
 }
 
-/// A time to wait; none at all would let no answer arrive.
+/// Parses a time to wait. It must not be zero, because then no answer could arrive.
 fn timeout((name, value): (&str, &str)) -> Result<Duration, SettingsError> {
     let time = seconds((name, value))?;
     match Duration::try_from_secs_f64(time) {
@@ -284,11 +286,12 @@ fn timeout((name, value): (&str, &str)) -> Result<Duration, SettingsError> {
     }
 }
 
-/// The base URL of Keystone. Its version is added where it is left out, as it often is in the files of other services.
+/// Parses Keystone's base URL. Appends the version if it is missing, as it often is in the configuration of other
+/// services.
 fn base_url((name, value): (&str, &str)) -> Result<String, SettingsError> {
     let url = value.trim_end_matches('/');
     let is_usable = url.parse::<http::Uri>().is_ok_and(|uri| {
-        // What is behind an @ would be the host; what is before it, a password.
+        // The part before an @ would be a password, and only the part after it the host.
         let has_host = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
         has_host && matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none()
     });
@@ -323,7 +326,7 @@ mod tests {
     const KEYSTONE_DEFAULTS: &str = "keystone_url=\nkeystone_user=cinder\nkeystone_project=service\n\
                                      keystone_user_domain=Default\nkeystone_project_domain=Default\n";
 
-    /// The two texts, with one line of one of them replaced.
+    /// The variables with their defaults, one line of them replaced.
     struct Replaced(&'static str, &'static str);
 
     impl Variables for Replaced {
@@ -350,7 +353,7 @@ mod tests {
 
     #[test]
     fn lines_may_stand_in_any_order_with_space_around() {
-        /// Keystone, with lines as nobody else writes them.
+        /// The mode `keystone`, with lines in an unusual order and with spaces around them.
         struct AnyOrder;
 
         impl Variables for AnyOrder {
@@ -367,13 +370,13 @@ mod tests {
         }
 
         let mode = AuthMode::read(&LazySettings::new(&AnyOrder)).expect("settings");
-        let text = str::to_owned;
+        let string = str::to_owned;
         let expected = KeystoneSettings {
-            url: text("http://k/v3"),
-            user: text("u"),
-            project: text("p"),
-            user_domain: text("e"),
-            project_domain: text("d"),
+            url: string("http://k/v3"),
+            user: string("u"),
+            project: string("p"),
+            user_domain: string("e"),
+            project_domain: string("d"),
             cache_seconds: 60.0,
             timeout: Duration::from_millis(250),
         };
