@@ -49,7 +49,7 @@ pub(super) fn serve(incoming: IncomingRequest, response_out: ResponseOutparam) {
     write(api::handle(&request, &environment), response_out);
 }
 
-/// Converts a method; `None` if it is not one of HTTP.
+/// Converts a method. Returns `None` if it is not valid in HTTP.
 fn method(method: Method) -> Option<http::Method> {
     Some(match method {
         Method::Get => http::Method::GET,
@@ -68,14 +68,15 @@ fn method(method: Method) -> Option<http::Method> {
 /// Reads the body of a request, up to the limit of the core.
 fn read_body(request: &IncomingRequest, method: &http::Method, path: &str, headers: &Headers<'_>) -> Body {
     let mut bytes = Vec::new();
-    // A client that sends a body with one of these methods sends its length too. Without one, skip the calls of the host.
+    // A client that sends a body with one of these methods sends its length too. Without one, skip the calls of the
+    // host.
     if matches!(*method, http::Method::GET | http::Method::DELETE) && !headers.has(Header::ContentLength) {
         return Body::Complete(bytes);
     }
     let largest = api::largest_body(path, headers, &SpinVariables);
     let Ok(body) = request.consume().map(Leaked::new) else { return Body::Complete(bytes) };
     let Ok(stream) = body.stream().map(Leaked::new) else { return Body::Complete(bytes) };
-    // A failure ends the body like its end does. A body that was cut short is not JSON, and the core refuses it as such.
+    // A failure ends the body as its end does. A body that was cut short is not valid JSON, so the core refuses it.
     while let Ok(chunk) = stream.blocking_read(CHUNK).map_err(Leaked::new) {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > largest {
@@ -87,9 +88,9 @@ fn read_body(request: &IncomingRequest, method: &http::Method, path: &str, heade
 
 /// Writes an answer. A failure only ends the writing, because the usual cause is a client that has gone away.
 ///
-/// The host gets as much of the body as it takes without waiting before the head is sent, so that a small answer leaves in
-/// one segment. The second of two segments waits about 40 ms for the client's acknowledgement of the first if the server
-/// does not set `TCP_NODELAY`, and Spin does not (`docs/adr/0008-what-a-request-costs-on-spin.md`).
+/// The host gets as much of the body as it takes without waiting before the head is sent, so that a small answer leaves
+/// in one segment. The second of two segments waits about 40 ms for the client's acknowledgement of the first if the
+/// server does not set `TCP_NODELAY`, and Spin does not (`docs/adr/0008-what-a-request-costs-on-spin.md`).
 fn write(answer: Answer, response_out: ResponseOutparam) {
     let entry = |(name, value): (HeaderName, String)| (name.as_str().to_owned(), value.into_bytes());
     let entries: Leaked<Vec<(String, Vec<u8>)>> = Leaked::new(answer.headers.into_iter().map(entry).collect());

@@ -20,7 +20,7 @@ const LOCKED_ATTEMPTS: u32 = 8;
 #[derive(Default)]
 pub(super) struct SpinKeyValue {
     bucket: OnceCell<Leaked<store::Bucket>>,
-    /// Whether a read of many keys has failed. A backend without that call is asked only once in an invocation.
+    /// Whether a read of many keys has failed, so that a backend without that call is asked only once in an invocation.
     reads_one_by_one: Cell<bool>,
 }
 
@@ -34,8 +34,8 @@ impl SpinKeyValue {
         Ok(self.bucket.get_or_init(|| bucket))
     }
 
-    /// Makes a call, and retries it while another process has locked the database. A call that was locked out has had no
-    /// effect.
+    /// Makes a call, and retries it while another process has locked the database. A call that was locked out has had
+    /// no effect.
     fn retry<T>(&self, call: impl Fn(&store::Bucket) -> Result<T, store::Error>) -> Result<T, StoreError> {
         let bucket = self.bucket()?;
         for attempt in 0..LOCKED_ATTEMPTS {
@@ -53,13 +53,13 @@ fn failed(error: store::Error) -> StoreError {
     StoreError::Failed(match error {
         store::Error::NoSuchStore => format!("there is no store '{STORE}'"),
         store::Error::AccessDenied => format!("spin.toml gives no access to the store '{STORE}'"),
-        store::Error::Other(text) => text,
+        store::Error::Other(message) => message,
     })
 }
 
-/// Whether another process has locked the database.
+/// Returns whether another process has locked the database.
 fn is_locked(error: &store::Error) -> bool {
-    matches!(error, store::Error::Other(text) if text.contains("database is locked"))
+    matches!(error, store::Error::Other(message) if message.contains("database is locked"))
 }
 
 /// Reads an empty value as an absent one; see [`KeyValue::get`].
@@ -83,7 +83,7 @@ impl KeyValue for SpinKeyValue {
         keys.iter().map(|key| self.get(key)).collect()
     }
 
-    /// Is used for a single entry too: SQLite commits once either way.
+    /// Also sets a single entry, because SQLite commits once either way.
     fn set_many(&self, entries: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
         self.retry(|bucket| batch::set_many(bucket, entries))
     }
@@ -106,8 +106,8 @@ impl KeyValue for SpinKeyValue {
         Ok(ReadToSwap { value: present(value), handle: Box::new(SpinSwap(cas)) })
     }
 
-    /// Waits 2 to 4 ms, and twice as long with each attempt, up to about a quarter of a second. Half of the time is random,
-    /// so that writers that collided once do not collide again.
+    /// Waits 2 to 4 ms, and twice as long with each attempt, up to about a quarter of a second. Half of the time is
+    /// random, so that writers that collided once do not collide again.
     fn pause(&self, attempt: u32) {
         let longest = 4_000_u64 << attempt.min(6);
         let microseconds = longest / 2 + RandomIdentifiers.number() % (longest / 2);

@@ -8,8 +8,8 @@
 //! | `wasi:http/incoming-handler` | for each request of the HTTP trigger | `http.rs` |
 //! | `spin:cron/handle-cron-event` | for each event of the cron trigger | [`tick::run`] |
 //!
-//! Each call of an export runs in a fresh instance of the component, so the shell keeps no state between calls. Within a
-//! call it saves host functions, imported and called, because both cost time: see [`leaked`].
+//! Each call of an export runs in a fresh instance of the component, so the shell keeps no state between calls. Within
+//! a call it imports and calls as few functions of the host as it can, because both cost time; see [`leaked`].
 
 use self::bindings::Component;
 use self::key_value::SpinKeyValue;
@@ -42,7 +42,7 @@ impl bindings::Guest for Component {
     }
 }
 
-/// The HTTP export. It is the one of the `wasi` crate: that of spin-sdk brings an executor of futures, which nothing here
+/// The HTTP export, from the `wasi` crate. The export of spin-sdk would add an executor of futures, which nothing here
 /// needs.
 impl wasi::exports::http::incoming_handler::Guest for Component {
     fn handle(request: wasi::http::types::IncomingRequest, response_out: wasi::http::types::ResponseOutparam) {

@@ -30,7 +30,7 @@ impl Outbound for SpinOutbound {
         let (outgoing, body) = prepared(request).map_err(|()| "the request cannot be sent".to_owned())?;
         let future = outgoing_handler::handle(outgoing, None)
             .map(Leaked::new)
-            .map_err(|code| format!("it cannot be asked: {code:?}"))?;
+            .map_err(|code| format!("it cannot be called: {code:?}"))?;
         if let Some(body) = body {
             write(&deadline, &body, &request.body)?;
             // Ends the request. A failure shows in the answer, or in its absence.
@@ -54,15 +54,15 @@ impl Deadline {
         Self(monotonic_clock::subscribe_duration(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX)))
     }
 
-    /// Waits until `other` is ready; fails at the deadline.
+    /// Waits until `other` is ready. Fails at the deadline.
     fn wait(&self, other: &Pollable) -> Result<(), String> {
         // The deadline wins when both are ready: an answer that trickles in is always ready and never complete.
         if poll(&[&self.0, other]).contains(&0) { Err("it took too long".to_owned()) } else { Ok(()) }
     }
 }
 
-/// Returns the request in the form of `wasi:http`, and its body unless that is empty: an empty body, once taken, would be
-/// sent chunked. None of these calls refuses anything that the `http` crate has accepted.
+/// Returns the request in the form of `wasi:http`, and its body unless that is empty: an empty body, once taken, would
+/// be sent chunked. None of these calls refuses anything that the `http` crate has accepted.
 fn prepared(request: &OutboundRequest) -> Result<(OutgoingRequest, Option<OutgoingBody>), ()> {
     let entries: Vec<(String, Vec<u8>)> =
         request.headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();

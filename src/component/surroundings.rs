@@ -8,7 +8,8 @@ use crate::store::Identifiers;
 
 /// Returns the time of the wall clock.
 ///
-/// It asks WASI directly: the clock of the standard library goes through the C library, which imports two more functions.
+/// It asks WASI directly: the clock of the standard library goes through the C library, which imports two more
+/// functions.
 pub(super) fn now() -> Timestamp {
     let now = wall_clock::now();
     let microseconds = i64::try_from(now.seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000);
