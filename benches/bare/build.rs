@@ -1,6 +1,6 @@
-//! Gives the bare component the same stack as ours; see the `build.rs` at the top level.
+//! Gives the bare component the same stack as ours; see the `build.rs` of the repository.
 
-#![allow(clippy::disallowed_methods, reason = "cargo passes its settings in the environment")]
+#![allow(clippy::disallowed_methods, reason = "cargo passes its settings as environment variables")]
 
 fn main() {
     if std::env::var("CARGO_CFG_TARGET_FAMILY").is_ok_and(|family| family == "wasm") {

@@ -1,5 +1,5 @@
-//! The least that a component can do in place of ours with the same calls of the host. `make bench` compares ours with
-//! it. It checks nothing, parses nothing, and has no format of its own.
+//! The minimal component with the same calls of the host as ours, which `make bench` compares ours with. It checks
+//! nothing, parses nothing, and has no format of its own.
 
 #[cfg(target_family = "wasm")]
 mod component {
@@ -17,7 +17,7 @@ mod component {
         export!(Component);
     }
 
-    /// Returns a row. The benchmark writes as many of these as there are snapshots, of the same length.
+    /// Returns the key of a row. The benchmark writes as many rows as there are snapshots, of the same length.
     fn row(id: &str) -> String {
         format!("bare:stored:{id}")
     }
@@ -55,7 +55,7 @@ mod component {
         };
         let response = OutgoingResponse::new(spin_sdk::http::Headers::new());
         let (Ok(()), Ok(outgoing)) = (response.set_status_code(status), response.body()) else { return };
-        // Like ours, write the body before the head is sent, so that both leave in one segment.
+        // Like our component, write the body before the head is sent, so that both leave in one segment.
         if let Ok(stream) = outgoing.write()
             && stream.check_write().is_ok_and(|room| room >= body.len() as u64)
         {
@@ -67,7 +67,7 @@ mod component {
 
     fn answer(path: &str, request: &IncomingRequest) -> Result<Vec<u8>, store::Error> {
         let open = || store::open("default");
-        // The last part is the name of the row, so that there are as many rows as ours.
+        // The last part of the path names the row, so that there are as many rows as our component has.
         let (work, name) = path[1..].split_once('/').unwrap_or((&path[1..], ""));
         match work {
             "get" => Ok(open()?.get(&row(name))?.unwrap_or_default()),
@@ -85,7 +85,7 @@ mod component {
                 cas.current()?;
                 match atomics::swap(cas, &body(request)) {
                     Err(atomics::CasError::StoreError(error)) => Err(error),
-                    // Another writer was faster. The work is the same.
+                    // Another writer was faster, which changes nothing about the work.
                     Ok(()) | Err(atomics::CasError::CasFailed(_)) => Ok(Vec::new()),
                 }
             }
