@@ -1,7 +1,7 @@
-//! Says how large the component's stack is, and writes the two tables of Unicode that `src/api/python/unicode.rs` looks into: the
-//! whole table of categories would be 40 KB of the component, of which two questions need little.
+//! Sets the size of the component's stack, and writes the two Unicode tables of `src/api/python/unicode.rs`. The whole table
+//! of categories would add 40 KB to the component, and these two need little of it.
 
-#![allow(clippy::disallowed_methods, reason = "cargo passes its settings in the environment")]
+#![allow(clippy::disallowed_methods, reason = "cargo passes its settings as environment variables")]
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,36 +9,36 @@ use std::{env, fs};
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
-/// The stack of the component, in bytes. Spin clears all of an instance's memory after each request, and the usual stack is
-/// a mebibyte, most of that memory. The deepest values of `tests/it/bad_input` fit a quarter of this one
-/// (`docs/adr/0008-what-a-request-costs-on-spin.md`).
+/// The stack of the component, in bytes. Spin clears all of an instance's memory after each request, and the default
+/// stack of 1 MiB would be most of that memory. The deepest values of `tests/it/bad_input` fit into a quarter of this
+/// size (`docs/adr/0008-what-a-request-costs-on-spin.md`).
 const STACK: usize = 128 * 1024;
 
-/// A text with the ranges of those characters up to the last that something is true of.
+/// Returns the source of a constant: the ranges of the characters up to `last` whose category satisfies `is_one`.
 fn ranges(name: &str, last: char, is_one: impl Fn(GeneralCategory) -> bool) -> String {
     let mut ranges: Vec<(char, char)> = Vec::new();
-    let mut goes_on = false;
+    let mut in_range = false;
     for character in '\0'..=last {
         let begins = is_one(character.general_category());
         match ranges.last_mut() {
-            Some((_, end)) if begins && goes_on => *end = character,
+            Some((_, end)) if begins && in_range => *end = character,
             _ if begins => ranges.push((character, character)),
             _ => {}
         }
-        goes_on = begins;
+        in_range = begins;
     }
-    let mut text = format!("pub(super) const {name}: [(u32, u32); {}] = [", ranges.len());
+    let mut source = format!("pub(super) const {name}: [(u32, u32); {}] = [", ranges.len());
     for (start, end) in ranges {
-        write!(text, "({}, {}),", u32::from(start), u32::from(end)).expect("a String takes everything");
+        write!(source, "({}, {}),", u32::from(start), u32::from(end)).expect("writing to a String never fails");
     }
-    text + "];\n"
+    source + "];\n"
 }
 
 fn main() {
     if env::var("CARGO_CFG_TARGET_FAMILY").is_ok_and(|family| family == "wasm") {
         println!("cargo::rustc-link-arg-cdylib=-zstack-size={STACK}");
-        // Numbers that the linker fills in have five bytes, most of which are padding: a tenth of the component. It cannot
-        // take them out where there is debugging information.
+        // The numbers that the linker fills in have five bytes, and most of these are padding: a tenth of the
+        // component. The linker cannot remove the padding if there is debugging information.
         if env::var("DEBUG").is_ok_and(|debug| debug == "false") {
             println!("cargo::rustc-link-arg-cdylib=--compress-relocations");
         }
@@ -56,7 +56,7 @@ fn main() {
                 | GeneralCategory::ParagraphSeparator
         )
     });
-    let directory = env::var_os("OUT_DIR").expect("cargo says where to write");
-    fs::write(Path::new(&directory).join("unicode.rs"), digits + &unprintable).expect("the tables are written");
+    let directory = env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");
+    fs::write(Path::new(&directory).join("unicode.rs"), digits + &unprintable).expect("the tables can be written");
     println!("cargo::rerun-if-changed=build.rs");
 }
