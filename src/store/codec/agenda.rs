@@ -1,4 +1,4 @@
-//! The agenda as JSON: each item an array, since there may be many.
+//! The agenda as JSON. Each item is an array, which is short, since there may be many items.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

@@ -1,9 +1,8 @@
-//! How values are laid out in bytes, one field behind the other: numbers have a fixed width and their most significant
-//! byte first, texts have their length before them, and a field that may be absent has a byte that says whether it is
-//! there. Reading a row takes no parser then, which was a fifth of what it took to show one
-//! (`docs/adr/0007-rows-in-bytes.md`).
+//! The layout of values in bytes, one field after the other. Numbers have a fixed width and are big-endian. A string
+//! follows its length. An optional field follows a byte that says whether it is present. So reading a row needs no
+//! parser (`docs/adr/0007-rows-in-bytes.md`).
 //!
-//! It must not know which fields a value has.
+//! This module must not know which fields a value has.
 
 use uuid::Uuid;
 
@@ -14,24 +13,24 @@ use crate::domain::{GroupSnapshotId, SnapshotId, VolumeId};
 pub struct Bytes<'a>(&'a [u8]);
 
 impl<'a> Bytes<'a> {
-    /// Nothing of them is read yet.
+    /// Returns a reader at the start of the bytes.
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    /// Whether all of them are read.
+    /// Returns whether all bytes have been read.
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The next bytes, as many as the type has.
+    /// Takes the next `LENGTH` bytes.
     pub fn take<const LENGTH: usize>(&mut self) -> Result<[u8; LENGTH], String> {
         let (taken, rest) = self.0.split_first_chunk().ok_or_else(too_short)?;
         self.0 = rest;
         Ok(*taken)
     }
 
-    /// The next bytes.
+    /// Takes the next `length` bytes.
     pub fn take_slice(&mut self, length: usize) -> Result<&'a [u8], String> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or_else(too_short)?;
         self.0 = rest;
@@ -49,21 +48,21 @@ fn write_count(count: usize, bytes: &mut Vec<u8>) -> Result<(), String> {
     Ok(())
 }
 
-/// A field of a value. It is read without a copy of its texts, so that a value that turns out to be no good has nothing
-/// to give back: that would be more code than reading is.
+/// A field of a value. Strings are read without a copy, so a value that turns out to be invalid needs no cleanup: that
+/// would be more code than reading is.
 pub trait Field<'a>: Sized {
-    /// Writes it behind what is there.
+    /// Appends the field to the bytes.
     ///
     /// # Errors
     ///
-    /// A text that says what the format cannot hold.
+    /// A string that names the part that the format cannot hold.
     fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String>;
 
-    /// Reads what [`Field::write`] wrote.
+    /// Reads a field that [`Field::write`] wrote.
     ///
     /// # Errors
     ///
-    /// A text that says what is wrong with it.
+    /// A string that says what is wrong with the bytes.
     fn read(bytes: &mut Bytes<'a>) -> Result<Self, String>;
 }
 
@@ -93,7 +92,7 @@ impl Field<'_> for bool {
         match u8::read(bytes)? {
             0 => Ok(false),
             1 => Ok(true),
-            other => Err(format!("{other} is neither yes nor no")),
+            other => Err(format!("{other} is not a boolean")),
         }
     }
 }
@@ -128,7 +127,7 @@ impl<'a> Field<'a> for &'a str {
     }
 }
 
-/// Makes an enum a [`Field`] by its words.
+/// Implements [`Field`] for enums that are stored as their words.
 macro_rules! word_field {
     ($($word:ty),+) => {$(
         impl $crate::store::codec::bytes::Field<'_> for $word {
@@ -190,7 +189,7 @@ impl<'a, T: Field<'a>> Field<'a> for Vec<T> {
     }
 }
 
-/// Makes a struct with one lifetime a [`Field`], its fields in the order in which they are named here: that order is the
+/// Implements [`Field`] for a struct with at most one lifetime. The order in which the fields are named here is the
 /// format.
 macro_rules! fields {
     ($name:ident<$lifetime:lifetime> { $($field:ident),+ $(,)? }) => {
@@ -216,15 +215,15 @@ macro_rules! fields {
 }
 pub(in crate::store) use fields;
 
-/// Reads a value that is all there is.
+/// Reads a value that takes up all of the bytes.
 ///
 /// # Errors
 ///
-/// A text that says what is wrong with it.
+/// A string that says what is wrong with the bytes.
 pub fn read_all<'a, T: Field<'a>>(stored: &'a [u8]) -> Result<T, String> {
     let mut bytes = Bytes::new(stored);
     let value = T::read(&mut bytes)?;
-    if bytes.is_empty() { Ok(value) } else { Err("it goes on behind its last field".to_owned()) }
+    if bytes.is_empty() { Ok(value) } else { Err("it goes on after its last field".to_owned()) }
 }
 
 #[cfg(test)]
@@ -252,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_or_goes_on_or_is_no_text_is_refused() {
+    fn bytes_that_are_cut_short_or_go_on_or_are_no_string_are_refused() {
         let whole = written(&vec!["one", "two"]);
         for end in 0..whole.len() {
             assert!(read_all::<Vec<&str>>(&whole[..end]).is_err(), "{end}");
@@ -260,6 +259,6 @@ mod tests {
         assert!(read_all::<Vec<&str>>(&[whole.as_slice(), b"x"].concat()).is_err());
         assert!(read_all::<&str>(&[0, 0, 0, 1, 0xff]).is_err());
         assert!(read_all::<bool>(&[2]).is_err());
-        assert!(read_all::<Vec<Vec<&str>>>(&[255; 4]).is_err(), "a count that cannot be makes no room for it");
+        assert!(read_all::<Vec<Vec<&str>>>(&[255; 4]).is_err(), "an impossible count allocates nothing");
     }
 }

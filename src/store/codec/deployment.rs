@@ -1,4 +1,4 @@
-//! The deployment's record, as JSON.
+//! The deployment's record as JSON.
 
 use crate::store::deployment::Deployment;
 

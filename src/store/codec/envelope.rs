@@ -1,14 +1,14 @@
-//! What stands before every stored value: a line with a format version, a revision, and the ids of the last writes.
-//! The value follows, rows in bytes and most others as JSON:
+//! The line before every stored value: a format version, a revision, and the ids of the last writes. The value follows:
+//! a row in bytes, and most other values as JSON.
 //!
 //! ```text
 //! 1 12 90c2d4e81b67 1d2f3b4a5867
 //! {"quotas":{}}
 //! ```
 //!
-//! The version lets a newer release read what an older one wrote, and makes an older one refuse what it cannot know.
-//! The write ids let a writer who was told "failed" see whether its write has landed, so that nothing is ever
-//! applied twice (`design/spin-facts.md`, "What follows for us").
+//! The version lets a newer release read the values of an older one, and makes an older release refuse those of a newer
+//! one. The write ids let a writer whose write "failed" see whether it has landed, so no change is ever applied twice
+//! (`docs/spec/spin.md`, "What follows for us").
 
 use std::fmt::Write as _;
 
@@ -17,21 +17,21 @@ use crate::store::key_value::StoreError;
 /// The format version that this release writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// How many write ids a value remembers: more than the writers that overtake one in the time of a read. Should more do
-/// so, [`Header::forgot`] tells.
+/// The write ids that a value remembers: more than the writers that overtake one writer while it reads. If more do so,
+/// [`Header::forgot`] detects it.
 const REMEMBERED_WRITES: usize = 32;
 
 /// The line before a value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Header {
-    /// How often the value was replaced.
+    /// The number of times that the value was replaced.
     revision: u64,
-    /// The last writes, newest last.
+    /// The ids of the last writes, newest last.
     writes: Vec<u64>,
 }
 
 impl Header {
-    /// The header of the value that replaces this one.
+    /// Returns the header of the value that replaces this one.
     pub fn next(&self, write_id: u64) -> Self {
         let forgotten = (self.writes.len() + 1).saturating_sub(REMEMBERED_WRITES);
         let mut writes = self.writes[forgotten..].to_vec();
@@ -39,17 +39,17 @@ impl Header {
         Self { revision: self.revision.saturating_add(1), writes }
     }
 
-    /// Whether a write has landed here.
+    /// Returns whether a write is among the last ones of this value.
     pub fn has_write(&self, write_id: u64) -> bool {
         self.writes.contains(&write_id)
     }
 
-    /// Whether a write that was meant to follow `seen` and is not remembered here may have landed all the same.
+    /// Returns whether a write over `seen` may have landed although it is not remembered here.
     pub fn forgot(&self, seen: &Self) -> bool {
         self.revision.saturating_sub(seen.revision) > REMEMBERED_WRITES as u64
     }
 
-    /// Reads the line: the format version too. The rest is the value; `key` is named in errors.
+    /// Reads the line, and returns the format version, the header, and the bytes of the value. Errors name `key`.
     pub fn read<'a>(key: &str, stored: &'a [u8]) -> Result<(u32, Self, &'a [u8]), StoreError> {
         let (version, line, value) = split(key, stored)?;
         let corrupt = || corrupt(key);
@@ -64,7 +64,7 @@ fn corrupt(key: &str) -> StoreError {
     StoreError::Corrupt { key: key.to_owned(), reason: "it has no header".to_owned() }
 }
 
-/// The format version of stored bytes, the rest of their first line, and the value behind it.
+/// Splits stored bytes into the format version, the rest of the first line, and the bytes of the value.
 fn split<'a>(key: &str, stored: &'a [u8]) -> Result<(u32, &'a [u8], &'a [u8]), StoreError> {
     let version = stored.iter().position(|byte| *byte == b' ').ok_or_else(|| corrupt(key))?;
     let (version, rest) = (&stored[..version], &stored[version + 1..]);
@@ -77,24 +77,24 @@ fn split<'a>(key: &str, stored: &'a [u8]) -> Result<(u32, &'a [u8], &'a [u8]), S
     Ok((version, &rest[..end], &rest[end + 1..]))
 }
 
-/// A value as it is stored behind its header.
+/// A value that can be stored after its header.
 pub trait Stored: Sized {
-    /// Writes it behind what is there.
+    /// Appends the value to the bytes.
     ///
     /// # Errors
     ///
-    /// A text that says what the format cannot hold.
+    /// A string that names the part that the format cannot hold.
     fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String>;
 
-    /// Reads what a release of this or an older format version has written.
+    /// Reads a value that a release of this or an older format version wrote.
     ///
     /// # Errors
     ///
-    /// A text that says what is wrong with it.
+    /// A string that says what is wrong with the bytes.
     fn read(version: u32, bytes: &[u8]) -> Result<Self, String>;
 }
 
-/// Makes a type whose JSON is the same in every format version so far [`Stored`]; the function reads it.
+/// Implements [`Stored`] for a type whose JSON is the same in every format version so far. The given function reads it.
 macro_rules! stored_as_json {
     ($name:ty, $read:path) => {
         impl $crate::store::codec::envelope::Stored for $name {
@@ -110,7 +110,7 @@ macro_rules! stored_as_json {
 }
 pub(in crate::store) use stored_as_json;
 
-/// The bytes to store for a value.
+/// Returns the bytes to store for a value.
 pub fn encode<T: Stored>(key: &str, header: &Header, value: &T) -> Result<Vec<u8>, StoreError> {
     let mut line = format!("{FORMAT_VERSION} {}", header.revision);
     for write in &header.writes {
@@ -123,28 +123,27 @@ pub fn encode<T: Stored>(key: &str, header: &Header, value: &T) -> Result<Vec<u8
     Ok(bytes)
 }
 
-/// The bytes to store for a value that was never stored.
+/// Returns the bytes to store for a value that was never stored before.
 pub fn encode_fresh<T: Stored>(key: &str, value: &T) -> Result<Vec<u8>, StoreError> {
     encode(key, &Header::default(), value)
 }
 
-/// Reads stored bytes of which only the value is wanted. Who only reads need not know who has written, and a list reads
-/// a header in every row.
+/// Decodes only the value. A reader does not need the write ids, and a list would parse a header for every row.
 pub fn decode_value<T: Stored>(key: &str, stored: &[u8]) -> Result<T, StoreError> {
     let (version, line, value) = split(key, stored)?;
-    // Enough to know it for one of ours.
+    // Enough to recognize a header of ours.
     if !line.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b' ') {
         return Err(corrupt(key));
     }
     T::read(version, value).map_err(|reason| StoreError::Corrupt { key: key.to_owned(), reason })
 }
 
-/// Reads a value that may be absent.
+/// Decodes a value that may be absent.
 pub fn decode_optional<T: Stored>(key: &str, stored: Option<Vec<u8>>) -> Result<Option<T>, StoreError> {
     stored.map(|bytes| decode_value(key, &bytes)).transpose()
 }
 
-/// Reads stored bytes, to write others in their place.
+/// Decodes a value together with its header, so that it can be replaced.
 pub fn decode<T: Stored>(key: &str, stored: &[u8]) -> Result<(Header, T), StoreError> {
     let (version, header, value) = Header::read(key, stored)?;
     let value = T::read(version, value).map_err(|reason| StoreError::Corrupt { key: key.to_owned(), reason })?;

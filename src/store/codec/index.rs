@@ -1,4 +1,4 @@
-//! The bytes of pages, and of the indexes in a project's record. Entries have a fixed width, so reading a page takes no
+//! The bytes of pages, and of the indexes in a project's record. Entries have a fixed width, so reading a page needs no
 //! parser.
 
 use uuid::Uuid;
@@ -82,11 +82,11 @@ impl PageReference {
 }
 
 impl Index {
-    /// Writes the index behind what is there.
+    /// Appends the index to the bytes.
     ///
     /// # Errors
     ///
-    /// A string, when it has more pages than the format can count.
+    /// A string, if the index has more pages than the format can count.
     pub(in crate::store) fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
         write_length(self.head.len(), bytes)?;
         self.head.iter().for_each(|entry| entry.write(bytes));
@@ -94,7 +94,7 @@ impl Index {
         self.pages.iter().try_for_each(|page| page.write(bytes))
     }
 
-    /// Reads what [`Index::write`] wrote.
+    /// Reads an index that [`Index::write`] wrote.
     pub(in crate::store) fn read(bytes: &mut Bytes<'_>) -> Result<Self, String> {
         let head = read_length(bytes)?;
         let head = (0..head).map(|_| Entry::read(bytes)).collect::<Result<_, _>>()?;

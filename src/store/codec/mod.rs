@@ -1,5 +1,5 @@
-//! The bytes of stored values. Types of the store do not know their formats: `Stored` is implemented here, or for a row
-//! beside its layout in the resource's own file.
+//! The bytes of stored values. The types of the store do not know their formats. `Stored` is implemented here, or for a
+//! row next to its layout in the resource's own file.
 
 pub(super) mod agenda;
 pub(super) mod bytes;

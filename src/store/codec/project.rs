@@ -1,4 +1,4 @@
-//! A project's record as a line of JSON with its indexes behind it in bytes, and the directory as JSON.
+//! A project's record as a line of JSON followed by its indexes in bytes, and the directory as JSON.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::store::row::Kind;
 use super::bytes::Bytes;
 use super::envelope::Stored;
 
-/// The line of JSON. Fields that hold their usual value are left out.
+/// The line of JSON. Fields that hold their default are left out.
 #[derive(Serialize, Deserialize)]
 struct RecordRow {
     project: ProjectId,
@@ -57,7 +57,7 @@ impl Stored for ProjectRecord {
         for kind in Kind::ALL {
             *record.index_mut(kind) = Index::read(&mut indexes)?;
         }
-        if indexes.is_empty() { Ok(record) } else { Err("it goes on behind its indexes".to_owned()) }
+        if indexes.is_empty() { Ok(record) } else { Err("it goes on after its indexes".to_owned()) }
     }
 }
 
