@@ -4,10 +4,12 @@ use crate::store::key_value::StoreError;
 
 use super::page::{Entry, PAGE_CAPACITY, PageChanges, PageId, PageReference, PageSource, Position, search};
 
-/// The most entries that the head keeps; one more moves the oldest of them to a page.
+/// The most entries that the head holds. One more moves the oldest of them to a page.
 const HEAD_CAPACITY: usize = 128;
-/// How many entries the head keeps after that.
+
+/// The entries that stay in the head after such a move.
 const HEAD_KEPT: usize = 28;
+
 /// The listing of one kind of resource in one project.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Index {
@@ -15,18 +17,18 @@ pub struct Index {
     pub(in crate::store) pages: Vec<PageReference>,
 }
 
-/// Where an entry stands.
+/// The location of an entry.
 #[derive(Debug, Clone, Copy)]
-enum Place {
+enum Location {
     Head,
     Page { number: usize, entry: usize },
 }
 
 impl Index {
-    /// An index of nothing.
+    /// An index without entries.
     pub const EMPTY: Self = Self { head: Vec::new(), pages: Vec::new() };
 
-    /// An index of entries in any order.
+    /// Builds an index from entries in any order.
     pub fn build(mut entries: Vec<Entry>, source: &dyn PageSource) -> (Self, PageChanges) {
         entries.sort_unstable_by(|one, two| two.position.cmp(&one.position));
         let older = entries.split_off(entries.len().min(HEAD_KEPT));
@@ -38,34 +40,34 @@ impl Index {
         (index, changes)
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.head.len() + self.pages.iter().map(PageReference::len).sum::<usize>()
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no entries.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.head.is_empty() && self.pages.is_empty()
     }
 
-    /// Every page that the index names.
+    /// Returns the id of every page that the index names.
     pub fn pages(&self) -> impl Iterator<Item = PageId> + '_ {
         self.pages.iter().map(|page| page.id)
     }
 
-    /// The newest entries, those that need no page.
+    /// Returns the newest entries, which need no page.
     #[must_use]
     pub fn newest(&self) -> &[Entry] {
         &self.head
     }
 
-    /// Adds an entry at its place, and says whether it was not there yet.
+    /// Inserts an entry, and returns whether it is new.
     ///
     /// # Errors
     ///
-    /// What reading a page gives; the index is then to be thrown away.
+    /// An error of reading a page. The index must then be discarded.
     pub fn insert(
         &mut self,
         entry: Entry,
@@ -92,20 +94,20 @@ impl Index {
         Ok(inserted)
     }
 
-    /// Of some positions, those that have an entry.
+    /// Returns the positions that have an entry.
     ///
     /// # Errors
     ///
-    /// What reading a page gives.
+    /// An error of reading a page.
     pub fn listed(&self, positions: &[Position], source: &dyn PageSource) -> Result<Vec<Position>, StoreError> {
         Ok(self.find(positions, source)?.into_iter().map(|(position, _)| position).collect())
     }
 
-    /// Takes entries out, and says which were there; others are skipped. Pages that run empty are retired.
+    /// Removes entries, and returns the positions that had one. Other positions are skipped. Empty pages are retired.
     ///
     /// # Errors
     ///
-    /// What reading a page gives; the index is then to be thrown away.
+    /// An error of reading a page. The index must then be discarded.
     pub fn remove(
         &mut self,
         positions: &[Position],
@@ -113,10 +115,10 @@ impl Index {
         source: &dyn PageSource,
     ) -> Result<Vec<Position>, StoreError> {
         let mut removed = Vec::new();
-        for (position, place) in self.find(positions, source)? {
-            match place {
-                Place::Head => self.head.retain(|entry| entry.position != position),
-                Place::Page { number, entry } => self.pages[number].removed.insert(entry),
+        for (position, location) in self.find(positions, source)? {
+            match location {
+                Location::Head => self.head.retain(|entry| entry.position != position),
+                Location::Page { number, entry } => self.pages[number].removed.insert(entry),
             }
             removed.push(position);
         }
@@ -130,14 +132,14 @@ impl Index {
         Ok(removed)
     }
 
-    /// Where entries stand that are there. Reads pages in one call.
-    fn find(&self, positions: &[Position], source: &dyn PageSource) -> Result<Vec<(Position, Place)>, StoreError> {
+    /// Returns the locations of the positions that have an entry. All pages are read in one call.
+    fn find(&self, positions: &[Position], source: &dyn PageSource) -> Result<Vec<(Position, Location)>, StoreError> {
         let mut found = Vec::new();
         let mut by_page: Vec<(usize, Vec<Position>)> = Vec::new();
         for position in positions {
             let Some(number) = self.page_of(*position) else {
                 if search(&self.head, *position).is_ok() {
-                    found.push((*position, Place::Head));
+                    found.push((*position, Location::Head));
                 }
                 continue;
             };
@@ -152,25 +154,25 @@ impl Index {
                 if let Ok(entry) = search(&page.0, position)
                     && !self.pages[number].removed.contains(entry)
                 {
-                    found.push((position, Place::Page { number, entry }));
+                    found.push((position, Location::Page { number, entry }));
                 }
             }
         }
         Ok(found)
     }
 
-    /// Whether [`Index::compact`] has something to do.
+    /// Returns whether [`Index::compact`] has something to do.
     #[must_use]
     pub fn is_sparse(&self) -> bool {
         self.sparse_run().is_some()
     }
 
-    /// Writes some neighbouring pages anew, as one page without what was removed from them; says whether it did. Each
-    /// call writes at most one page.
+    /// Rewrites neighbouring pages as one page without their removed entries, and returns whether it did so. Each call
+    /// writes at most one page.
     ///
     /// # Errors
     ///
-    /// What reading a page gives; the index is then to be thrown away.
+    /// An error of reading a page. The index must then be discarded.
     pub fn compact(&mut self, changes: &mut PageChanges, source: &dyn PageSource) -> Result<bool, StoreError> {
         let Some(run) = self.sparse_run() else { return Ok(false) };
         let entries = changes.take(&self.pages[run.clone()], source)?;
@@ -179,9 +181,9 @@ impl Index {
         Ok(true)
     }
 
-    /// Pages that are to become one: neighbours that fill no more than half a page together, or a page half of which is
-    /// removed, with the neighbours that fit beside what is left of it. So what is written anew is paid for by as many
-    /// removals, and two neighbours always hold more than half a page.
+    /// Returns the pages to merge into one: neighbours that together fill at most half a page, or a page with at least
+    /// half of its entries removed and the neighbours that fit in with the rest. So each rewritten entry is paid for by
+    /// a removal, and two neighbours always hold more than half a page.
     fn sparse_run(&self) -> Option<std::ops::Range<usize>> {
         let fits = |run: &[PageReference], most: usize| run.iter().map(PageReference::len).sum::<usize>() <= most;
         for (number, page) in self.pages.iter().enumerate() {
@@ -199,7 +201,7 @@ impl Index {
         None
     }
 
-    /// Moves the oldest entries of the head to the newest page, or to a new one.
+    /// Moves the oldest entries of the head to the newest page, or to a new page.
     fn spill(&mut self, changes: &mut PageChanges, source: &dyn PageSource) -> Result<(), StoreError> {
         let mut entries = self.head.split_off(HEAD_KEPT);
         let mut replaced = 0..0;
@@ -214,7 +216,7 @@ impl Index {
         Ok(())
     }
 
-    /// The number of the page where a position belongs; `None` for the head.
+    /// Returns the number of the page in which a position belongs, or `None` for the head.
     fn page_of(&self, position: Position) -> Option<usize> {
         let newer_pages = self.pages.partition_point(|page| page.newest >= position);
         newer_pages.checked_sub(1)
@@ -224,8 +226,8 @@ impl Index {
 fn insert_in_order(entries: &mut Vec<Entry>, entry: Entry) -> bool {
     match search(entries, entry.position) {
         Ok(_) => false,
-        Err(place) => {
-            entries.insert(place, entry);
+        Err(index) => {
+            entries.insert(index, entry);
             true
         }
     }

@@ -1,4 +1,4 @@
-//! A page of an index and the names around it: a position, an entry, and the reference that the record keeps.
+//! A page of an index, and its parts: positions, entries, and the references that the record keeps.
 
 use std::fmt;
 
@@ -8,24 +8,24 @@ use uuid::Uuid;
 use crate::domain::Timestamp;
 use crate::store::key_value::StoreError;
 
-/// The most entries of a page: 1,000 of 40 bytes stay below 64 KiB.
+/// The most entries of a page. 1,000 entries of 40 bytes stay below 64 KiB.
 pub const PAGE_CAPACITY: usize = 1_000;
 
-/// The name of a page, never used twice.
+/// The id of a page. No id is used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PageId(pub(in crate::store) u64);
 
 impl PageId {
-    /// A name from a number that was never used before.
+    /// Returns the id for a number that was never used before.
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// Reads what is printed of one.
-    pub(in crate::store) fn parse(text: &str) -> Option<Self> {
-        u64::from_str_radix(text, 16).ok().map(Self)
+    /// Parses an id from its displayed form.
+    pub(in crate::store) fn parse(string: &str) -> Option<Self> {
+        u64::from_str_radix(string, 16).ok().map(Self)
     }
 }
 
@@ -35,26 +35,26 @@ impl fmt::Display for PageId {
     }
 }
 
-/// Where something stands in the listing: by the time it was created, then by its id.
+/// The position of a row in the listing: by its time of creation, and then by its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     pub created_at: Timestamp,
     pub id: Uuid,
 }
 
-/// What the listing knows of a snapshot or a volume without its row.
+/// The part of a snapshot or a volume that the listing knows without its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     pub position: Position,
-    /// The volume of a snapshot, so that the filter by volume needs no rows; the nil UUID for a volume.
+    /// The volume of a snapshot, so that the filter by volume needs no rows. For a volume it is the nil UUID.
     pub volume_id: Uuid,
 }
 
-/// The entries of a page, newest first; none of them is ever changed.
+/// The entries of a page, newest first. They never change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page(pub Vec<Entry>);
 
-/// Which entries of a page are removed: one bit for each, in the page's order; bytes that are missing are zero.
+/// The removed entries of a page: one bit for each entry, in the page's order. Missing bytes are zero.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::store) struct Removed(pub(in crate::store) Vec<u8>);
 
@@ -74,7 +74,7 @@ impl Removed {
         self.0.iter().map(|byte| byte.count_ones() as usize).sum()
     }
 
-    /// What is left of a page's entries.
+    /// Returns the entries of a page that are not removed.
     pub(super) fn remaining(&self, page: Page) -> Vec<Entry> {
         if self.0.is_empty() {
             return page.0;
@@ -83,53 +83,54 @@ impl Removed {
     }
 }
 
-/// What the record knows of a page.
+/// The record's reference to a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageReference {
     pub(in crate::store) id: PageId,
-    /// Its newest entry; everything in it is at or before that.
+    /// The position of the newest entry when the page was written. Every entry is at or before it.
     pub(in crate::store) newest: Position,
-    /// How many entries it holds, removed ones included.
+    /// The number of entries in the page, including removed ones.
     pub(in crate::store) count: usize,
     pub(in crate::store) removed: Removed,
 }
 
 impl PageReference {
-    /// A reference to a page of which nothing is removed.
+    /// Returns a reference to a page without removed entries.
     pub(super) const fn new(id: PageId, newest: Position, count: usize) -> Self {
         Self { id, newest, count, removed: Removed(Vec::new()) }
     }
 
-    /// How many entries are left in it.
+    /// Returns the number of entries that are not removed.
     pub(super) fn len(&self) -> usize {
         self.count.saturating_sub(self.removed.len())
     }
 }
 
-/// What a change of an index asks of the store: pages to write before the record, and pages that it leaves behind.
+/// The changes of pages that go with a change of an index: pages to write before the record, and pages to retire.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct PageChanges {
     pub written: Vec<(PageId, Page)>,
     pub retired: Vec<PageId>,
-    /// Whether to leave pages alone where a new one does as well, since enough are waiting to be deleted.
+    /// Whether to write a new page instead of replacing one where possible, since enough pages are waiting to be
+    /// deleted.
     pub retires_little: bool,
 }
 
-/// Where an index gets pages and page names from while it changes.
+/// The source of pages and page ids for an index while it changes.
 pub trait PageSource {
-    /// Pages by name, in the order asked for.
+    /// Returns pages, in the order of their ids.
     ///
     /// # Errors
     ///
-    /// What reading the store gives, or that one of them is gone.
+    /// An error of the store, or a missing page.
     fn read(&self, ids: &[PageId]) -> Result<Vec<Page>, StoreError>;
 
-    /// A name for a page, never given before.
+    /// Returns a page id that was never used before.
     fn fresh(&self) -> PageId;
 }
 
 impl PageChanges {
-    /// What is left of neighbouring pages that are about to be replaced.
+    /// Retires neighbouring pages, and returns their remaining entries.
     pub(super) fn take(&mut self, pages: &[PageReference], source: &dyn PageSource) -> Result<Vec<Entry>, StoreError> {
         let is_fresh = |id: &PageId| self.written.iter().any(|(own, _)| own == id);
         let stored: Vec<PageId> = pages.iter().map(|page| page.id).filter(|id| !is_fresh(id)).collect();
@@ -144,7 +145,7 @@ impl PageChanges {
         Ok(entries)
     }
 
-    /// A fresh page with these entries; none for no entries.
+    /// Adds a new page with these entries, and returns the reference to it, or `None` if there are no entries.
     pub(super) fn write(&mut self, entries: Vec<Entry>, source: &dyn PageSource) -> Option<PageReference> {
         let newest = entries.first()?.position;
         let id = source.fresh();
@@ -154,7 +155,7 @@ impl PageChanges {
     }
 }
 
-/// Where a position stands among entries, or where it would.
+/// Searches for a position among entries. As in `binary_search`, `Err` is the index at which it would be inserted.
 pub(in crate::store) fn search(entries: &[Entry], position: Position) -> Result<usize, usize> {
     entries.binary_search_by(|entry| position.cmp(&entry.position))
 }

@@ -1,23 +1,23 @@
-//! Reads an index piece by piece.
+//! The reader of an index, piece by piece.
 
 use std::collections::VecDeque;
 
 use super::entries::Index;
 use super::page::{Entry, Page, PageId, PageReference, Position};
 
-/// Which end of the listing comes first.
+/// The order of a listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     NewestFirst,
     OldestFirst,
 }
 
-/// A reader of one index, piece by piece, that asks for no page before its entries are wanted.
+/// A reader of one index. It requests no page before its entries are needed.
 #[derive(Debug)]
 pub struct IndexReader {
-    /// What is still to come, next piece last.
+    /// The pieces that are not loaded yet, the next one last.
     pieces: Vec<Piece>,
-    /// Entries that were loaded and not yet taken, next one first.
+    /// The entries that were loaded and not taken yet, the next one first.
     loaded: VecDeque<Entry>,
     direction: Direction,
     after: Option<Position>,
@@ -30,11 +30,11 @@ enum Piece {
 }
 
 impl IndexReader {
-    /// Reads in a direction, from after a position or from the start.
+    /// Returns a reader in a direction, from after a position or from the start.
     #[must_use]
     pub fn new(index: Index, direction: Direction, after: Option<Position>) -> Self {
         let mut pages = index.pages;
-        // Pages wholly before the position in reading order are never asked for.
+        // Pages wholly before the position in reading order are never requested.
         if let Some(position) = after {
             let reaching = pages.partition_point(|page| page.newest >= position);
             match direction {
@@ -53,8 +53,8 @@ impl IndexReader {
         reader
     }
 
-    /// The pages that must be supplied before `entries` more entries are known, next one first; none when they are, or
-    /// when none are left. Never more than `most`.
+    /// Returns the pages that must be supplied before `entries` more entries are known, the next one first and at most
+    /// `most`. There are none if the entries are known or no pages are left.
     #[must_use]
     pub fn wanted_pages(&self, entries: usize, most: usize) -> Vec<PageId> {
         let mut known = self.loaded.len();
@@ -70,13 +70,13 @@ impl IndexReader {
         wanted
     }
 
-    /// Whether the next entry is known only once a page is supplied.
+    /// Returns whether the next entry is unknown until a page is supplied.
     #[must_use]
     pub fn waits_for_page(&self) -> bool {
         self.loaded.is_empty() && matches!(self.pieces.last(), Some(Piece::Page(_)))
     }
 
-    /// Supplies wanted pages, in the order in which they were named.
+    /// Supplies the wanted pages, in the order of [`IndexReader::wanted_pages`].
     pub fn supply(&mut self, pages: Vec<Page>) {
         for page in pages {
             let Some(Piece::Page(reference)) = self.pieces.pop() else { break };
@@ -85,7 +85,7 @@ impl IndexReader {
         self.load_head();
     }
 
-    /// The next entry, without taking it.
+    /// Returns the next entry without taking it.
     #[must_use]
     pub fn peek(&self) -> Option<&Entry> {
         self.loaded.front()
@@ -96,7 +96,7 @@ impl IndexReader {
         self.loaded.pop_front()
     }
 
-    /// Loads the head if it is next; that needs no store.
+    /// Loads the head if it is next, which needs no page.
     fn load_head(&mut self) {
         if let Some(Piece::Head(_)) = self.pieces.last()
             && let Some(Piece::Head(entries)) = self.pieces.pop()

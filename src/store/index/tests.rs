@@ -1,4 +1,4 @@
-//! The index as a whole: changes on one side, readers on the other.
+//! Tests of the index as a whole: changes, and readers that must see them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,8 +85,8 @@ fn entries_come_out_in_order_however_they_went_in() {
         let mut index = Index::default();
         let mut expected = Vec::new();
         for number in 0..3_000_u128 {
-            let place = number * stride % 3_000;
-            let entry = entry(i64::try_from(place / 3).expect("small"), place);
+            let id = number * stride % 3_000;
+            let entry = entry(i64::try_from(id / 3).expect("small"), id);
             let mut changes = PageChanges::default();
             assert!(index.insert(entry, &mut changes, &pages).expect("inserts"));
             assert!(!index.insert(entry, &mut changes, &pages).expect("inserts"), "nothing is inserted twice");
@@ -99,7 +99,7 @@ fn entries_come_out_in_order_however_they_went_in() {
 }
 
 #[test]
-fn what_is_left_after_mass_deletion_is_dense() {
+fn the_rest_after_mass_deletion_is_dense() {
     let pages = Pages::default();
     let mut expected: Vec<Entry> = (0..10_000).map(|n| entry(i64::from(n), 1)).rev().collect();
     let (mut index, changes) = Index::build(expected.clone(), &pages);
@@ -127,7 +127,7 @@ fn what_is_left_after_mass_deletion_is_dense() {
             pages.apply(changes);
         }
         assert_eq!(pages.read_all(&index, Direction::NewestFirst, None), expected);
-        assert!(index.pages().count() <= 1 + 4 * expected.len() / PAGE_CAPACITY, "what is left is dense");
+        assert!(index.pages().count() <= 1 + 4 * expected.len() / PAGE_CAPACITY, "the remaining pages are dense");
     }
     assert_eq!(expected.len(), 100);
     check(&index, &pages, &expected);
