@@ -1,8 +1,8 @@
 //! The agenda: which rows the scheduled step must look at, and when.
 //!
 //! The agenda is spread over a fixed number of slots, and all rows of a project are in one slot. An idle step therefore
-//! reads the same few keys however many projects there are, and the count of a project reads one of them. An item is written
-//! before the row that it is about, so the step looks at the row whatever happens to the writer
+//! reads the same few keys, however many projects there are, and counting a project's rows reads one of them. An item
+//! is written before its row, so the step looks at the row even if the writer stops in between
 //! (`docs/adr/0003-agenda-and-compact-pages.md`).
 
 use serde::{Deserialize, Serialize};
@@ -23,11 +23,11 @@ use super::row::Kind;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {
-    /// It is removed, or its work ends with a tick.
+    /// The row is removed, or its work ends with a tick.
     Row,
     /// Like `Row`, but the row may not be written yet, so its absence does not mean that it was removed.
     New,
-    /// It is removed with its volume, even if the request that deletes both stops between the two.
+    /// The row is removed with its volume, even if the request that deletes both stops between the two.
     Volume,
 }
 
@@ -37,7 +37,7 @@ pub struct AgendaItem {
     pub project: ProjectId,
     pub kind: Kind,
     pub id: Uuid,
-    /// When there may be something to do, in microseconds since the epoch.
+    /// The time at which there may be work to do, in microseconds since the epoch.
     pub due: i64,
     /// The time of creation, in microseconds since the epoch. With the id it is the position in the index.
     pub created: i64,
@@ -85,13 +85,13 @@ impl Agenda {
     /// The number of slots. It is part of the format, since it decides which slot a project is in.
     pub const SLOTS: usize = 16;
 
-    /// The items that one slot should hold at most. They take some 60 KiB.
+    /// The most items that one slot should hold. They take some 60 KiB.
     pub const ENOUGH: usize = 400;
 
     /// Adds an item, or replaces the one about the same row.
     pub fn schedule(&mut self, mut item: AgendaItem) {
         if self.0.iter().any(|other| other.is_about(&item) && other.purpose == Purpose::Volume) {
-            // The row is removed with its volume, whatever else happens to it before.
+            // The row is removed with its volume, whatever else happens to it first.
             item.purpose = Purpose::Volume;
         }
         self.0.retain(|other| !other.is_about(&item));
@@ -100,9 +100,9 @@ impl Agenda {
 }
 
 impl Store<'_> {
-    /// Returns the whole agenda, and the project whose turn it is to be looked after, in one call. Each project gets its
-    /// turn once in as many turns as there are projects, times the slots.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    /// Returns the whole agenda, and the project to look after in this turn, in one call. The turns go round the slots,
+    /// and within a slot round its projects.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn agenda_and_turn(&self, turn: u64) -> Result<(Vec<Agenda>, Option<ProjectId>), StoreError> {
         let slots = Agenda::SLOTS as u64;
         let directory = usize::try_from(turn % slots).unwrap_or_default();
@@ -120,9 +120,9 @@ impl Store<'_> {
         Ok((agendas.collect::<Result<_, StoreError>>()?, project))
     }
 
-    /// Puts rows on the agenda before they change: one commit for each slot. Returns whether a slot is so full that
-    /// somebody should attend to it.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    /// Puts rows on the agenda before they change, with one commit for each slot. Returns whether a slot holds more
+    /// than [`Agenda::ENOUGH`] items.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn schedule(&self, items: &[AgendaItem]) -> Result<bool, StoreError> {
         let mut is_full = false;
         for slot in 0..Agenda::SLOTS {
@@ -139,14 +139,14 @@ impl Store<'_> {
         Ok(is_full)
     }
 
-    /// Takes items off the agenda, unless they were scheduled again since.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    /// Takes items off the agenda, unless they were scheduled again meanwhile.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn forget(&self, slot: usize, items: &[AgendaItem]) -> Result<(), StoreError> {
         self.change_shared(&keys::agenda(slot), |agenda: &mut Agenda| agenda.0.retain(|item| !items.contains(item)))
     }
 }
 
-/// Returns the slot of a project: FNV-1a of its id, so that projects spread evenly.
+/// Returns the slot of a project: the FNV-1a hash of its id, so that projects spread evenly.
 #[must_use]
 pub fn slot_of(project: &ProjectId) -> usize {
     let hash =

@@ -1,6 +1,6 @@
 //! The creation of values that several writers may create at once: a project's record, the agenda, and the directory.
 //!
-//! A swap cannot create, so creators count up a claim. The first one writes; the others wait until the value is there.
+//! A swap cannot create, so each creator increments a claim. The first one writes, and the others wait for the value.
 
 use super::Store;
 use super::agenda::Agenda;
@@ -10,13 +10,14 @@ use super::directory::Directory;
 use super::key_value::StoreError;
 use super::keys;
 
-/// How often a writer looks for a value that another is making, before it makes the value itself. The looks take about
-/// eight seconds, longer than SQLite waits for a lock, since a value that is made late overwrites the changes made since.
+/// The number of times that a writer looks for a value that another writer is creating, before it creates the value
+/// itself. The looks take about eight seconds, longer than SQLite waits for a lock, since a value that is created late
+/// overwrites the changes made since.
 const LOOKS: u32 = 48;
 
 impl Store<'_> {
-    /// Writes values if nobody has. Should the first claimant die before it writes, a later one takes its turn after the
-    /// last look, so nobody is stuck.
+    /// Writes values if no other writer has. If the first claimant dies before it writes, a later one writes after its
+    /// last look, so no writer is stuck.
     pub(super) fn ensure(
         &self,
         key: &str,
@@ -41,14 +42,15 @@ impl Store<'_> {
         self.key_value.set_many(&values()?)
     }
 
-    /// Changes a value that all projects share: a slot of the agenda or of the directory. A value that `change` leaves as
-    /// it was is not written.
+    /// Changes a value that all projects share: a slot of the agenda or of the directory. If `change` changes nothing,
+    /// nothing is written.
     pub(super) fn change_shared<T: Stored + Clone + PartialEq>(
         &self,
         key: &str,
         mut change: impl FnMut(&mut T),
     ) -> Result<(), StoreError> {
-        // A value that was made stays, so the second round finds it; the third is for the value deleted by an operator meanwhile.
+        // The second round finds the value that the first one created. The third is for a value that an operator
+        // deleted meanwhile.
         for _ in 0..3 {
             let is_there = self.replace::<T, bool, StoreError>(key, |stored| {
                 let Some(before) = stored else { return Ok(Change::Leave(false)) };

@@ -1,36 +1,36 @@
-//! The one loop that changes a stored value: read, decide, swap, and again when another writer was faster.
+//! The only loop that changes a stored value: read, decide, swap, and retry when another writer was faster.
 //!
-//! A compare-and-swap of a real backend answers in three ways, and none of them can be taken at its word
-//! (`docs/spec/spin.md`, "Key-value truth table"). "Done" is true. "Refused" may be false: Spin's Redis store always says
-//! so, although the write has often landed. An error says nothing about the write. So each write carries a random id, and
-//! the value remembers the last ids. After anything but "done" the loop reads the value back: if the id is there, the write
-//! has landed and is never applied again. If so many others have written since that the id may have been forgotten, the
+//! A compare-and-swap of a real backend answers in three ways, and only one of them is reliable (`docs/spec/spin.md`,
+//! "Key-value truth table"). "Done" is true. "Refused" may be false: Spin's Redis store always says so, although the
+//! write has often landed. An error says nothing about the write. So each write carries a random id, and the value
+//! remembers the last ids. After anything but "done" the loop reads the value back: if the id is there, the write has
+//! landed and is never applied again. If so many others have written since that the id may have been forgotten, the
 //! loop stops with [`StoreError::Unknown`] and does not guess.
 //!
-//! A swap cannot create: where nothing is stored, SQLite's store writes without comparing. Values that several writers may
-//! create are made by `claim`; rows are written once under a random id.
+//! A swap cannot create, because SQLite's store writes without comparing where nothing is stored. Values that several
+//! writers may create are created by `claim`. Rows are written once, under a random id.
 //!
-//! The loop is generic over the value and the decision. Its two heavy steps, [`Swap::read`] and [`Swap::write`], are not,
-//! so they are compiled once.
+//! The loop is generic over the value and the decision. Its two heavy steps, [`Swap::read`] and [`Swap::write`], are
+//! not, so they are compiled once.
 
 use super::codec::envelope::{Header, Stored, decode, encode};
 use super::key_value::{ReadToSwap, StoreError};
 use super::store::Store;
 
-/// The attempts of one change. After the last one the client is asked to come back.
+/// The attempts of one change. After the last one the client is asked to retry later.
 const ATTEMPTS: u32 = 24;
 
-/// The part of a random number that names a write: 48 bits tell it from the few others that a value remembers.
+/// The part of a random number that identifies a write: 48 bits distinguish it from the few that a value remembers.
 const WRITE_ID: u64 = 0xffff_ffff_ffff;
 
 /// A decision about a value that was read.
 #[derive(Debug)]
 pub enum Change<T, R> {
-    /// Write this value, then answer.
+    /// Write this value, and then answer.
     Write(T, R),
     /// Write nothing, and answer.
     Leave(R),
-    /// Read the value again: the one that was read is out of date.
+    /// Read the value again, since the one that was read is out of date.
     Reread,
 }
 
@@ -77,8 +77,7 @@ impl<'a> Swap<'a> {
         if header.has_write(write_id) {
             Ok(true)
         } else if header.forgot(&seen) {
-            // The write may have landed and been overtaken by more writes than are remembered. Applied again, it might
-            // undo theirs.
+            // The write may have landed and been overtaken by more writes than are remembered. A retry might undo them.
             Err(StoreError::Unknown(key.to_owned()))
         } else {
             Ok(false)
@@ -91,8 +90,8 @@ impl Store<'_> {
     ///
     /// # Errors
     ///
-    /// The error of `decide`, [`StoreError::Contended`] when other writers were faster at every attempt, or an error of the
-    /// key-value store.
+    /// The error of `decide`, [`StoreError::Contended`] when other writers were faster at every attempt, or an error of
+    /// the key-value store.
     pub(super) fn replace<T: Stored, R, E: From<StoreError>>(
         &self,
         key: &str,

@@ -1,4 +1,4 @@
-//! The directory: which projects have a record. It is spread over as many slots as the agenda.
+//! The directory: the projects that have a record. It is spread over as many slots as the agenda.
 
 use crate::domain::{ProjectId, Volume};
 
@@ -18,20 +18,20 @@ pub struct Directory(pub Vec<DirectoryEntry>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectoryEntry {
     pub project: ProjectId,
-    /// Whether the project may have snapshots of other projects' volumes. The deletion of a volume looks into such
+    /// Whether the project may have snapshots of other projects' volumes. The deletion of a volume searches such
     /// projects.
     pub has_snapshots_of_other_projects_volumes: bool,
 }
 
 impl Store<'_> {
     /// Returns every project that has a record, in a stable order.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn project_ids(&self) -> Result<Vec<ProjectId>, StoreError> {
         Ok(self.directory()?.into_iter().map(|entry| entry.project).collect())
     }
 
     /// Returns the deployment and every project that has a record, in one call.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn deployment_and_project_ids(&self) -> Result<(Deployment, Vec<ProjectId>), StoreError> {
         let mut keys = directory_keys();
         keys.push(keys::DEPLOYMENT.to_owned());
@@ -41,9 +41,9 @@ impl Store<'_> {
         Ok((deployment.unwrap_or_default(), projects))
     }
 
-    /// Returns the records of every project that may have a snapshot of a volume: the owner, and the projects that have
-    /// snapshots of others' volumes.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    /// Returns the records of every project that may have a snapshot of a volume: its owner, and the projects that may
+    /// have snapshots of other projects' volumes.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn projects_with_snapshots_of(&self, volume: &Volume) -> Result<Vec<ProjectRecord>, StoreError> {
         let mut ids = vec![volume.project_id.clone()];
         let others = self.directory()?.into_iter().filter(|entry| entry.has_snapshots_of_other_projects_volumes);
@@ -57,7 +57,7 @@ impl Store<'_> {
         entries(&keys, values)
     }
 
-    /// Names a project in the directory.
+    /// Adds a project to the directory.
     pub(super) fn enter(
         &self,
         project: &ProjectId,

@@ -1,76 +1,78 @@
-//! The one door to storage: what this service asks of a key-value store.
+//! The only interface to storage: the calls that this service makes to a key-value store.
 //!
-//! The shell implements it over Spin's `wasi:keyvalue`, and `tests/it/support/memory_key_value.rs` over a store in memory,
-//! for tests. The words of the trait are the calls of the host, one for one, so that a test which counts them counts what
-//! users pay.
+//! The component's shell implements it over Spin's `wasi:keyvalue`. For tests, `tests/it/support/memory_key_value.rs`
+//! implements it over a store in memory. Each method is one call of the host, so a test that counts the calls counts
+//! what users pay for.
 
 use std::fmt;
 
-/// Why the store did not do what it was asked.
+/// The reason why a call of the store failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// The host refused or failed; the text is for the log, never for a client.
+    /// The host refused or failed. The string is for the log, never for a client.
     #[error("the key-value store failed: {0}")]
     Failed(String),
-    /// Other writers were faster at every attempt; nothing was written.
+    /// Other writers were faster at every attempt, so nothing was written.
     #[error("too many writers at once on '{0}'")]
     Contended(String),
-    /// So many other writers were faster that nobody can tell whether this write was among them.
-    #[error("so many wrote '{0}' at once that it is not known whether this write was done")]
+    /// So many other writers were faster that it is unknown whether this write landed.
+    #[error("so many writers at once on '{0}' that it is unknown whether this write landed")]
     Unknown(String),
-    /// A value is not what this service writes.
+    /// A value is not one that this service writes.
     #[error("the value of '{key}' cannot be read: {reason}")]
     Corrupt { key: String, reason: String },
-    /// A value was written by a newer release, and is not guessed at.
-    #[error("the value of '{key}' has format version {version}, newer than {known}, which this release reads")]
+    /// A value was written by a newer release, and its format is unknown.
+    #[error(
+        "the value of '{key}' has format version {version}, newer than {known}, the newest that this release reads"
+    )]
     UnknownFormat { key: String, version: u32, known: u32 },
     /// The store was written by an unreleased version.
     #[error("'{0}' was written by an unreleased version of this service; delete the store")]
     Unreleased(String),
 }
 
-/// A key-value store with single-key compare-and-swap. Each method but the reads is one commit.
+/// A key-value store with single-key compare-and-swap. Each method that writes is one commit.
 pub trait KeyValue {
-    /// The value of a key. An empty value reads as absent: that is how many keys are removed in one commit.
+    /// Returns the value of a key. An empty value reads as absent, so one commit of `set_many` can remove many keys.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Failed`] when the host fails; likewise for every method here.
+    /// [`StoreError::Failed`] when the host fails. This holds for every method of this trait.
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// The values of many keys, which are distinct, in the order asked for, absent ones as `None`.
-    #[expect(clippy::missing_errors_doc, reason = "as for get")]
+    /// Returns the values of distinct keys, in the order of the keys. An absent value is `None`.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `get`")]
     fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
 
-    /// Writes many keys. One commit on `SQLite`, so all or nothing there.
-    #[expect(clippy::missing_errors_doc, reason = "as for get")]
+    /// Writes many keys. On `SQLite` this is one commit, so all keys or none are written.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `get`")]
     fn set_many(&self, entries: &[(String, Vec<u8>)]) -> Result<(), StoreError>;
 
-    /// Deletes many keys; absent ones are skipped.
-    #[expect(clippy::missing_errors_doc, reason = "as for get")]
+    /// Deletes many keys. Absent keys are skipped.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `get`")]
     fn delete_many(&self, keys: &[String]) -> Result<(), StoreError>;
 
-    /// Every key of the store. Its cost grows with the store, so it is never on the way of an API request.
-    #[expect(clippy::missing_errors_doc, reason = "as for get")]
+    /// Returns every key of the store. The cost grows with the store, so no API request does this.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `get`")]
     fn keys(&self) -> Result<Vec<String>, StoreError>;
 
-    /// Adds to a counter, which nothing else ever writes, and returns the new value.
-    #[expect(clippy::missing_errors_doc, reason = "as for get")]
+    /// Adds to a counter and returns its new value. No other method ever writes that key.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `get`")]
     fn increment(&self, key: &str, delta: i64) -> Result<i64, StoreError>;
 
-    /// Reads a key and remembers what was read, so that [`Swap::swap`] writes only over that.
-    #[expect(clippy::missing_errors_doc, reason = "as for get")]
+    /// Reads a key and remembers the value, so that [`Swap::swap`] replaces only that value.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `get`")]
     fn read_to_swap<'a>(&'a self, key: &str) -> Result<ReadToSwap<'a>, StoreError>;
 
-    /// Waits a little, longer with each attempt, before a write is tried again.
+    /// Waits before a write is retried, longer with each attempt.
     fn pause(&self, attempt: u32);
 }
 
-/// The values that a backend has found, in the order in which their keys were asked for. Backends leave out absent keys,
-/// drop repeated ones and keep no order (`design/spin-facts.md`, "Key-value truth table").
+/// Returns the values that a backend has found, in the order of the requested keys. Backends leave out absent keys,
+/// drop repeated ones, and keep no order (`docs/spec/spin.md`, "Key-value truth table").
 ///
-/// Keys begin alike and differ at their ends, so they are put in order by their last eight bytes, as a number: to compare
-/// whole keys was a fifth of a list.
+/// Keys begin alike and differ at their ends, so they are sorted by their last eight bytes as a number. That is much
+/// faster than comparing whole keys.
 #[must_use]
 pub fn in_order(keys: &[String], found: Vec<(String, Option<Vec<u8>>)>) -> Vec<Option<Vec<u8>>> {
     let ends: Vec<u64> = keys.iter().map(|key| end_of(key)).collect();
@@ -92,11 +94,11 @@ fn end_of(key: &str) -> u64 {
     key.as_bytes().last_chunk().map_or(0, |end| u64::from_be_bytes(*end))
 }
 
-/// A value, and the right to replace it if nobody else has.
+/// A value, and the handle that replaces it if no other writer has.
 pub struct ReadToSwap<'a> {
-    /// The value read; `None` when absent.
+    /// The value, or `None` when it is absent.
     pub value: Option<Vec<u8>>,
-    /// The handle that writes over it.
+    /// The handle that replaces the value.
     pub handle: Box<dyn Swap + 'a>,
 }
 
@@ -106,14 +108,15 @@ impl fmt::Debug for ReadToSwap<'_> {
     }
 }
 
-/// A compare-and-swap that has read and not yet written.
+/// A compare-and-swap that has read its key and has not written yet.
 pub trait Swap {
-    /// Writes if the value is still what was read; `false` when it is not. Some backends say `false` although the
-    /// write has landed (`design/spin-facts.md`, Redis), so callers look for their write id before they repeat.
+    /// Writes if the stored value is still the one that was read, and returns whether it was. Some backends return
+    /// `false` although the write has landed (Redis in `docs/spec/spin.md`, "Key-value truth table"), so callers look
+    /// for their write id before they retry.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Failed`] when the host fails; whether the write landed is then unknown.
+    /// [`StoreError::Failed`] when the host fails. It is then unknown whether the write landed.
     fn swap(self: Box<Self>, value: &[u8]) -> Result<bool, StoreError>;
 }
 
@@ -124,7 +127,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_a_backend_finds_is_put_in_the_order_asked_for(
+        fn values_come_in_the_order_of_the_requested_keys(
             keys in proptest::collection::hash_set("[ab]{0,3}(same-end|other-en)?[ab]{0,2}", 0..40),
             stored in proptest::collection::btree_map("[ab]{0,3}(same-end|other-en)?[ab]{0,2}", any::<Vec<u8>>(), 0..40),
             reversed: bool,

@@ -1,5 +1,5 @@
-//! How the keys of the store are spelled: `vs1:KIND:NAME`, of letters, digits and `:._-` only, at most 255 bytes, so
-//! that every backend of Spin takes them (`design/spin-facts.md`, "Key-value truth table").
+//! The keys of the store: `vs1:KIND:NAME`, in letters, digits, and `:._-` only, at most 255 bytes, so that every backend
+//! of Spin accepts them (`docs/spec/spin.md`, "Key-value truth table").
 
 use std::fmt::Write as _;
 
@@ -11,10 +11,10 @@ use crate::domain::identifiers::prefixed;
 use super::index::PageId;
 use super::row::Kind;
 
-/// What every key of this service begins with.
+/// The prefix of every key of this service.
 pub const PREFIX: &str = "vs1:";
 
-/// What the keys of pages begin with.
+/// The prefix of the keys of pages.
 pub const PAGES: &str = "vs1:page:";
 
 /// Returns the key of a row.
@@ -22,32 +22,33 @@ pub fn row(kind: Kind, id: Uuid) -> String {
     prefixed(kind.key_prefix(), id)
 }
 
-/// The record of a project.
+/// Returns the key of a project's record.
 pub fn project(id: &ProjectId) -> String {
     format!("{PREFIX}project:{}", portable(id))
 }
 
-/// The counter that settles who makes a project's record.
+/// Returns the key of the counter that decides which writer creates a project's record.
 pub fn claim(id: &ProjectId) -> String {
     format!("{PREFIX}claim:{}", portable(id))
 }
 
-/// A page of an index.
+/// Returns the key of a page of an index.
 pub fn page(id: PageId) -> String {
     format!("{PAGES}{id}")
 }
 
-/// One of the values of which the agenda consists.
+/// Returns the key of a slot of the agenda.
 pub fn agenda(slot: usize) -> String {
     numbered("vs1:agenda:", slot)
 }
 
-/// One of the values of which the directory of projects consists.
+/// Returns the key of a slot of the directory of projects.
 pub fn directory(slot: usize) -> String {
     numbered("vs1:projects:", slot)
 }
 
-/// A key that ends with the two digits of a place. An idle run of the scheduled step makes seventeen of them.
+/// Returns a key that ends with the two digits of a slot. An idle run of the scheduled step builds seventeen of them,
+/// so this avoids `format!`.
 fn numbered(kind: &str, slot: usize) -> String {
     let digits = [slot / 10 % 10, slot % 10].map(|digit| char::from(b"0123456789"[digit]));
     let mut key = String::with_capacity(kind.len() + digits.len());
@@ -56,36 +57,36 @@ fn numbered(kind: &str, slot: usize) -> String {
     key
 }
 
-/// The counter that settles who makes the agenda and the directory.
+/// The key of the counter that decides which writer creates the agenda and the directory.
 pub const SHARED_CLAIM: &str = "vs1:claim-directory";
 
-/// What an earlier repair suspected to be of no use.
+/// The key of the pages that an earlier repair suspected to be unused.
 pub const SUSPECTS: &str = "vs1:suspects";
 
-/// A place in the cache of what Keystone said about tokens.
+/// Returns the key of a slot in the cache of Keystone's answers about tokens.
 pub fn token(slot: &str) -> String {
     format!("{PREFIX}token:{slot}")
 }
 
-/// The service user's own token, sealed.
+/// The key of the service user's own token, which is sealed.
 pub const OWN_TOKEN: &str = "vs1:own-token";
 
-/// What concerns the whole deployment: default quotas, services, filters.
+/// The key of the deployment's record.
 pub const DEPLOYMENT: &str = "vs1:deployment";
 
-/// Spells a project id with portable characters; two ids never share a spelling. An id has at most 64 bytes, each
-/// of which takes at most three, so a key stays below 255.
+/// Encodes a project id in portable characters, without collisions. An id has at most 64 bytes, and each takes at most
+/// three, so a key stays below 255 bytes.
 fn portable(id: &ProjectId) -> String {
-    let mut spelled = String::with_capacity(id.as_str().len());
+    let mut encoded = String::with_capacity(id.as_str().len());
     for byte in id.as_str().bytes() {
         if byte.is_ascii_alphanumeric() || byte == b'-' {
-            spelled.push(char::from(byte));
+            encoded.push(char::from(byte));
         } else {
             // Writing to a String cannot fail.
-            let _ = write!(spelled, "_{byte:02x}");
+            let _ = write!(encoded, "_{byte:02x}");
         }
     }
-    spelled
+    encoded
 }
 
 #[cfg(test)]
@@ -93,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_has_two_digits() {
+    fn a_slot_has_two_digits() {
         assert_eq!([agenda(3), agenda(15), directory(0)], ["vs1:agenda:03", "vs1:agenda:15", "vs1:projects:00"]);
     }
 

@@ -1,4 +1,4 @@
-//! Reads the listings of one or of all projects in one order, a page of the store at a time.
+//! Reads the listings of one project or of all projects in one order, page by page.
 
 use uuid::Uuid;
 
@@ -9,10 +9,11 @@ use super::projects::ProjectRecord;
 use super::row::Kind;
 use super::{Store, StoreError, keys};
 
-/// How often a listing starts a project anew because its pages were replaced while it read.
+/// The number of times that a listing restarts a project because its pages were replaced while it read.
 const RESTARTS: u32 = 8;
 
-/// How many pages are asked for at once, so that what is held of them stays small.
+/// The pages that one call reads, so that few are in memory at once. With more projects than that, it reads one page for
+/// each.
 const PAGES_AT_ONCE: usize = 8;
 
 /// A merge of the listings of several projects, in the order of their positions.
@@ -21,7 +22,7 @@ pub struct Listing<'a> {
     store: Store<'a>,
     kind: Kind,
     direction: Direction,
-    /// Only entries of this volume.
+    /// The volume to which the entries are restricted, if any.
     volume_id: Option<Uuid>,
     sources: Vec<Source>,
 }
@@ -30,13 +31,13 @@ pub struct Listing<'a> {
 struct Source {
     project: ProjectId,
     reader: IndexReader,
-    /// The last entry that was taken, or where the reading began.
+    /// The position of the last entry that was taken, or the start of the reading.
     after: Option<Position>,
     restarts: u32,
 }
 
 impl<'a> Listing<'a> {
-    /// Reads the listings of records, from after a position or from the start.
+    /// Returns a reader of the listings of records, from after a position or from the start.
     #[must_use]
     pub fn new(
         store: Store<'a>,
@@ -55,18 +56,18 @@ impl<'a> Listing<'a> {
         Self { store, kind, direction, volume_id: None, sources }
     }
 
-    /// Keeps only the snapshots of one volume, without looking at rows.
+    /// Restricts the listing to the snapshots of one volume, without reading rows.
     #[must_use]
     pub const fn of_volume(mut self, volume_id: Option<Uuid>) -> Self {
         self.volume_id = volume_id;
         self
     }
 
-    /// The next entries, at most `wanted`; fewer only at the end.
+    /// Returns the next entries, at most `wanted`. Fewer are returned only at the end.
     ///
     /// # Errors
     ///
-    /// What the store gives.
+    /// An error of the store.
     pub fn next(&mut self, wanted: usize) -> Result<Vec<Entry>, StoreError> {
         let mut entries = Vec::new();
         while entries.len() < wanted {
@@ -92,8 +93,8 @@ impl<'a> Listing<'a> {
         Ok(entries)
     }
 
-    /// Loads the pages without which the next entry is not known, all in one call, and with them those that so many
-    /// entries will need.
+    /// Loads the pages that the next entry needs, in one call, together with those that the next `entries` entries will
+    /// need.
     fn load(&mut self, entries: usize) -> Result<(), StoreError> {
         let at_once = (PAGES_AT_ONCE / self.sources.len().max(1)).max(1);
         loop {
@@ -107,7 +108,7 @@ impl<'a> Listing<'a> {
             let mut read = self.store.read_many::<Page>(&keys)?.into_iter();
             for (number, ids) in wanted {
                 let Some(pages) = read.by_ref().take(ids.len()).collect::<Option<Vec<Page>>>() else {
-                    // The collecting stops at the first that is missing, so what is left is no longer in step.
+                    // Collecting stopped at the first missing page, so the remaining pages no longer match the ids.
                     self.restart(number)?;
                     break;
                 };
@@ -116,7 +117,7 @@ impl<'a> Listing<'a> {
         }
     }
 
-    /// A page that is gone was replaced since the record was read, so the record is read again.
+    /// Reads the record of a source again, since a missing page was replaced after the record was read.
     fn restart(&mut self, number: usize) -> Result<(), StoreError> {
         let source = &mut self.sources[number];
         source.restarts += 1;

@@ -1,8 +1,8 @@
 //! The store: rows, indexes, quota counters, and the agenda of due work, on a key-value store.
 //!
-//! One row per snapshot or volume is the truth. A project's record indexes its rows and counts them; the agenda names the
-//! rows that the scheduled step must look at. Every change is at most two commits, ordered so that a crash between them
-//! leaves a state in which reads are right:
+//! One row per snapshot or volume is the source of truth. A project's record indexes its rows and counts them. The
+//! agenda names the rows that the scheduled step must look at. Every change is at most two commits, ordered so that a
+//! crash between them leaves a state in which reads are correct:
 //!
 //! - Create: the row, then the project's record. A row that no record indexes was never acknowledged.
 //! - Delete: the agenda, then the row. An agenda item whose row is not being removed is dropped.

@@ -1,7 +1,7 @@
-//! A project's record: the indexes of its rows, and what they count towards quota.
+//! A project's record: the indexes of its rows, and the amounts that they count towards quota.
 //!
-//! A record is the only value that creators in one project contend for. It is replaced by compare-and-swap, so an index, its
-//! count, and its quota never disagree.
+//! A record is the only value that creators in one project contend for. It is replaced by compare-and-swap, so an
+//! index, its count, and its quota never disagree.
 
 use std::cell::Cell;
 
@@ -18,13 +18,13 @@ use super::key_value::StoreError;
 use super::keys;
 use super::row::Kind;
 
-/// The pages that one commit rewrites at most.
+/// The most pages that one commit of [`Store::compact`] writes for one index.
 const COMPACTED_AT_ONCE: usize = 8;
 
-/// The retired pages that may wait for the scheduled step before changes avoid to retire more.
+/// The number of retired pages from which changes avoid retiring more until the scheduled step deletes them.
 const RETIRED_ENOUGH: usize = 64;
 
-/// The record.
+/// The record of a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProjectRecord {
     pub project: ProjectId,
@@ -37,8 +37,8 @@ pub struct ProjectRecord {
     pub usage: Amounts,
     /// The limits of this project, which override the defaults.
     pub quotas: Amounts,
-    /// Pages that no index names, still to be deleted. A reader of an older record may be using them, so they are deleted by
-    /// the next run of the scheduled step and not at once.
+    /// Pages that no index names any more. A reader of an older record may be using them, so they are deleted by a
+    /// later run of the scheduled step and not at once.
     pub retired: Vec<PageId>,
     /// Whether a snapshot here was ever made of another project's volume; see [`super::directory::Directory`].
     pub has_snapshots_of_other_projects_volumes: bool,
@@ -70,13 +70,13 @@ impl ProjectRecord {
         &mut self.indexes[kind as usize]
     }
 
-    /// Returns whether pages of an index should be rewritten.
+    /// Returns whether [`Store::compact`] should rewrite pages of an index.
     #[must_use]
     pub fn is_sparse(&self) -> bool {
         self.indexes.iter().any(Index::is_sparse)
     }
 
-    /// Returns the use of a resource: its counter, or the total of the rows where no counter was opened yet.
+    /// Returns the use of a resource: its counter, or the total of the rows if its counter was never opened.
     #[must_use]
     pub fn in_use(&self, resource: &str) -> i64 {
         self.usage.get(resource).or_else(|| self.totals.get(resource)).copied().unwrap_or(0)
@@ -92,7 +92,7 @@ impl ProjectRecord {
         }
     }
 
-    /// Takes back the count of rows that were removed. A counter never falls below zero.
+    /// Gives back the amounts of rows that were removed. A counter never falls below zero.
     pub fn give_back(&mut self, amounts: &Amounts) {
         for (resource, amount) in amounts {
             let in_use = self.in_use(resource);
@@ -102,7 +102,7 @@ impl ProjectRecord {
         }
     }
 
-    /// Returns whether the counters cannot be right: each row in an index counts as one at most.
+    /// Returns whether the counters must be wrong. Each row in an index counts as one at most.
     #[must_use]
     pub fn counts_too_much(&self) -> bool {
         Kind::ALL.into_iter().any(|kind| {
@@ -119,12 +119,12 @@ pub struct ProjectWrites<'a> {
     pub source: &'a dyn PageSource,
 }
 
-/// Why a record was not changed.
+/// The reason why a record was not changed.
 #[derive(Debug)]
 pub enum UpdateError<E> {
-    /// The caller's own reason.
+    /// The caller's own error.
     Refused(E),
-    /// The store's.
+    /// An error of the store.
     Store(StoreError),
 }
 
@@ -134,7 +134,7 @@ impl<E> From<StoreError> for UpdateError<E> {
     }
 }
 
-/// The pages of a record that is being changed. A page that is gone was replaced since the record was read.
+/// The pages of a record that is being changed. A missing page was replaced after the record was read.
 struct PagesOfRecord<'a> {
     store: &'a Store<'a>,
     is_stale: Cell<bool>,
@@ -157,7 +157,7 @@ impl PageSource for PagesOfRecord<'_> {
 impl PageSource for Store<'_> {
     fn read(&self, ids: &[PageId]) -> Result<Vec<Page>, StoreError> {
         let keys: Vec<String> = ids.iter().copied().map(keys::page).collect();
-        // A page that is gone was replaced since the record was read, so the reader has lost to another writer.
+        // A missing page was replaced after the record was read, so the reader has lost to another writer.
         let pages = keys.iter().zip(self.read_many(&keys)?);
         pages.map(|(key, page)| page.ok_or_else(|| StoreError::Contended(key.clone()))).collect()
     }
@@ -168,21 +168,21 @@ impl PageSource for Store<'_> {
 }
 
 impl Store<'_> {
-    /// Returns the record of a project, which has none before its first volume or snapshot.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    /// Returns the record of a project. A project has none before its first change, such as a volume or a snapshot.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn project(&self, id: &ProjectId) -> Result<Option<ProjectRecord>, StoreError> {
         self.read(&keys::project(id))
     }
 
     /// Returns the records of those projects that have one.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn projects(&self, ids: &[ProjectId]) -> Result<Vec<ProjectRecord>, StoreError> {
         let keys: Vec<String> = ids.iter().map(keys::project).collect();
         Ok(self.read_many(&keys)?.into_iter().flatten().collect())
     }
 
     /// Returns the deployment and the record of a project, in one call.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn deployment_and_project(&self, id: &ProjectId) -> Result<(Deployment, Option<ProjectRecord>), StoreError> {
         let keys = [keys::DEPLOYMENT.to_owned(), keys::project(id)];
         let mut values = self.key_value.get_many(&keys)?.into_iter();
@@ -190,8 +190,8 @@ impl Store<'_> {
         Ok((deployment.unwrap_or_default(), decode_optional(&keys[1], values.next().flatten())?))
     }
 
-    /// Returns the record of a project with its agenda items, in one call, so that the two fit each other.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    /// Returns the record of a project with its agenda items, in one call, so that the two are consistent.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn project_with_agenda(&self, id: &ProjectId) -> Result<Option<(ProjectRecord, Vec<AgendaItem>)>, StoreError> {
         let keys = [keys::project(id), keys::agenda(agenda::slot_of(id))];
         let mut values = self.key_value.get_many(&keys)?.into_iter();
@@ -200,8 +200,8 @@ impl Store<'_> {
         Ok(record.map(|record| (record, agenda.0.into_iter().filter(|item| item.project == *id).collect())))
     }
 
-    /// Returns those agenda items of one project that are in its indexes. The others were removed already.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    /// Returns the agenda items of one project that are in its indexes. The other rows were removed already.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn listed(&self, record: &ProjectRecord, items: &[AgendaItem]) -> Result<Vec<AgendaItem>, StoreError> {
         let mut listed = Vec::new();
         for kind in Kind::ALL {
@@ -213,8 +213,8 @@ impl Store<'_> {
         Ok(listed)
     }
 
-    /// Changes a project's record where only the store can refuse.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    /// Changes a project's record, in cases in which only the store can fail.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn change_project<R>(
         &self,
         project: &ProjectId,
@@ -225,7 +225,7 @@ impl Store<'_> {
         })
     }
 
-    /// Changes a project's record, and makes it first if there is none. Pages and rows that the change asks for are written
+    /// Changes a project's record, and creates it first if there is none. The pages and rows of the change are written
     /// before the record that names them.
     pub(super) fn update_project<R, E>(
         &self,
@@ -233,9 +233,10 @@ impl Store<'_> {
         mut change: impl FnMut(&mut ProjectRecord, &mut ProjectWrites<'_>) -> Result<R, E>,
     ) -> Result<R, UpdateError<E>> {
         let key = keys::project(project);
-        // Pages of attempts that lost are named by no record. The attempt that wins retires them.
+        // No record names the pages of attempts that lost. The attempt that wins retires them.
         let mut orphans: Vec<PageId> = Vec::new();
-        // A record that was made stays, so the second round finds it; the third is for one deleted by an operator meanwhile.
+        // The second round finds the record that the first one created. The third is for a record that an operator
+        // deleted meanwhile.
         for _ in 0..3 {
             let answer = self.replace(&key, |record: Option<ProjectRecord>| {
                 let Some(mut record) = record else { return Ok(Change::Leave(None)) };
@@ -261,7 +262,7 @@ impl Store<'_> {
         Err(StoreError::Contended(key).into())
     }
 
-    /// Writes rows and pages under their own new names.
+    /// Writes rows and pages under new keys, and appends the ids of the pages to `written`.
     fn write_fresh(&self, writes: ProjectWrites<'_>, written: &mut Vec<PageId>) -> Result<(), StoreError> {
         let mut fresh = writes.rows;
         for (id, page) in &writes.pages.written {
@@ -273,7 +274,7 @@ impl Store<'_> {
         if fresh.is_empty() { Ok(()) } else { self.key_value.set_many(&fresh) }
     }
 
-    /// Makes the record of a project, and names it in the directory.
+    /// Creates the record of a project, after adding the project to the directory.
     fn ensure_project(&self, project: &ProjectId) -> Result<(), StoreError> {
         self.enter(project, false)?;
         let key = keys::project(project);
@@ -283,8 +284,8 @@ impl Store<'_> {
         })
     }
 
-    /// Deletes the pages that a project's indexes have left behind. A reader of an older record reads the record again.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    /// Deletes the retired pages of a project. A reader of an older record reads the record again.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn delete_retired(&self, record: &ProjectRecord) -> Result<(), StoreError> {
         let pages: Vec<String> = record.retired.iter().copied().map(keys::page).collect();
         self.key_value.delete_many(&pages)?;
@@ -295,7 +296,7 @@ impl Store<'_> {
     }
 
     /// Rewrites a few pages from which many entries were removed. Two commits.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn compact(&self, project: &ProjectId) -> Result<(), StoreError> {
         self.change_project(project, |record, writes| {
             for kind in Kind::ALL {

@@ -1,8 +1,9 @@
-//! Rebuilds from rows what can be rebuilt: listings, counters and the agenda; and says what was wrong.
+//! Rebuilds listings, counters, and the agenda from the rows, and reports what was wrong.
 //!
-//! It is safe while requests run. A project's record is replaced by compare-and-swap like any other change of it, and
-//! what goes into it is read after the record was: whoever creates or removes a row meanwhile changes the record last,
-//! so that either our swap fails or theirs finds what we wrote and adds nothing twice (`docs/adr/0004-repair-and-explanations.md`).
+//! A repair is safe while requests run. It replaces a project's record by compare-and-swap, like any other change, and
+//! reads the rows after the record. A request that creates or removes a row meanwhile changes the record last. So
+//! either our swap fails, or that request finds our record and adds nothing twice
+//! (`docs/adr/0004-repair-and-explanations.md`).
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -19,38 +20,38 @@ use super::keys;
 use super::projects::ProjectRecord;
 use super::row::{Kind, Row, with_row_type};
 
-/// How many rows are read in one call.
+/// The rows that one call reads.
 const ROWS_AT_ONCE: usize = 1_000;
 
-/// How many pages are read in one call.
+/// The pages that one call reads.
 const PAGES_AT_ONCE: usize = 8;
 
-/// How old a suspicion must be, in seconds, before what it is about is deleted: longer than any request takes.
+/// The age, in seconds, at which a suspected page is deleted: longer than any request takes.
 const SUSPECTED_SECONDS: f64 = 600.0;
 
-/// What was wrong, and was put right.
+/// The result of a repair: the things that were wrong and were repaired.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Repair {
-    /// Projects that were looked at.
+    /// Projects that were checked.
     pub projects: usize,
-    /// Rows that were looked at.
+    /// Rows that were checked.
     pub rows: usize,
     /// Entries of listings whose row is gone.
     pub entries_without_row: usize,
-    /// Rows that no listing named.
+    /// Rows that were in no listing.
     pub rows_without_entry: usize,
-    /// Counters that did not say what the rows count.
+    /// Counters that did not match the rows.
     pub counters: usize,
-    /// Rows with work under way that nothing would have ended.
+    /// Rows with work under way that would never have ended.
     pub rows_without_agenda: usize,
-    /// Pages that nothing names and that an earlier repair had found so too; they are deleted.
+    /// Pages that no index names, as an earlier repair already found. They are deleted.
     pub pages_deleted: usize,
-    /// Pages that nothing names. A later repair deletes them, since a request may be about to name them.
+    /// Pages that no index names. A later repair deletes them, since a request may be about to name them.
     pub pages_suspected: usize,
 }
 
 impl Repair {
-    /// How much was wrong with what readers see.
+    /// Returns the number of differences that readers could see.
     #[must_use]
     pub const fn differences(&self) -> usize {
         self.entries_without_row + self.rows_without_entry + self.counters + self.rows_without_agenda
@@ -66,24 +67,24 @@ impl Repair {
     }
 }
 
-/// Pages that nothing names, and since when that is known, in microseconds since the epoch.
+/// Pages that no index names, each with the time of the first repair that found it so, in microseconds since the epoch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Suspects(Vec<(String, i64)>);
 
 stored_as_json!(Suspects, serde_json::from_slice);
 
-/// One row, as far as listings, counters and the agenda are about it.
+/// The part of a row that listings, counters, and the agenda depend on.
 struct Counted {
     item: AgendaItem,
     volume_id: Uuid,
     needs_tick: bool,
 }
 
-/// What a project's record is like beside its rows.
+/// The result of comparing a project's record with its rows.
 #[derive(Default)]
 struct Inspection {
     repair: Repair,
-    /// Whether every page that the record names is there.
+    /// Whether every page that the record names exists.
     is_whole: bool,
     /// Rows that must be on the agenda.
     unscheduled: Vec<AgendaItem>,
@@ -96,11 +97,11 @@ impl Inspection {
 }
 
 impl Store<'_> {
-    /// Repairs everything.
+    /// Repairs every project, and deletes pages that no index names.
     ///
     /// # Errors
     ///
-    /// What the store gives; what was repaired before stays so.
+    /// An error of the store. Everything repaired before it stays repaired.
     pub fn repair(&self, now: Timestamp) -> Result<Repair, StoreError> {
         let stored = self.key_value.keys()?;
         let mut rows: Vec<AgendaItem> = Vec::new();
@@ -122,7 +123,7 @@ impl Store<'_> {
         Ok(repair)
     }
 
-    /// Repairs what is said of the rows that a project's listings name.
+    /// Repairs one project, as far as its listings name its rows.
     ///
     /// # Errors
     ///
@@ -131,7 +132,8 @@ impl Store<'_> {
         self.repair_listings(project, &[])
     }
 
-    /// Repairs one project. It may have `known` rows, besides those that it names. Where all is well nothing is written.
+    /// Repairs one project, which may own `known` rows besides those that its listings name. If nothing is wrong,
+    /// nothing is written.
     fn repair_listings(&self, project: &ProjectId, known: &[AgendaItem]) -> Result<Repair, StoreError> {
         let gigabytes = self.deployment()?.snapshots_count_gigabytes();
         let seen = match self.project(project)? {
@@ -156,7 +158,7 @@ impl Store<'_> {
         Ok(repair)
     }
 
-    /// Compares a record with the rows of its project, and makes it say what they say.
+    /// Compares a record with the rows of its project, and corrects the record.
     fn inspect(
         &self,
         record: &mut ProjectRecord,
@@ -181,7 +183,7 @@ impl Store<'_> {
             let entries = rows.iter().filter(|row| index::search(&listed, row.item.position()).is_ok()).count();
             repair.entries_without_row += listed.len() - entries;
             repair.rows_without_entry += rows.len() - entries;
-            // A page that is gone makes a listing shorter than its record says.
+            // A missing page makes a listing shorter than its record says.
             let is_whole = record.index(kind).len() == listed.len();
             inspection.is_whole &= is_whole;
             if !is_whole || entries != listed.len() || entries != rows.len() {
@@ -200,8 +202,8 @@ impl Store<'_> {
         Ok(inspection)
     }
 
-    /// Every entry of an index, newest first. A page that is gone has none: where it was replaced meanwhile, so was the
-    /// record, which is then not ours to change.
+    /// Returns every entry of an index, newest first. A missing page counts as empty. If it was replaced meanwhile, so
+    /// was the record, and our swap of the record will fail.
     fn every_entry(&self, index: &Index) -> Result<Vec<Entry>, StoreError> {
         let mut reader = IndexReader::new(index.clone(), Direction::NewestFirst, None);
         let mut entries = Vec::with_capacity(index.len());
@@ -218,7 +220,7 @@ impl Store<'_> {
         }
     }
 
-    /// What is to be known of rows; those that are gone are left out.
+    /// Returns the parts of rows that a repair needs. Rows that are gone are left out.
     fn counted(&self, kind: Kind, ids: &[Uuid]) -> Result<Vec<Counted>, StoreError> {
         let mut rows = Vec::with_capacity(ids.len());
         for ids in ids.chunks(ROWS_AT_ONCE) {
@@ -231,7 +233,7 @@ impl Store<'_> {
         Ok(rows)
     }
 
-    /// Deletes pages that nothing names and that an earlier repair found so too.
+    /// Deletes pages that no index names, if an earlier repair already found them.
     fn delete_unnamed(&self, stored: &[String], now: Timestamp, repair: &mut Repair) -> Result<(), StoreError> {
         let mut named: Vec<PageId> = Vec::new();
         for record in self.projects(&self.project_ids()?)? {
@@ -263,7 +265,7 @@ impl Store<'_> {
     }
 }
 
-/// Lists exactly these rows.
+/// Rebuilds the index of a kind from exactly these rows.
 fn rebuild(
     record: &mut ProjectRecord,
     kind: Kind,
@@ -278,7 +280,8 @@ fn rebuild(
     changes.written.extend(built.written);
 }
 
-/// Counts anew; says how many counters were wrong. Counters that were never opened stay closed.
+/// Sets the counters to the totals of the rows, and returns the number of counters that were wrong. Counters that were
+/// never opened stay closed.
 fn recount(record: &mut ProjectRecord, totals: Amounts) -> usize {
     let right = |name: &String| totals.get(name).copied().unwrap_or(0);
     let is_wrong = |name: &&String| {

@@ -1,8 +1,8 @@
-//! The row of a resource: what a type must say about itself, once, to be stored, indexed, scheduled, counted, repaired,
-//! and exported.
+//! The row of a resource: the facts that a type states once, to be stored, indexed, scheduled, counted, repaired, and
+//! exported.
 //!
-//! Code that knows the type at compile time uses [`Row`]. Code that reads a [`Kind`] from the store, such as the agenda,
-//! goes through `with_row_type!`. That macro is the only `match` with an arm for each resource.
+//! Code that knows the type at compile time uses [`Row`]. Code that reads a [`Kind`] from the store, such as the
+//! agenda, goes through `with_row_type!`. That macro is the only `match` with an arm for each resource.
 
 use std::str::FromStr;
 
@@ -26,7 +26,7 @@ pub enum Kind {
     Volume,
 }
 
-/// Evaluates an expression in which a name is the row type of a kind.
+/// Evaluates an expression with a name bound to the row type of a kind.
 macro_rules! with_row_type {
     ($kind:expr, $row:ident => $result:expr) => {
         match $kind {
@@ -44,7 +44,7 @@ macro_rules! with_row_type {
 pub(crate) use with_row_type;
 
 impl Kind {
-    /// Every kind, in the order of their indexes.
+    /// Every kind, in the order of the indexes.
     pub const ALL: [Self; 2] = [Snapshot::KIND, Volume::KIND];
 
     /// Returns the prefix of the keys of rows of this kind; an id follows it.
@@ -75,9 +75,9 @@ pub trait Row: Stored + Clone + PartialEq {
     const KIND: Kind;
     /// The prefix of the keys of rows.
     const KEY_PREFIX: &'static str;
-    /// What a row counts as towards quota.
+    /// The class of quota that a row counts towards.
     const COUNTED: Counted;
-    /// Whether a row's size counts towards gigabytes even where the deployment leaves snapshots out of them.
+    /// Whether a row's size counts towards `gigabytes` even if the deployment excludes snapshots from it.
     const ALWAYS_COUNTS_GIGABYTES: bool;
 
     /// Returns the id.
@@ -89,7 +89,7 @@ pub trait Row: Stored + Clone + PartialEq {
     /// Returns the time of creation, which decides the position in the index.
     fn created_at(&self) -> Timestamp;
 
-    /// Returns the volume that the index keeps beside the id, or the nil UUID.
+    /// Returns the volume that the index keeps with the id, or the nil UUID.
     fn indexed_volume(&self) -> Uuid {
         Uuid::nil()
     }
@@ -110,7 +110,7 @@ pub trait Row: Stored + Clone + PartialEq {
     #[must_use]
     fn with_pending(self, pending: Option<Pending>) -> Self;
 
-    /// Returns the row as it is at a time, or `None` when it is gone by then.
+    /// Returns the row as it is at a time, or `None` if it is gone by then.
     fn effective(self, now: Timestamp, occasion: Occasion) -> Option<Self>;
 
     /// Returns the entry of the row in its index.
@@ -119,7 +119,7 @@ pub trait Row: Stored + Clone + PartialEq {
         Entry { position, volume_id: self.indexed_volume() }
     }
 
-    /// Returns an agenda item that makes the scheduled step look at the row at a time.
+    /// Returns an agenda item that makes the scheduled step look at the row when it is due.
     fn agenda_item(&self, due: Timestamp) -> AgendaItem {
         AgendaItem {
             project: self.project_id().clone(),
@@ -134,7 +134,7 @@ pub trait Row: Stored + Clone + PartialEq {
         }
     }
 
-    /// Returns the agenda item for the end of the work under way, or for the time of creation where none is.
+    /// Returns the agenda item for the end of the work under way, or for the time of creation if there is none.
     fn agenda_item_when_due(&self) -> AgendaItem {
         self.agenda_item(self.pending().map_or_else(|| self.created_at(), |pending| pending.due))
     }

@@ -1,4 +1,4 @@
-//! The state of rows on the agenda: what the scheduled step must know of a row without its fields.
+//! The state of rows on the agenda: all that the scheduled step must know of a row, without its fields.
 
 use uuid::Uuid;
 
@@ -14,7 +14,7 @@ use super::row::{Kind, Row, with_row_type};
 pub enum RowState {
     /// There is no row.
     Gone,
-    /// Its removal is due, for everyone who reads the clock.
+    /// Its removal is due for every reader of the clock.
     Ended,
     /// Its removal is due, but readers cannot know yet: the row must say so before it goes.
     Ending,
@@ -22,8 +22,8 @@ pub enum RowState {
     Completed,
     /// Its work goes on.
     Waiting,
-    /// Nothing is under way, or the work has ended for everyone who reads the clock. Nothing is to be written. The delete
-    /// that announced the row may still be about to write it.
+    /// Nothing is under way, or the work has ended for every reader of the clock. Nothing needs to be written. The
+    /// delete that announced the row may still be about to write it.
     Idle,
 }
 
@@ -55,7 +55,7 @@ impl RowState {
 
 impl Store<'_> {
     /// Returns the states of the rows that agenda items are about, in the order of the items. One call for each kind.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn row_states(&self, items: &[AgendaItem], moment: Moment) -> Result<Vec<RowState>, StoreError> {
         let mut states = vec![RowState::Gone; items.len()];
         for kind in Kind::ALL {

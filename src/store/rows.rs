@@ -17,25 +17,24 @@ use super::row::{Kind, Row};
 
 impl Store<'_> {
     /// Returns a row.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn row<T: Row>(&self, id: T::Id) -> Result<Option<T>, StoreError> {
         self.read(&keys::row(T::KIND, id.into()))
     }
 
-    /// Returns rows, in the order of their ids here.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    /// Returns rows, in the order of the given ids.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn rows<T: Row>(&self, ids: &[Uuid]) -> Result<Vec<Option<T>>, StoreError> {
         let keys: Vec<String> = ids.iter().map(|id| keys::row(T::KIND, *id)).collect();
         self.read_many(&keys)
     }
 
-    /// Writes a new row, indexes it in its project, and counts it, if `admit` allows it beside the project's record at that
-    /// moment.
+    /// Writes a new row, indexes it in its project, and counts it, if `admit` accepts it given the project's record.
     ///
     /// # Errors
     ///
-    /// The error of `admit`, or [`StoreError::Contended`]: nothing is left then. After a failure of the host the row may
-    /// be there or not, as after any lost answer.
+    /// The error of `admit`, or [`StoreError::Contended`]. The row does not exist then. After a failure of the host the
+    /// row may exist or not, as after any lost answer.
     pub fn create<T: Row, E: From<StoreError>>(
         &self,
         row: &T,
@@ -76,14 +75,15 @@ impl Store<'_> {
                 self.enter(project, true)?;
                 record.has_snapshots_of_other_projects_volumes = true;
             }
-            // The row goes with the pages of the first attempt; later attempts find it written.
+            // The row is written with the pages of the first attempt.
             writes.rows.extend(unwritten.take());
             Ok::<_, E>(())
         });
         let error = match outcome {
             Ok(()) => return Ok(()),
             Err(UpdateError::Refused(refusal)) => refusal,
-            // It is unknown whether a failed write landed, so its row stays. A row whose record was never tried goes.
+            // After `Contended` the record was not written, so the row is deleted. After any other error it is unknown
+            // whether the record was written, so the row stays.
             Err(UpdateError::Store(error @ StoreError::Contended(_))) => error.into(),
             Err(UpdateError::Store(error)) => return Err(error.into()),
         };
@@ -97,8 +97,8 @@ impl Store<'_> {
     ///
     /// # Errors
     ///
-    /// The error of `change`, [`StoreError::Contended`] when other writers were faster at every attempt, or an error of the
-    /// key-value store.
+    /// The error of `change`, [`StoreError::Contended`] when other writers were faster at every attempt, or an error of
+    /// the key-value store.
     pub fn update<T: Row, R, E: From<StoreError>>(
         &self,
         id: T::Id,
@@ -107,9 +107,9 @@ impl Store<'_> {
         self.replace(&keys::row(T::KIND, id.into()), change)
     }
 
-    /// Writes rows that are about to be removed with their volume, all in one commit, over whatever was written to them
+    /// Writes rows that are about to be removed with their volume, in one commit, over any changes made to them
     /// meanwhile. A writer that changes one by compare-and-swap sees the new value and decides again.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn overwrite<T: Row>(&self, rows: &[T]) -> Result<(), StoreError> {
         let mut entries = Vec::with_capacity(rows.len());
         for row in rows {
@@ -120,10 +120,10 @@ impl Store<'_> {
         if entries.is_empty() { Ok(()) } else { self.key_value.set_many(&entries) }
     }
 
-    /// Removes rows of one project: deletes them, takes them out of their indexes, and gives back their quota. Two commits.
-    /// It is safe to repeat, and safe when two do it at once. The items stay on the agenda. Returns whether pages are left
-    /// that [`Store::compact`] should rewrite.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    /// Removes rows of one project: deletes them, takes them out of their indexes, and gives back their quota. Two
+    /// commits. This is safe to repeat, and safe when two callers do it at once. The items stay on the agenda. Returns
+    /// whether [`Store::compact`] should rewrite pages.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn remove(
         &self,
         project: &ProjectId,

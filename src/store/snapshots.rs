@@ -1,4 +1,4 @@
-//! The row of a snapshot, the only truth about it: its layout in bytes, and what the store must know of it.
+//! The row of a snapshot, the only source of truth about it: its layout in bytes, and the facts that the store needs.
 
 use uuid::Uuid;
 
@@ -63,7 +63,7 @@ impl Row for Snapshot {
     }
 }
 
-/// The stored form. The order of the fields is the format.
+/// The stored form of a [`Snapshot`]. The order of the fields is the format.
 #[derive(Debug)]
 struct SnapshotRow<'a> {
     id: SnapshotId,
@@ -79,11 +79,11 @@ struct SnapshotRow<'a> {
     created: i64,
     updated: Option<i64>,
     group: Option<GroupSnapshotId>,
-    /// Whether it is one of the few that do not count towards quota.
+    /// Whether the snapshot is one of the few that do not count towards quota.
     uncounted: bool,
     pending: Option<PendingRow>,
     metadata: Vec<(&'a str, &'a str)>,
-    /// Changes of status: when, to what and why.
+    /// The changes of status: the time, the new status, and the cause.
     history: Vec<(i64, SnapshotStatus, Cause)>,
 }
 
@@ -181,7 +181,7 @@ mod tests {
     use crate::domain::snapshot::tests::snapshot;
     use crate::domain::{Completion, Schedule};
 
-    /// The bytes are those of format version 1; other bytes are another version.
+    /// These are the bytes of format version 1. Other bytes would need another version.
     #[test]
     fn a_row_has_the_bytes_that_it_always_had() {
         let full = Snapshot {

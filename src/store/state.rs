@@ -1,4 +1,4 @@
-//! The whole store at once: replaced by another state, or emptied, as an operator asks.
+//! Operations on the whole store, which an operator requests: replacing its state and clearing it.
 
 use crate::domain::{ProjectId, Snapshot, Volume};
 
@@ -14,24 +14,24 @@ use super::legacy;
 use super::projects::ProjectRecord;
 use super::row::{Kind, Row};
 
-/// StoredState that a store holds, as [`Store::replace_state`] takes it.
+/// The state of a store, as [`Store::replace_state`] takes it.
 #[derive(Debug, Default, Clone)]
 pub struct StoredState {
     pub snapshots: Vec<Snapshot>,
     pub volumes: Vec<Volume>,
     pub deployment: Deployment,
-    /// The records of all projects that own a row, sorted by project; their listings are built from the rows.
+    /// The records of all projects that own a row, sorted by project. Their indexes are built from the rows.
     pub projects: Vec<ProjectRecord>,
     pub agenda: Vec<AgendaItem>,
 }
 
 impl Store<'_> {
-    /// Replaces everything that is stored, in one commit: old rows that the new state lacks are overwritten with the
-    /// empty value, which reads as absent, and deleted afterwards.
+    /// Replaces the whole stored state in one commit. Old rows that the new state lacks are overwritten with the empty
+    /// value, which reads as absent, and deleted afterwards.
     ///
     /// # Errors
     ///
-    /// What the key-value store gives. On `SQLite` nothing has changed then.
+    /// An error of the key-value store. On `SQLite` nothing has changed then.
     pub fn replace_state(&self, state: &StoredState) -> Result<(), StoreError> {
         self.refuse_unreleased()?;
         let mut entries: Vec<(String, Vec<u8>)> = Vec::with_capacity(state.snapshots.len() + state.volumes.len() + 64);
@@ -45,9 +45,9 @@ impl Store<'_> {
         let mut indexed: Vec<[Vec<Entry>; Kind::ALL.len()]> = vec![Default::default(); records.len()];
         index_rows(&state.snapshots, &number_of, &mut indexed);
         index_rows(&state.volumes, &number_of, &mut indexed);
-        // Projects of before keep an empty record, since their claim counters stay too.
-        let former = self.project_ids()?.into_iter().filter(|id| !state.projects.iter().any(|own| own.project == *id));
-        records.extend(former.map(ProjectRecord::new));
+        // Projects that the new state lacks keep an empty record, since their claim counters stay too.
+        let emptied = self.project_ids()?.into_iter().filter(|id| !state.projects.iter().any(|own| own.project == *id));
+        records.extend(emptied.map(ProjectRecord::new));
         let mut shared: Vec<(Agenda, Directory)> = vec![Default::default(); Agenda::SLOTS];
         let mut indexed = indexed.into_iter();
         for mut record in records {
@@ -88,18 +88,18 @@ impl Store<'_> {
         if obsolete.is_empty() { Ok(()) } else { self.key_value.delete_many(&obsolete) }
     }
 
-    /// Deletes everything that this service has stored.
+    /// Deletes every value that this service has stored.
     ///
     /// # Errors
     ///
-    /// What the key-value store gives.
+    /// An error of the key-value store.
     pub fn clear(&self) -> Result<(), StoreError> {
         let keys: Vec<String> = self.key_value.keys()?.into_iter().filter(|key| is_ours(key)).collect();
         if keys.is_empty() { Ok(()) } else { self.key_value.delete_many(&keys) }
     }
 }
 
-/// Encodes rows.
+/// Encodes rows, and appends them to the entries to write.
 fn push_rows<T: Row>(rows: &[T], entries: &mut Vec<(String, Vec<u8>)>) -> Result<(), StoreError> {
     for row in rows {
         let key = keys::row(T::KIND, row.id());
@@ -122,7 +122,7 @@ fn index_rows<T: Row>(
     }
 }
 
-/// Whether a key that a new state lacks goes with the old one: anything but records and counters of claims.
+/// Returns whether a key is deleted if the new state lacks it. Records and claim counters stay.
 fn is_obsolete(key: &str) -> bool {
     Kind::ALL.into_iter().any(|kind| key.starts_with(kind.key_prefix()))
         || key.starts_with(keys::PAGES)

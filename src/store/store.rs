@@ -17,7 +17,7 @@ pub trait Identifiers {
     /// Returns a random UUID (version 4).
     fn uuid(&self) -> Uuid;
 
-    /// Returns a random number, the name of a page or a write.
+    /// Returns a random number that identifies a page or a write.
     fn number(&self) -> u64 {
         self.uuid().as_u64_pair().1
     }
@@ -49,13 +49,13 @@ impl<'a> Store<'a> {
     }
 
     /// Returns the settings of the whole deployment.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn deployment(&self) -> Result<Deployment, StoreError> {
         Ok(self.read::<Deployment>(keys::DEPLOYMENT)?.unwrap_or_default())
     }
 
     /// Returns a volume and the deployment, in one call.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn volume_and_deployment(&self, id: VolumeId) -> Result<(Option<Volume>, Deployment), StoreError> {
         let keys = [keys::row(Volume::KIND, id.as_uuid()), keys::DEPLOYMENT.to_owned()];
         let mut values = self.key_value.get_many(&keys)?.into_iter();

@@ -1,8 +1,8 @@
 //! The cache of Keystone's answers about tokens. It never holds the tokens themselves.
 //!
-//! The cache has a fixed number of slots, and a token's digest names its slot. A newer token replaces the older one in its
-//! slot, so the cache stays small without cleaning, and losing an entry costs one question to Keystone. Plain writes are
-//! enough, since the slot is true whichever of two writers wins.
+//! The cache has a fixed number of slots, and a token's digest names its slot. A newer token replaces the older one in
+//! its slot, so the cache stays small without cleaning, and losing an entry costs one request to Keystone. Plain writes
+//! are enough, since the slot is right whichever of two writers wins.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use super::codec::bytes::Bytes;
 use super::codec::envelope::{Stored, encode_fresh};
 use super::{Store, StoreError, keys};
 
-/// A SHA-256, in hexadecimal digits, that stands for a token.
+/// The SHA-256 of a token, in hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenDigest(String);
 
@@ -51,33 +51,34 @@ pub struct TokenRow {
     pub rules: Option<Vec<String>>,
 }
 
-/// Stands for no project, and for the absence of rules. No id and no rule is empty.
+/// The line for no project, and for the absence of rules. No id and no rule is empty.
 const NONE: &str = "";
 
 impl Stored for TokenRow {
     fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
         let project = self.project.as_ref().map_or(NONE, ProjectId::as_str);
         let Self { digest, checked, expires, user, roles, .. } = self;
-        let mut text = format!("{}\n{checked}\n{expires}\n{user}\n{project}\n{roles}\n", digest.0);
+        let mut lines = format!("{}\n{checked}\n{expires}\n{user}\n{project}\n{roles}\n", digest.0);
         for rule in self.rules.iter().flatten() {
-            text.push_str(rule);
-            text.push('\n');
+            lines.push_str(rule);
+            lines.push('\n');
         }
         if self.rules.is_none() {
-            text.push('\n');
+            lines.push('\n');
         }
-        bytes.extend_from_slice(text.as_bytes());
+        bytes.extend_from_slice(lines.as_bytes());
         Ok(())
     }
 
     fn read(_version: u32, bytes: &[u8]) -> Result<Self, String> {
-        Self::from_text(std::str::from_utf8(bytes).unwrap_or_default()).ok_or_else(|| "it is none of ours".to_owned())
+        Self::parse(std::str::from_utf8(bytes).unwrap_or_default())
+            .ok_or_else(|| "it is not an answer about a token".to_owned())
     }
 }
 
 impl TokenRow {
-    fn from_text(text: &str) -> Option<Self> {
-        let mut lines = text.split_terminator('\n');
+    fn parse(lines: &str) -> Option<Self> {
+        let mut lines = lines.split_terminator('\n');
         let digest = TokenDigest(lines.next()?.to_owned());
         let checked = lines.next()?.parse().ok()?;
         let expires = lines.next()?.parse().ok()?;
@@ -93,9 +94,9 @@ impl TokenRow {
     }
 }
 
-/// The service user's own token, sealed by whoever keeps it.
+/// The service user's own token, which the caller has sealed.
 struct OwnTokenRow {
-    /// In microseconds since the epoch.
+    /// The time at which the token expires, in microseconds since the epoch.
     expires: i64,
     sealed: Vec<u8>,
 }
@@ -115,29 +116,30 @@ impl Stored for OwnTokenRow {
 }
 
 impl Store<'_> {
-    /// What was said about a token.
-    #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
+    /// Returns Keystone's answer about a token, if the cache holds it.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn token(&self, digest: &TokenDigest) -> Result<Option<TokenRow>, StoreError> {
         let row = self.read::<TokenRow>(&keys::token(digest.slot()))?;
-        // The slot may hold another token by now. A digest tells nothing of its token, so this need not take constant time.
+        // The slot may hold another token by now. A digest reveals nothing about its token, so the comparison need not
+        // take constant time.
         Ok(row.filter(|row| row.digest == *digest))
     }
 
-    /// Keeps what was said about a token; one commit.
-    #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
+    /// Keeps Keystone's answer about a token. One commit.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn keep_token(&self, row: &TokenRow) -> Result<(), StoreError> {
         self.keep(keys::token(row.digest.slot()), row)
     }
 
-    /// The service user's own token: when it expires, and the token as it was sealed.
-    #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
+    /// Returns the service user's own token: the time at which it expires, and the sealed token.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn own_token(&self) -> Result<Option<(Timestamp, Vec<u8>)>, StoreError> {
         let row = self.read::<OwnTokenRow>(keys::OWN_TOKEN)?;
         Ok(row.map(|row| (Timestamp::from_microseconds(row.expires), row.sealed)))
     }
 
-    /// Keeps the service user's own token; one commit.
-    #[expect(clippy::missing_errors_doc, reason = "as for snapshot")]
+    /// Keeps the service user's own token. One commit.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn keep_own_token(&self, expires_at: Timestamp, sealed: Vec<u8>) -> Result<(), StoreError> {
         self.keep(keys::OWN_TOKEN.to_owned(), &OwnTokenRow { expires: expires_at.microseconds(), sealed })
     }
@@ -162,8 +164,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_reads_back() {
-        let some = |texts: &[&str]| Some(texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+    fn an_answer_reads_back() {
+        let some = |rules: &[&str]| Some(rules.iter().map(|rule| (*rule).to_owned()).collect::<Vec<_>>());
         for (project, roles, rules) in [
             (Some("a1"), "admin member reader", None),
             (None, "", some(&[])),

@@ -1,7 +1,7 @@
 //! The use of a project's quota without the rows that are due for removal.
 //!
-//! A removed row is given back by the scheduled step. Until then readers do not see the row, so a count or a quota must not
-//! either: "usage without what is due for removal" is a fact about stored rows, and no service needs to know the step.
+//! The scheduled step gives back the quota of a removed row. Until then readers do not see the row, so a count or a
+//! quota must not include it. That is a fact about stored rows, so the services need not know the step.
 
 use crate::domain::lifecycle::{Moment, Occasion};
 use crate::domain::{ProjectId, Timestamp};
@@ -13,12 +13,12 @@ use super::key_value::StoreError;
 use super::projects::ProjectRecord;
 use super::row_state::RowState;
 
-/// How often a record is read again because a page that it names was replaced.
+/// The number of times that a record is read because a page that it names was replaced.
 const RECORD_READS: u32 = 8;
 
 impl Store<'_> {
     /// Returns the record of a project, and the rows in its indexes whose removal is due.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn project_and_removals(
         &self,
         project: &ProjectId,
@@ -40,8 +40,8 @@ impl Store<'_> {
         Err(StoreError::Contended(project.to_string()))
     }
 
-    /// Returns the record of a project as it will be once the removals that are due are done.
-    #[expect(clippy::missing_errors_doc, reason = "as for Store")]
+    /// Returns the record of a project as it will be after the removals that are due.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn settled_project(
         &self,
         project: &ProjectId,

@@ -1,4 +1,4 @@
-//! The row of a volume: its layout in bytes, and what the store must know of it.
+//! The row of a volume: its layout in bytes, and the facts that the store needs.
 
 use uuid::Uuid;
 
@@ -56,7 +56,7 @@ impl Row for Volume {
     }
 }
 
-/// The stored form. The order of the fields is the format.
+/// The stored form of a [`Volume`]. The order of the fields is the format.
 #[derive(Debug)]
 struct VolumeRow<'a> {
     id: VolumeId,
@@ -184,27 +184,27 @@ impl TryFrom<VolumeRow<'_>> for Volume {
 mod tests {
     use super::*;
 
-    /// The bytes are those of format version 1; other bytes are another version.
+    /// These are the bytes of format version 1. Other bytes would need another version.
     #[test]
     fn a_row_has_the_bytes_that_it_always_had() {
-        let text = |text: &str| Some(text.to_owned());
+        let some = |string: &str| Some(string.to_owned());
         let full = Volume {
             id: VolumeId::new(uuid::Uuid::from_u128(1)),
             project_id: "a1".parse().expect("a project id"),
             user_id: None,
-            name: text("n"),
-            description: text(""),
+            name: some("n"),
+            description: some(""),
             metadata: [("k".to_owned(), "v".to_owned())].into_iter().collect(),
             size: 258,
             status: VolumeStatus::IN_USE,
-            host: text("h@b#p"),
+            host: some("h@b#p"),
             cluster_name: None,
-            availability_zone: text("nova"),
+            availability_zone: some("nova"),
             attach_status: "attached".to_owned(),
             migration_status: None,
-            volume_type: text("t"),
+            volume_type: some("t"),
             snapshot_id: Some(SnapshotId::new(uuid::Uuid::from_u128(2))),
-            group_id: text("g"),
+            group_id: some("g"),
             bootable: true,
             multiattach: false,
             created_at: Timestamp::from_microseconds(3),
