@@ -1,4 +1,4 @@
-//! Applies a plan, one commit after the other; each may be the last.
+//! Applies a plan, one commit after another. The run may be stopped after any of them.
 
 use crate::domain::lifecycle::Moment;
 use crate::store::agenda::{self, AgendaItem};
@@ -8,11 +8,11 @@ use crate::store::{Change, Row, Store, StoreError};
 use super::plan::{Allowance, Plan};
 use super::run::Report;
 
-/// The rows of one project that are removed in one batch, which is two commits.
+/// The most rows of one project in one batch of removals, which is two commits.
 const ROWS_PER_BATCH: usize = 250;
 
-/// The items without further need for which a run writes the agenda although it has removed something. Fewer wait for a run
-/// that has nothing else to write, so that a removal is two commits.
+/// The number of items to forget at which a run writes the agenda even if it has removed rows. Fewer items wait for a
+/// run that removes nothing, so that a removal stays at two commits.
 const FORGOTTEN_AT_ONCE: usize = 500;
 
 /// Applies the plan for one slot of the agenda.
@@ -75,8 +75,9 @@ pub fn apply(
     Ok(report)
 }
 
-/// Writes into a row that its work has ended. A row whose removal is due is gone for every reader from then on, so nobody
-/// changes it any more. Returns whether it is gone, since somebody may have decided otherwise meanwhile.
+/// Records in a row that its work has ended. From then on, a row whose removal is due is gone for every reader, so no
+/// request changes it any more. Returns whether the row is gone, since a request may have given it another status
+/// meanwhile.
 fn settle(store: &Store<'_>, item: &AgendaItem, moment: Moment) -> Result<bool, StoreError> {
     with_row_type!(item.kind, R => settle_row::<R>(store, item.id.into(), moment))
 }

@@ -1,4 +1,4 @@
-//! Looks after one project in each run: deletes the pages that its indexes have left behind, and compares its newest rows
+//! Looks after one project in each run: deletes the pages that its indexes have retired, and compares its newest rows
 //! with the index and the agenda.
 
 use uuid::Uuid;
@@ -10,8 +10,8 @@ use crate::store::{Kind, Row, Store, StoreError};
 
 use super::run::ANNOUNCED_SECONDS;
 
-/// Looks after a project, and returns the number of things that were wrong. Where all is well this reads twice and writes
-/// nothing.
+/// Looks after a project, and returns the number of things that were wrong. If nothing is wrong, this reads twice and
+/// writes nothing.
 pub fn look_after(
     store: &Store<'_>,
     project: &ProjectId,

@@ -3,11 +3,11 @@
 use crate::store::RowState;
 use crate::store::agenda::{AgendaItem, Purpose};
 
-/// The compare-and-swaps that one run may make. Spin lets an invocation open 256 of them and never closes any. A run needs
-/// some more for the agenda, and a few where it is overtaken.
+/// The compare-and-swaps that one run may make. Spin lets an invocation open 256 of them and never closes any. A run
+/// needs some more for the agenda, and a few for retries.
 #[derive(Debug, Clone, Copy)]
 pub struct Allowance {
-    /// Rows whose work has ended and that must say so.
+    /// Rows to settle: their work has ended, and the row must say so.
     pub settled: usize,
     /// Batches of rows of one project that are removed.
     pub batches: usize,
@@ -25,20 +25,21 @@ pub struct Observation {
     pub state: RowState,
     /// Whether the item is on the agenda. An operator's run also finds rows that are not.
     pub is_scheduled: bool,
-    /// Whether the item is so old that the delete which announced it has written its row or never will.
+    /// Whether the item is so old that the request that announced it has written its row or never will.
     pub is_stale: bool,
 }
 
 /// The work of a run on one slot, in the order in which it is done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Rows to put on the agenda before they go: readers leave a row out of the count once it is gone only if it is there.
+    /// Rows to put on the agenda before they are removed. Readers exclude a removed row from the count only if it is on
+    /// the agenda.
     pub schedule: Vec<AgendaItem>,
     /// Rows to settle whose work has ended well.
     pub complete: Vec<AgendaItem>,
     /// Rows to settle as gone, and then to remove.
     pub end: Vec<AgendaItem>,
-    /// Rows that are gone. Where an index still has their entry, the entry is removed.
+    /// Rows that are gone. If an index still has their entry, the entry is removed.
     pub gone: Vec<AgendaItem>,
     /// Rows to remove.
     pub remove: Vec<AgendaItem>,
@@ -119,7 +120,8 @@ mod tests {
     fn each_state_has_one_plan() {
         use Purpose::{New, Row, Volume};
         use RowState::{Completed, Ended, Ending, Gone, Idle, Waiting};
-        // State, purpose, scheduled, stale, whether the allowance is used up; and the lists of the plan.
+        // The state, the purpose, whether the item is scheduled, stale, and without allowance, and the lists of the
+        // plan.
         let cases: [(RowState, Purpose, bool, bool, bool, &[&str]); 17] = [
             (Gone, Row, true, false, false, &["gone"]),
             (Gone, Volume, true, false, false, &["gone"]),
@@ -150,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_allowance_does_not_cover_is_left_for_the_next_run() {
+    fn work_beyond_the_allowance_is_left_for_the_next_run() {
         let observations = (0..5).map(|number| Observation {
             item: item(number, Purpose::Row),
             state: if number % 2 == 0 { RowState::Completed } else { RowState::Ending },

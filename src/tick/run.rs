@@ -1,4 +1,4 @@
-//! One run: reads the agenda, then plans and applies the work slot by slot within a budget of rows.
+//! One run: reads the agenda, and then plans and applies the work slot by slot within a budget of rows.
 
 use uuid::Uuid;
 
@@ -16,8 +16,8 @@ use super::plan::{Allowance, Observation, plan};
 /// The rows that one call reads.
 const ROWS_AT_ONCE: usize = 1_000;
 
-/// How long an agenda item whose row is not being removed is kept, in seconds. The delete that announced it may not have
-/// written its row yet.
+/// The time for which an agenda item is kept although its row is not being removed, in seconds. The delete that
+/// announced it may not have written its row yet.
 pub const ANNOUNCED_SECONDS: f64 = 60.0;
 
 /// The result of a run.
@@ -25,7 +25,7 @@ pub const ANNOUNCED_SECONDS: f64 = 60.0;
 pub struct Report {
     /// Rows that were removed for good.
     pub removed: usize,
-    /// Rows that were settled: their work had ended, and now the row says so.
+    /// Rows that were settled: their work had ended, and the row now says so.
     pub settled: usize,
     /// Things that were found to be wrong, and were repaired.
     pub repaired: usize,
@@ -33,7 +33,7 @@ pub struct Report {
     pub more: bool,
 }
 
-/// Runs the step once. It looks at no more than `rows` rows; the rest waits for the next run.
+/// Runs the step once. It looks at no more than `rows` rows. The rest waits for the next run.
 ///
 /// # Errors
 ///
@@ -71,8 +71,8 @@ pub fn run(store: &Store<'_>, moment: Moment, rows: usize) -> Result<Report, Sto
     Ok(report)
 }
 
-/// Returns the items of a slot that are due, followed by those found by looking; and how many of them are on the agenda and
-/// within the budget.
+/// Returns the items of a slot that are due, followed by the unscheduled items of the slot. The second value is the
+/// number of items that are on the agenda and within the budget.
 fn due_items(
     agenda: &Agenda,
     slot: usize,
@@ -110,8 +110,8 @@ fn observe(
     Ok(observations)
 }
 
-/// Returns the state of a snapshot that was announced with its volume and is not being removed itself. It may have been left
-/// behind by a deletion of the volume that was stopped on the way, so it goes when the volume does.
+/// Returns the state of a snapshot that was announced with its volume and is not being removed itself. A deletion of
+/// the volume that was stopped halfway may have left it behind, so it is removed when the volume is.
 fn state_by_volume(store: &Store<'_>, item: &AgendaItem, moment: Moment) -> Result<RowState, StoreError> {
     let Some(snapshot) = store.row::<Snapshot>(SnapshotId::new(item.id))? else { return Ok(RowState::Ended) };
     let volume = store.row::<Volume>(snapshot.volume_id)?;
