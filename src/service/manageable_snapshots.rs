@@ -1,4 +1,4 @@
-//! Adopting snapshots that a backend has already (`spec/lifecycle.md` section 5).
+//! Managing snapshots that already exist on a backend (`docs/spec/lifecycle.md` section 5).
 
 use crate::domain::{Completion, Snapshot};
 use crate::store::deployment::Deployment;
@@ -9,7 +9,7 @@ use super::snapshots::NewSnapshot;
 use super::volumes::HOST;
 use super::{Error, Service};
 
-/// Whose snapshots are asked for.
+/// The backend whose manageable snapshots are listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Backend {
     Host(String),
@@ -17,15 +17,15 @@ pub enum Backend {
 }
 
 impl Service<'_> {
-    /// Takes a backend's snapshot under management; the backend, or the clock, finishes it later.
+    /// Brings a backend's snapshot under management. The backend or the clock finishes the work later.
     ///
     /// # Errors
     ///
-    /// The first that fails of: the volume, policy, its service, and the checks of a create.
+    /// The first failure of these checks: the volume, policy, the volume's service, and the checks of a create.
     pub fn manage_snapshot(&self, new: NewSnapshot) -> Result<Snapshot, Error> {
         let (volume, deployment) = self.volume_to_snapshot(new.volume_id.as_deref())?;
         self.caller.allow(Rule::Manage, &volume.project_id)?;
-        // No service here is in a cluster.
+        // No service here is in a cluster, so none is usable for a clustered volume.
         let host = volume.host.as_deref();
         service_is_usable(&deployment, host, volume.is_clustered())?;
         self.caller.allow(Rule::CreateSnapshot, &volume.project_id)?;
@@ -35,7 +35,7 @@ impl Service<'_> {
         Ok(snapshot)
     }
 
-    /// Whether the caller may ask what could be adopted.
+    /// Checks that the caller may list manageable snapshots.
     ///
     /// # Errors
     ///
@@ -44,7 +44,8 @@ impl Service<'_> {
         if self.caller.roles.admin { Ok(()) } else { Err(Error::Forbidden(Rule::ListManageable)) }
     }
 
-    /// What a backend has that could be adopted: nothing, since no backend is attached that could be asked.
+    /// Lists the manageable snapshots of a backend. There are never any, since no backend is attached. Only the service
+    /// is checked.
     ///
     /// # Errors
     ///
@@ -58,10 +59,10 @@ impl Service<'_> {
     }
 }
 
-/// Whether the volume service of a host takes orders. The service is that of the backend, whatever the pool, and to
-/// Cinder a host means the first service on it.
+/// Checks that the volume service of a host is usable. The pool does not matter, and as in Cinder a host without a
+/// backend means the first service on it.
 fn service_is_usable(deployment: &Deployment, host: Option<&str>, is_clustered: bool) -> Result<(), Error> {
-    // Without a host Cinder asks for any service.
+    // Without a host, Cinder accepts any service.
     let host = host.filter(|host| !host.is_empty());
     if !is_clustered && host.is_some_and(|host| HOST.starts_with(host.split('#').next().unwrap_or(host))) {
         // The built-in catalogue serves its own volumes.
@@ -71,8 +72,9 @@ fn service_is_usable(deployment: &Deployment, host: Option<&str>, is_clustered: 
     let is_meant = |own: &str| !is_clustered && backend.is_none_or(|backend| on_host(own, backend));
     let mut services = deployment.services.iter().filter(|service| service.binary == "cinder-volume");
     let Some(service) = services.find(|service| is_meant(&service.host)) else {
-        let place = host.map_or(String::new(), |host| format!(" on host {}", host.split('#').next().unwrap_or(host)));
-        return Err(Error::NotFound(format!("Service cinder-volume could not be found{place}.")));
+        let location =
+            host.map_or(String::new(), |host| format!(" on host {}", host.split('#').next().unwrap_or(host)));
+        return Err(Error::NotFound(format!("Service cinder-volume could not be found{location}.")));
     };
     if service.disabled || !service.up {
         return Err(Error::BadRequest("Service is unavailable at this time.".to_owned()));

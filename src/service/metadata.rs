@@ -1,5 +1,5 @@
-//! The metadata of snapshots and of volumes (`spec/snapshots-api.md` section 7). That of a snapshot may be read and
-//! written in every status.
+//! The metadata of snapshots and volumes (`docs/spec/snapshots-api.md` section 7). A snapshot's metadata may be read
+//! and written in every status.
 
 use crate::domain::{Metadata, ProjectId, Snapshot, Volume};
 use crate::store::Change;
@@ -7,20 +7,20 @@ use crate::store::Change;
 use super::policy::Rule;
 use super::{Error, Service};
 
-/// What metadata belongs to.
+/// The kind of resource to which metadata belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
     Snapshot,
     Volume,
 }
 
-/// What somebody wants to do with metadata.
+/// The kind of access to metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {
     Read,
-    /// Write items with a POST.
+    /// Writing items with a POST.
     Create,
-    /// Write items with a PUT.
+    /// Writing items with a PUT.
     Update,
     Delete,
 }
@@ -38,7 +38,7 @@ impl Owner {
         }
     }
 
-    /// As messages name it.
+    /// Returns the name that Cinder's messages use.
     const fn name(self) -> &'static str {
         match self {
             Self::Snapshot => "Snapshot",
@@ -74,7 +74,7 @@ impl Found {
 }
 
 impl Service<'_> {
-    /// All metadata.
+    /// Returns all metadata.
     ///
     /// # Errors
     ///
@@ -83,17 +83,17 @@ impl Service<'_> {
         Ok(self.find(owner, id, Access::Read)?.metadata().clone())
     }
 
-    /// One item.
+    /// Returns the value of one item.
     ///
     /// # Errors
     ///
-    /// As [`Service::show_metadata`], or there is no such key.
+    /// As for [`Service::show_metadata`], or there is no such key.
     pub fn show_metadata_item(&self, owner: Owner, id: &str, key: &str) -> Result<String, Error> {
         let found = self.find(owner, id, Access::Read)?;
         found.metadata().get(key).cloned().ok_or_else(|| owner.missing(id, key))
     }
 
-    /// Adds items, replacing those with the same key. Nobody's concurrent items are lost.
+    /// Adds items, replacing those with the same keys. Items that are added concurrently are not lost.
     ///
     /// # Errors
     ///
@@ -102,11 +102,11 @@ impl Service<'_> {
         self.write_metadata(owner, id, Access::Create, &|metadata| add(metadata, items))
     }
 
-    /// Puts one item, as [`Service::merge_metadata`] does several.
+    /// Adds or replaces one item.
     ///
     /// # Errors
     ///
-    /// As [`Service::merge_metadata`].
+    /// As for [`Service::merge_metadata`].
     pub fn put_metadata_item(&self, owner: Owner, id: &str, item: &Metadata) -> Result<Metadata, Error> {
         self.write_metadata(owner, id, Access::Update, &|metadata| add(metadata, item))
     }
@@ -115,7 +115,7 @@ impl Service<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Service::merge_metadata`].
+    /// As for [`Service::merge_metadata`].
     pub fn replace_metadata(&self, owner: Owner, id: &str, items: &Metadata) -> Result<Metadata, Error> {
         self.write_metadata(owner, id, Access::Update, &|metadata| {
             metadata.clone_from(items);
@@ -123,11 +123,11 @@ impl Service<'_> {
         })
     }
 
-    /// Deletes one item. Unlike every other write this leaves a snapshot's `updated_at` alone, as in Cinder.
+    /// Deletes one item. As in Cinder, this does not change a snapshot's `updated_at`, unlike every other write.
     ///
     /// # Errors
     ///
-    /// As [`Service::merge_metadata`], or there is no such key.
+    /// As for [`Service::merge_metadata`], or there is no such key.
     pub fn delete_metadata_item(&self, owner: Owner, id: &str, key: &str) -> Result<(), Error> {
         let found = self.find(owner, id, Access::Read)?;
         if !found.metadata().contains_key(key) {
@@ -176,7 +176,7 @@ impl Service<'_> {
                 let metadata = snapshot.metadata.clone();
                 Ok(Change::Write(snapshot, metadata))
             }),
-            // Metadata stands in a table of its own in Cinder, so it does not touch a volume's `updated_at`.
+            // Cinder keeps metadata in a table of its own, so a change does not touch a volume's `updated_at`.
             Found::Volume(volume) => self.change_volume(volume, |mut volume| {
                 refuse_if_volume_is_busy(&volume, access)?;
                 change(&mut volume.metadata)?;
@@ -187,7 +187,7 @@ impl Service<'_> {
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "one of the changes of metadata, of which others can fail")]
+#[expect(clippy::unnecessary_wraps, reason = "passed as a change of metadata, and other changes can fail")]
 fn add(metadata: &mut Metadata, items: &Metadata) -> Result<(), Error> {
     metadata.extend(items.clone());
     Ok(())
@@ -198,7 +198,7 @@ fn refuse_if_volume_is_busy(volume: &Volume, access: Access) -> Result<(), Error
     if !["maintenance", "uploading"].contains(&status) {
         return Ok(());
     }
-    let what = if access == Access::Delete { "Deleting" } else { "Updating" };
-    let text = format!("Invalid volume: {what} volume metadata is not allowed for volumes in {status} status.");
-    Err(Error::BadRequest(text))
+    let action = if access == Access::Delete { "Deleting" } else { "Updating" };
+    let message = format!("Invalid volume: {action} volume metadata is not allowed for volumes in {status} status.");
+    Err(Error::BadRequest(message))
 }

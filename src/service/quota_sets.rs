@@ -1,4 +1,4 @@
-//! What projects may hold and do hold (`spec/beyond.md` section 3, `spec/lifecycle.md` section 6).
+//! The quotas of projects and their use (`docs/spec/beyond.md` section 3, `docs/spec/lifecycle.md` section 6).
 
 use crate::domain::ProjectId;
 use crate::domain::quota::Amounts;
@@ -9,24 +9,24 @@ use super::policy::Rule;
 use super::volumes::DEFAULT_TYPE;
 use super::{Error, Service};
 
-/// The resources that exist whatever the volume types are, in Cinder's order; `groups` comes last of all.
+/// The resources that do not depend on volume types, in Cinder's order. `groups` comes last, after those that do.
 const RESOURCES: [&str; 6] =
     ["volumes", "per_volume_gigabytes", "snapshots", "gigabytes", "backups", "backup_gigabytes"];
 
-/// What exists once for each volume type.
+/// The resources that exist once for each volume type.
 const RESOURCES_OF_TYPE: [&str; 3] = ["volumes", "gigabytes", "snapshots"];
 
-/// One resource of a project.
+/// The quota of one resource of a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quota {
     pub resource: String,
     pub limit: i64,
-    /// What its counter says; zero before the first reservation.
+    /// The value of its counter, which is zero before the first reservation.
     pub in_use: i64,
 }
 
 impl Service<'_> {
-    /// The quotas of a project.
+    /// Returns the quotas of a project.
     ///
     /// # Errors
     ///
@@ -36,7 +36,7 @@ impl Service<'_> {
         self.quotas_of(Some(project_id), true)
     }
 
-    /// The limits that a project has as long as it has none of its own.
+    /// Returns the default limits of a project, which apply where it has none of its own.
     ///
     /// # Errors
     ///
@@ -46,11 +46,11 @@ impl Service<'_> {
         self.quotas_of(Some(project_id), false)
     }
 
-    /// Which of these names are those of no quota.
+    /// Returns the names that no quota has.
     ///
     /// # Errors
     ///
-    /// What the store gives.
+    /// An error of the store.
     pub fn unknown_quotas<'n>(
         &self,
         project_id: &ProjectId,
@@ -61,15 +61,15 @@ impl Service<'_> {
         Ok(names.map(String::as_str).filter(is_unknown).collect())
     }
 
-    /// Gives a project limits of its own, all or none of them.
+    /// Sets limits of a project's own, all of them or none.
     ///
     /// # Errors
     ///
-    /// Not allowed, or less than what is in use.
+    /// Not allowed, or a limit below the current use.
     pub fn update_quota_set(&self, project_id: &ProjectId, limits: &Amounts) -> Result<Vec<Quota>, Error> {
         let known = self.quotas_of(Some(project_id), true)?;
         self.caller.allow(Rule::UpdateQuotas, project_id)?;
-        // Cinder asks for what is in use only where the project has a limit of its own already.
+        // Cinder compares with the use only if the project already has a limit of its own.
         let own = self.store.project(project_id)?.map(|record| record.quotas).unwrap_or_default();
         let is_checked = |quota: &&Quota| quota.resource != "per_volume_gigabytes" && own.contains_key(&quota.resource);
         for quota in known.iter().filter(is_checked) {
@@ -88,7 +88,7 @@ impl Service<'_> {
         self.quotas_of(Some(project_id), true)
     }
 
-    /// Takes a project's own limits away.
+    /// Deletes a project's own limits.
     ///
     /// # Errors
     ///
@@ -104,18 +104,18 @@ impl Service<'_> {
         Ok(())
     }
 
-    /// The limits of the caller's project, or for an administrator of the one that is named; with what is in use,
-    /// if the caller may know.
+    /// Returns the quotas of the caller's project, or for an administrator those of the named project, and whether the
+    /// caller may see the use.
     ///
     /// # Errors
     ///
-    /// What the store gives.
+    /// The caller has no project, or an error of the store.
     pub fn limits(&self, named: Option<&str>) -> Result<(Vec<Quota>, bool), Error> {
         self.caller.is_scoped()?;
         let named = named.filter(|_| self.caller.roles.admin);
         let project_id = match named {
-            // A project that cannot exist has the defaults, as one that does not exist.
-            Some(text) => text.parse().ok(),
+            // An invalid project id gets the defaults, like a project that does not exist.
+            Some(id) => id.parse().ok(),
             None => self.caller.project_id.clone(),
         };
         let shows_usage = self.caller.allow_own(Rule::UsedLimits).is_ok();
@@ -151,7 +151,7 @@ impl Service<'_> {
     }
 }
 
-/// The volume types that anything is known of, the default one first.
+/// Returns the volume types that have a counter or a limit, the default type first.
 fn volume_types(record: Option<&ProjectRecord>, deployment: &Deployment) -> Vec<String> {
     let mut types = vec![DEFAULT_TYPE.to_owned()];
     let known = record.map(|record| record.totals.keys().chain(record.quotas.keys())).into_iter().flatten();

@@ -1,4 +1,4 @@
-//! The admission of new rows by quota.
+//! Quota checks for new rows.
 
 use crate::domain::quota::{self, Amounts, Counted, QuotaRefusal};
 use crate::store::deployment::Deployment;
@@ -7,7 +7,7 @@ use crate::store::projects::ProjectRecord;
 use super::{Error, Service};
 
 impl Service<'_> {
-    /// Refuses a new row for which the project's quota has no room. Rows that are removed already and only wait for the
+    /// Refuses a new row if the project's quota has no room for it. Rows that are removed already and only wait for the
     /// scheduled step do not count.
     pub(super) fn admit(
         &self,
@@ -30,7 +30,7 @@ impl Service<'_> {
         }
     }
 
-    /// Refuses a volume that is larger than any volume of the project may be.
+    /// Refuses a volume that is larger than the project's limit for one volume.
     pub(super) fn admit_size_of_volume(
         &self,
         record: &ProjectRecord,

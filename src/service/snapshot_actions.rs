@@ -1,4 +1,4 @@
-//! The actions on a snapshot (`spec/lifecycle.md` section 4).
+//! The actions on a snapshot (`docs/spec/lifecycle.md` section 4).
 
 use crate::domain::snapshot::Cause;
 use crate::domain::{Completion, Snapshot, SnapshotStatus};
@@ -8,11 +8,11 @@ use super::policy::Rule;
 use super::{Error, Service};
 
 impl Service<'_> {
-    /// A storage agent reports how far it is (`os-update_snapshot_status`).
+    /// Applies a storage agent's report of its progress (`os-update_snapshot_status`).
     ///
     /// # Errors
     ///
-    /// Not found, not allowed, or not a report for the snapshot's status.
+    /// Not found, not allowed, or a report that does not fit the snapshot's status.
     pub fn report_snapshot_status(&self, id: &str, reported: &str, progress: Option<&str>) -> Result<(), Error> {
         let snapshot = self.visible_snapshot(id)?;
         self.caller.allow(Rule::UpdateSnapshotStatus, &snapshot.project_id)?;
@@ -22,11 +22,11 @@ impl Service<'_> {
                 Error::BadRequest(format!("Snapshot status {current} not allowed for update_snapshot_status"))
             })?;
             let status = reportable.iter().copied().find(|status| status.as_str() == reported).ok_or_else(|| {
-                let text =
+                let message =
                     format!("Provided snapshot status {reported} not allowed for snapshot with status {current}.");
-                Error::BadRequest(text)
+                Error::BadRequest(message)
             })?;
-            // A report of the same status is a sign of life: what is under way goes on.
+            // A report of the same status is a sign of life, so the work under way goes on.
             let pending = if status == current { snapshot.pending } else { None };
             snapshot.enter(status, pending, self.now, Cause::Report);
             if let Some(progress) = progress {
@@ -36,12 +36,12 @@ impl Service<'_> {
         })
     }
 
-    /// An administrator sets a status, whatever it was (`os-reset_status`). No backend is asked to do anything, so a
-    /// transient status set this way ends only with a report or at its time bound.
+    /// Sets a status for an administrator, whatever the current status is (`os-reset_status`). No backend does any
+    /// work, so a transient status set this way ends only with a report or at its time limit.
     ///
     /// # Errors
     ///
-    /// Not found, not allowed, or not a status.
+    /// Not found, not allowed, or not a valid status.
     pub fn reset_snapshot_status(&self, id: &str, wanted: &str) -> Result<(), Error> {
         let status: SnapshotStatus = wanted.to_lowercase().parse().map_err(|_| {
             let valid: Vec<String> = SnapshotStatus::ALL.iter().map(|status| format!("'{status}'")).collect();
@@ -57,7 +57,7 @@ impl Service<'_> {
         })
     }
 
-    /// An administrator deletes a snapshot in any status (`os-force_delete`).
+    /// Starts the deletion of a snapshot in any status, for an administrator (`os-force_delete`).
     ///
     /// # Errors
     ///
@@ -72,7 +72,8 @@ impl Service<'_> {
         })
     }
 
-    /// An administrator lets a backend forget a snapshot and keep its data (`os-unmanage`). A frozen backend allows it.
+    /// Stops managing a snapshot, for an administrator. The backend keeps its data (`os-unmanage`). A frozen backend
+    /// does not prevent this.
     ///
     /// # Errors
     ///

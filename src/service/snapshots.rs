@@ -1,4 +1,4 @@
-//! Create, show, update and delete snapshots (`spec/snapshots-api.md` sections 3 to 6).
+//! Create, show, update, and delete snapshots (`docs/spec/snapshots-api.md` sections 3 to 6).
 
 use crate::domain::lifecycle::{Completion, Occasion, Schedule};
 use crate::domain::quota::{self, Counted};
@@ -12,10 +12,10 @@ use super::listing::{Column, Listed, columns, type_id};
 use super::policy::Rule;
 use super::{Error, FROZEN, Service};
 
-/// What a client asks for with a create.
+/// The parameters of a create.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewSnapshot {
-    /// The volume as the client wrote it; `None` for JSON `null`.
+    /// The volume id as the client wrote it, or `None` for JSON `null`.
     pub volume_id: Option<String>,
     pub name: Option<String>,
     pub description: Option<String>,
@@ -23,24 +23,25 @@ pub struct NewSnapshot {
     pub in_use: InUse,
 }
 
-/// Whether a volume may be in use, which `force` and the microversion decide.
+/// Whether the volume may be in use, depending on `force` and the microversion.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum InUse {
     /// Only an `available` volume.
     #[default]
     Refused,
-    /// An `in-use` volume too.
+    /// Also an `in-use` volume.
     Accepted,
-    /// The client sent a false `force` where it is no longer a choice (3.66); refused once the volume is found.
+    /// The client sent a false `force`, which is not allowed since 3.66. The request is refused after the volume is
+    /// found.
     ForceNoLongerAllowed,
 }
 
-/// The text for a false `force` from 3.66; spelling and spaces are Cinder's.
+/// The message for a false `force` since 3.66. Its spelling and spaces are Cinder's.
 const FORCE_NO_LONGER_ALLOWED: &str = "Since microversion 3.66 the 'force' flag is invalid for this request.  For \
                                        backward compatability, however, when the 'force' flag is passed with a value \
                                        evaluating to True, it is silently ignored.";
 
-/// What a client changes with an update; the outer `None` leaves a field, the inner clears it.
+/// The changes of an update. The outer `None` leaves a field unchanged, and the inner `None` clears it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SnapshotUpdate {
     pub name: Option<Option<String>>,
@@ -48,11 +49,13 @@ pub struct SnapshotUpdate {
 }
 
 impl Service<'_> {
-    /// Makes a snapshot; a backend, or the clock, finishes it later. Two commits: its row, and its project's record.
+    /// Creates a snapshot. A backend or the clock finishes the work later. Two commits: its row, and its project's
+    /// record.
     ///
     /// # Errors
     ///
-    /// The first that fails of: the volume, `force`, its host, a frozen backend, policy, its state, quota.
+    /// The first failure of these checks: the volume, `force`, its host, a frozen backend, policy, its state, and
+    /// quota.
     pub fn create_snapshot(&self, new: NewSnapshot) -> Result<Snapshot, Error> {
         let (volume, deployment) = self.volume_to_snapshot(new.volume_id.as_deref())?;
         if new.in_use == InUse::ForceNoLongerAllowed {
@@ -65,8 +68,8 @@ impl Service<'_> {
         let snapshot = self.begin_snapshot(new, &volume, Completion::Create)?;
         self.save_new_snapshot(&snapshot, &volume, &deployment)?;
 
-        // The volume may have been taken away meanwhile; whoever deletes one looks for snapshots after it has marked
-        // it, so one of the two sees the other.
+        // The volume may have been deleted meanwhile. A delete looks for snapshots after it has marked the volume, so
+        // at least one of the two sees the other.
         let after = self.store.row::<Volume>(volume.id)?.and_then(|row| row.effective(self.now, Occasion::Reading));
         let still_accepted = match &after {
             Some(volume) => volume.has_accepted_status(in_use_accepted, " ").map_err(Error::from),
@@ -81,18 +84,18 @@ impl Service<'_> {
         Ok(snapshot)
     }
 
-    /// The volume that is to be snapshotted, and the deployment; in one call of the store.
+    /// Returns the volume to snapshot, and the deployment, in one call of the store.
     pub(super) fn volume_to_snapshot(&self, id: Option<&str>) -> Result<(Volume, Deployment), Error> {
         self.caller.is_scoped()?;
-        // Cinder looks up what Python prints for null.
-        let text = id.unwrap_or("None");
-        let not_found = || Error::VolumeNotFound(text.to_owned());
-        let parsed: VolumeId = text.parse().map_err(|_| not_found())?;
+        // Cinder looks up the string that Python prints for null.
+        let id = id.unwrap_or("None");
+        let not_found = || Error::VolumeNotFound(id.to_owned());
+        let parsed: VolumeId = id.parse().map_err(|_| not_found())?;
         let (row, deployment) = self.store.volume_and_deployment(parsed)?;
         Ok((self.seen_volume(row).ok_or_else(not_found)?, deployment))
     }
 
-    /// A snapshot as it is when its work begins. It belongs to the caller, not to the owner of the volume.
+    /// Returns a snapshot as it is when its work begins. It belongs to the caller's project, not to that of the volume.
     pub(super) fn begin_snapshot(
         &self,
         new: NewSnapshot,
@@ -120,7 +123,7 @@ impl Service<'_> {
         })
     }
 
-    /// Writes a new snapshot if the project's quota has room for it.
+    /// Writes a new snapshot, if the project's quota has room for it.
     pub(super) fn save_new_snapshot(
         &self,
         snapshot: &Snapshot,
@@ -130,7 +133,7 @@ impl Service<'_> {
         let with_gigabytes = deployment.snapshots_count_gigabytes();
         let amounts =
             quota::amounts_of(Counted::Snapshots, snapshot.size, snapshot.volume_type.as_deref(), with_gigabytes);
-        // Only work that ends with a tick needs one; what ends by the clock or a report needs none.
+        // Only work that ends with a tick needs an agenda item. Work that ends by the clock or a report does not.
         if let Some(pending) = snapshot.pending.filter(|pending| pending.schedule == Schedule::NextTick) {
             self.store.schedule(&[snapshot.agenda_item(pending.due).with_purpose(Purpose::New)])?;
         }
@@ -148,8 +151,8 @@ impl Service<'_> {
         self.readable_snapshot(id)
     }
 
-    /// Changes name and description, in any status. Answers with what the snapshot is then, except for `updated_at`,
-    /// which is the value of before (`spec/snapshots-api.md` section 5, "Response quirk").
+    /// Changes the name and description, in any status. Returns the changed snapshot, but with the earlier `updated_at`
+    /// (`docs/spec/snapshots-api.md` section 5).
     ///
     /// # Errors
     ///
@@ -188,7 +191,7 @@ impl Service<'_> {
         )
     }
 
-    /// Refuses what modifies a frozen backend.
+    /// Refuses a change of a snapshot whose volume is on a frozen backend.
     pub(super) fn refuse_if_frozen(&self, snapshot: &Snapshot) -> Result<(), Error> {
         match self.store.volume_and_deployment(snapshot.volume_id)? {
             (Some(volume), deployment) => Self::refuse_if_volume_is_frozen(&volume, &deployment),
@@ -196,10 +199,10 @@ impl Service<'_> {
         }
     }
 
-    /// Likewise, by its volume; Cinder looks for the host first.
+    /// Refuses a change on a frozen backend. As in Cinder, a volume without a host is refused first.
     pub(super) fn refuse_if_volume_is_frozen(volume: &Volume, deployment: &Deployment) -> Result<(), Error> {
         volume.has_host()?;
-        // The services of a cluster have no entry of their own here, so a clustered volume is never frozen.
+        // The deployment has no entries for the services of a cluster, so a clustered volume is never frozen.
         let host = volume.host.as_deref().filter(|_| !volume.is_clustered());
         if host.is_some_and(|host| deployment.is_frozen(host)) {
             return Err(Error::BadRequest(FROZEN.to_owned()));
@@ -207,8 +210,8 @@ impl Service<'_> {
         Ok(())
     }
 
-    /// Moves a snapshot to a status that ends with its removal. Two commits: the agenda of its project first, so that
-    /// the scheduled step will look at it whatever happens to us, then the row, on which alone the decision is made.
+    /// Moves a snapshot to a status that ends with its removal. Two commits: first the agenda, so that the scheduled
+    /// step looks at the snapshot even if we stop here, and then the row, which alone decides.
     pub(super) fn begin_removal(
         &self,
         snapshot: &Snapshot,
@@ -225,8 +228,8 @@ impl Service<'_> {
         let mut tried = false;
         self.store.update(snapshot.id, |row: Option<Snapshot>| {
             let Some(mut row) = row.and_then(|row| row.effective(self.now, Occasion::Reading)) else {
-                // Gone since we have tried, and that is what was asked for: a backend may have denied a write that
-                // landed, and the schedule been faster than our look.
+                // The row is gone after an attempt of ours, as requested. A backend may have reported a failure for a
+                // write that landed, and the scheduled step removed the row before we looked again.
                 let gone = Error::SnapshotNotFound(snapshot.id.to_string());
                 return if tried { Ok(Change::Leave(())) } else { Err(gone) };
             };
@@ -237,7 +240,8 @@ impl Service<'_> {
         })
     }
 
-    /// Changes a snapshot's row by compare-and-swap; `change` sees it as it is now, with what is due applied.
+    /// Changes a snapshot's row by compare-and-swap. `change` gets the row as it is now, with the changes that are due
+    /// applied.
     pub(super) fn change_snapshot<R>(
         &self,
         snapshot: &Snapshot,

@@ -1,4 +1,4 @@
-//! The actions on a volume that concern its snapshots (`spec/lifecycle.md` section 8).
+//! The actions on a volume that concern its snapshots (`docs/spec/lifecycle.md` section 8).
 
 use crate::domain::snapshot::Cause;
 use crate::domain::{Completion, SnapshotStatus, VolumeStatus};
@@ -7,16 +7,16 @@ use crate::store::Change;
 use super::policy::Rule;
 use super::{Error, Service};
 
-/// What an administrator sets with `os-reset_status`; `None` leaves a field.
+/// The values that an administrator sets with `os-reset_status`. `None` leaves a field unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VolumeReset {
     pub status: Option<String>,
     pub attach_status: Option<String>,
-    /// `none` clears it.
+    /// The migration status. The string `none` clears it.
     pub migration_status: Option<String>,
 }
 
-/// The statuses that an administrator may set (`cinder/objects/fields.py:VolumeStatus`).
+/// The statuses that an administrator may set (`VolumeStatus` in `cinder/objects/fields.py`).
 const STATUSES: [&str; 22] = [
     "creating",
     "available",
@@ -43,12 +43,13 @@ const STATUSES: [&str; 22] = [
 ];
 
 impl Service<'_> {
-    /// Reverts a volume to its latest snapshot. Two rows change, the volume's first. As in Cinder the volume becomes
-    /// `reverting` even when the snapshot is then found not to be `available`; here that ends by itself.
+    /// Reverts a volume to its latest snapshot. Two rows change, the volume's first. As in Cinder, the volume becomes
+    /// `reverting` even if the snapshot then turns out not to be `available`. Here that status ends by itself.
     ///
     /// # Errors
     ///
-    /// The first that fails of: the volume, its snapshots, policy, the volume's status, the snapshot's.
+    /// The first failure of these checks: the volume, its snapshots, policy, the volume's status, and the snapshot's
+    /// status.
     pub fn revert_volume(&self, id: &str, snapshot_id: Option<&str>) -> Result<(), Error> {
         let volume = self.visible_volume(id)?;
         self.caller.allow(Rule::GetVolume, &volume.project_id)?;
@@ -58,47 +59,47 @@ impl Service<'_> {
         };
         if snapshot_id != Some(latest.id.to_string().as_str()) {
             let named = snapshot_id.unwrap_or("None");
-            let text = format!("Specified snapshot {named} is None or not the latest one of volume {id}.");
-            return Err(Error::BadRequest(text));
+            let message = format!("Specified snapshot {named} is None or not the latest one of volume {id}.");
+            return Err(Error::BadRequest(message));
         }
         let cannot = format!("Can't revert volume {id} to its latest snapshot {}.", latest.id);
         if volume.size != latest.size {
-            let text = format!("{cannot} The volume size must be equal to the snapshot size.");
-            return Err(Error::BadRequest(text));
+            let message = format!("{cannot} The volume size must be equal to the snapshot size.");
+            return Err(Error::BadRequest(message));
         }
         self.caller.allow(Rule::Revert, &volume.project_id)?;
         let pending = self.begin(Completion::Release)?;
         self.change_volume(&volume, |mut volume| {
             if volume.status != VolumeStatus::AVAILABLE {
-                let text = format!("Invalid volume: {cannot} Volume's status must be 'available'.");
-                return Err(Error::Conflict(text));
+                let message = format!("Invalid volume: {cannot} Volume's status must be 'available'.");
+                return Err(Error::Conflict(message));
             }
             volume.enter(VolumeStatus::REVERTING, Some(pending), self.now);
             Ok(Change::Write(volume, ()))
         })?;
         self.change_snapshot(&latest, |mut snapshot| {
             if snapshot.status != SnapshotStatus::Available {
-                let text = format!("Invalid snapshot: {cannot} Snapshot's status must be 'available'.");
-                return Err(Error::Conflict(text));
+                let message = format!("Invalid snapshot: {cannot} Snapshot's status must be 'available'.");
+                return Err(Error::Conflict(message));
             }
             snapshot.enter(SnapshotStatus::Restoring, Some(pending), self.now, Cause::Revert);
             Ok(Change::Write(snapshot, ()))
         })
     }
 
-    /// An administrator sets statuses of a volume; no backend is asked to do anything.
+    /// Sets statuses of a volume for an administrator. No backend does any work.
     ///
     /// # Errors
     ///
-    /// Not found, not allowed, or not a status that may be set.
+    /// Not found, not allowed, or a status that may not be set.
     pub fn reset_volume_status(&self, id: &str, reset: &VolumeReset) -> Result<(), Error> {
         let status = reset.status.as_ref().map(|status| status.to_lowercase());
         if let Some(status) = &status
             && !STATUSES.contains(&status.as_str())
         {
             let valid: Vec<String> = STATUSES.iter().map(|status| format!("'{status}'")).collect();
-            let text = format!("Volume status: {status} is invalid, valid statuses are: ({}).", valid.join(", "));
-            return Err(Error::BadRequest(text));
+            let message = format!("Volume status: {status} is invalid, valid statuses are: ({}).", valid.join(", "));
+            return Err(Error::BadRequest(message));
         }
         let volume = self.visible_volume(id)?;
         self.caller.allow(Rule::ResetVolumeStatus, &volume.project_id)?;
@@ -114,8 +115,8 @@ impl Service<'_> {
             }
             if let Some(status) = &status {
                 if status == "in-use" && volume.attach_status != "attached" {
-                    let text = "Cannot reset-state to in-use because volume does not have any attachments.";
-                    return Err(Error::BadRequest(text.to_owned()));
+                    let message = "Cannot reset-state to in-use because volume does not have any attachments.";
+                    return Err(Error::BadRequest(message.to_owned()));
                 }
                 let status = VolumeStatus::new(status.clone());
                 let pending = status.completion().map(|_| self.begin(Completion::None)).transpose()?;

@@ -1,4 +1,5 @@
-//! The small catalogue of volumes that snapshots need (`spec/beyond.md` section 2, `spec/lifecycle.md` section 8).
+//! The small catalogue of volumes that snapshots need (`docs/spec/beyond.md` section 2, `docs/spec/lifecycle.md`
+//! section 8).
 
 use uuid::Uuid;
 
@@ -14,30 +15,30 @@ use super::listing::{Column, Listed, columns, type_id};
 use super::policy::Rule;
 use super::{Error, Service};
 
-/// Where volumes of the built-in catalogue live.
+/// The host of volumes of the built-in catalogue.
 pub(super) const HOST: &str = "volume-snapshots@catalogue#pool";
-/// The zone of a volume whose maker named none.
+/// The availability zone of a volume that is created without one.
 const ZONE: &str = "nova";
-/// The type of a volume whose maker named none.
+/// The type of a volume that is created without one.
 pub const DEFAULT_TYPE: &str = "__DEFAULT__";
 
-/// Why a volume cannot be deleted; Cinder gives one text for all reasons.
+/// The message for a volume that cannot be deleted. Cinder has one message for all reasons.
 const NOT_DELETABLE: &str = "Invalid volume: Volume status must be available or error or error_restoring or \
                              error_extending or error_managing and must not be migrating, attached, belong to a \
                              group, have snapshots, awaiting a transfer, or be disassociated from snapshots after \
                              volume transfer.";
 
-/// The same for a forced delete, which no status prevents; the two spaces are Cinder's.
+/// The message for a forced delete, which no status prevents. The two spaces are Cinder's.
 const NOT_FORCED: &str = "Invalid volume: Volume  must not be migrating, attached, belong to a group, have snapshots, \
                           awaiting a transfer, or be disassociated from snapshots after volume transfer.";
 
-/// What a client asks for with a create.
+/// The parameters of a create.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewVolume {
     pub name: Option<String>,
     pub description: Option<String>,
     pub metadata: Metadata,
-    /// In GiB; without it, the size of the snapshot that the volume is made from.
+    /// The size in GiB. The default is the size of the snapshot from which the volume is created.
     pub size: Option<u32>,
     pub snapshot_id: Option<String>,
     pub availability_zone: Option<String>,
@@ -45,7 +46,7 @@ pub struct NewVolume {
     pub multiattach: bool,
 }
 
-/// What a client changes with an update; the outer `None` leaves a field, the inner clears it.
+/// The changes of an update. The outer `None` leaves a field unchanged, and the inner `None` clears it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VolumeUpdate {
     pub name: Option<Option<String>>,
@@ -54,11 +55,11 @@ pub struct VolumeUpdate {
 }
 
 impl Service<'_> {
-    /// Makes a volume; the clock finishes it later.
+    /// Creates a volume. The clock finishes the work later.
     ///
     /// # Errors
     ///
-    /// Not allowed, the snapshot is not there or not usable, no size, or over quota.
+    /// Not allowed, the snapshot is not found or not usable, no size, or over quota.
     pub fn create_volume(&self, new: NewVolume) -> Result<Volume, Error> {
         let project_id = self.caller.project()?.clone();
         let snapshot = new.snapshot_id.as_deref().map(|id| self.readable_snapshot(id)).transpose()?;
@@ -100,16 +101,16 @@ impl Service<'_> {
         Ok(volume)
     }
 
-    /// A volume.
+    /// Returns a volume.
     ///
     /// # Errors
     ///
-    /// Not found; also for a volume that the caller may not read.
+    /// Not found, or not allowed.
     pub fn show_volume(&self, id: &str) -> Result<Volume, Error> {
         self.readable_volume(id)
     }
 
-    /// Changes name, description and metadata.
+    /// Changes the name, description, and metadata.
     ///
     /// # Errors
     ///
@@ -127,21 +128,21 @@ impl Service<'_> {
             if let Some(metadata) = &update.metadata {
                 volume.metadata.clone_from(metadata);
             }
-            // Metadata stands in a table of its own in Cinder, so changing it alone does not touch the volume's row.
+            // Cinder keeps metadata in a table of its own, so changing only metadata does not touch the volume's row.
             let answer = volume.clone();
             if update.name.is_some() || update.description.is_some() {
                 volume.updated_at = Some(self.now);
             }
-            // As for snapshots, the answer still has the time of before.
+            // As for snapshots, the answer still has the earlier `updated_at`.
             Ok(Change::Write(volume, answer))
         })
     }
 
-    /// Starts the deletion of a volume, and with `cascade` of its snapshots.
+    /// Starts the deletion of a volume, and with `cascade` also of its snapshots.
     ///
     /// # Errors
     ///
-    /// Not found, not allowed, or not deletable: by its state, by snapshots, or with `cascade` by one that is busy.
+    /// Not found, not allowed, or not deletable because of its state, its snapshots, or with `cascade` a busy snapshot.
     pub fn delete_volume(&self, id: &str, cascade: bool, force: bool) -> Result<(), Error> {
         let volume = self.readable_volume(id)?;
         if force {
@@ -164,8 +165,8 @@ impl Service<'_> {
         if !may_be_deleted(&volume) || !deletable_snapshots(&snapshots) {
             return Err(not_deletable());
         }
-        // Everything that will go stands on the agenda before anything goes. Should we stop on the way, the scheduled
-        // step finds the snapshots and takes them with their volume.
+        // All rows are put on the agenda before any row changes. If we stop halfway, the scheduled step finds the
+        // snapshots and removes them with their volume.
         let pending = self.begin(Completion::Remove)?;
         self.announce(&snapshots, Some(&volume), pending)?;
         let before = self.change_volume(&volume, |mut volume| {
@@ -177,8 +178,8 @@ impl Service<'_> {
             Ok(Change::Write(volume, before))
         })?;
 
-        // A snapshot may have come since we looked. Whoever makes one looks at the volume once more after it is
-        // written, so one of the two sees the other; here we see it, and take the deletion back.
+        // A snapshot may have been created since we looked. A create checks the volume once more after it has written
+        // the snapshot, so at least one of the two sees the other. If we see the snapshot, we undo the deletion.
         let mut after = self.snapshots_of(&volume)?;
         if !deletable_snapshots(&after) {
             self.change_volume(&volume, |_| Ok(Change::Write(before.clone(), ())))?;
@@ -193,7 +194,7 @@ impl Service<'_> {
         Ok(self.store.overwrite(&after)?)
     }
 
-    /// Puts what is to be removed on the agenda.
+    /// Puts the rows that are about to be removed on the agenda.
     fn announce(&self, snapshots: &[Snapshot], volume: Option<&Volume>, pending: Pending) -> Result<(), Error> {
         let of_snapshots =
             snapshots.iter().map(|snapshot| snapshot.agenda_item(pending.due).with_purpose(Purpose::Volume));
@@ -202,7 +203,7 @@ impl Service<'_> {
         Ok(())
     }
 
-    /// The snapshots of a volume, newest first, as they are now, whoever owns them.
+    /// Returns the snapshots of a volume in all projects, newest first, as they are now.
     pub(super) fn snapshots_of(&self, volume: &Volume) -> Result<Vec<Snapshot>, Error> {
         let records = self.store.projects_with_snapshots_of(volume)?;
         let mut listing = Listing::new(self.store, records, Kind::Snapshot, Direction::NewestFirst, None)
@@ -218,7 +219,8 @@ impl Service<'_> {
         }
     }
 
-    /// Changes a volume's row by compare-and-swap; `change` sees it as it is now, with what is due applied.
+    /// Changes a volume's row by compare-and-swap. `change` gets the row as it is now, with the changes that are due
+    /// applied.
     pub(super) fn change_volume<R>(
         &self,
         volume: &Volume,
@@ -240,8 +242,8 @@ fn size_of_new_volume(size: Option<u32>, snapshot: Option<&Snapshot>) -> Result<
         });
     };
     if snapshot.status != SnapshotStatus::Available {
-        let text = "Invalid snapshot: Originating snapshot status must be one of 'available' values";
-        return Err(Error::BadRequest(text.to_owned()));
+        let message = "Invalid snapshot: Originating snapshot status must be one of 'available' values";
+        return Err(Error::BadRequest(message.to_owned()));
     }
     match size {
         Some(size) if size < snapshot.size => Err(Error::BadRequest(format!(
