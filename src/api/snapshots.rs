@@ -93,9 +93,9 @@ impl<'a> SnapshotView<'a> {
         let since = |added: Microversion| self.added.is_some_and(|version| version >= added);
         let mut view = ObjectWriter::open(bytes);
         view.uuid("id", Some(snapshot.id.as_uuid()));
-        view.plain("created_at", &snapshot.created_at.spelled());
+        view.plain("created_at", &snapshot.created_at.encoded());
         match snapshot.updated_at {
-            Some(updated_at) => view.plain("updated_at", &updated_at.spelled()),
+            Some(updated_at) => view.plain("updated_at", &updated_at.encoded()),
             None => view.optional_string("updated_at", None),
         }
         view.optional_string("name", snapshot.name.as_deref());

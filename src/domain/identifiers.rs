@@ -63,13 +63,13 @@ macro_rules! uuid_identifier {
 
         impl fmt::Display for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(std::str::from_utf8(&spelled(self.0)).unwrap_or_default())
+                formatter.write_str(std::str::from_utf8(&encoded(self.0)).unwrap_or_default())
             }
         }
 
         impl Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(std::str::from_utf8(&spelled(self.0)).unwrap_or_default())
+                serializer.serialize_str(std::str::from_utf8(&encoded(self.0)).unwrap_or_default())
             }
         }
 
@@ -96,7 +96,7 @@ uuid_identifier!(
 
 /// Returns the canonical form of a UUID, in ASCII.
 #[must_use]
-pub fn spelled(uuid: Uuid) -> [u8; Hyphenated::LENGTH] {
+pub fn encoded(uuid: Uuid) -> [u8; Hyphenated::LENGTH] {
     let mut ascii = [0; Hyphenated::LENGTH];
     uuid.as_hyphenated().encode_lower(&mut ascii);
     ascii
@@ -105,7 +105,7 @@ pub fn spelled(uuid: Uuid) -> [u8; Hyphenated::LENGTH] {
 /// Returns the canonical form of a UUID, with a prefix.
 #[must_use]
 pub fn prefixed(prefix: &str, uuid: Uuid) -> String {
-    [prefix, std::str::from_utf8(&spelled(uuid)).unwrap_or_default()].concat()
+    [prefix, std::str::from_utf8(&encoded(uuid)).unwrap_or_default()].concat()
 }
 
 /// Parses a UUID, in its canonical form only.

@@ -83,7 +83,7 @@ pub enum Ending {
     /// It ended well at this time.
     Completed(Completion, Timestamp),
     /// The time bound passed, and the work is retried.
-    BegunAgain(Pending),
+    Retried(Pending),
     /// The time bound passed without a retry left, and the work was given up at this time.
     GivenUp(Timestamp),
 }
@@ -157,7 +157,7 @@ impl Pending {
         } else if let Some(retries) = self.retries.checked_sub(1) {
             let patience = self.gives_up.microseconds().saturating_sub(self.due.microseconds());
             let gives_up = Timestamp::from_microseconds(self.gives_up.microseconds().saturating_add(patience.max(0)));
-            Some(Ending::BegunAgain(Self { due: self.gives_up, gives_up, retries, ..*self }))
+            Some(Ending::Retried(Self { due: self.gives_up, gives_up, retries, ..*self }))
         } else {
             Some(Ending::GivenUp(self.gives_up))
         }
@@ -249,7 +249,7 @@ mod tests {
         let mut pending = Pending { retries: 2, ..begun(Progression::Manual) };
         let never = Timestamp::from_seconds(1_000_000);
         let mut bounds = Vec::new();
-        while let Some(Ending::BegunAgain(again)) = pending.ending(never, Occasion::Reading) {
+        while let Some(Ending::Retried(again)) = pending.ending(never, Occasion::Reading) {
             bounds.push(again.gives_up);
             pending = again;
         }

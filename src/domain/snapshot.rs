@@ -146,7 +146,7 @@ pub enum Cause {
     /// The work under way ended well.
     Completed,
     /// The time bound of the work passed, and the work was retried.
-    BegunAgain,
+    Retried,
     /// The time bound of the work passed, and no retries were left.
     GivenUp,
 }
@@ -160,7 +160,7 @@ words!(Cause, "a cause of a snapshot's status", {
     Report => "os-update_snapshot_status",
     Reset => "os-reset_status",
     Completed => "completed",
-    BegunAgain => "begun again",
+    Retried => "retried",
     GivenUp => "given up",
 });
 
@@ -193,8 +193,8 @@ impl Snapshot {
                         self.progress = Some("100%".to_owned());
                     }
                 }
-                Ending::BegunAgain(again) => {
-                    self.enter(self.status, Some(again), pending.gives_up, Cause::BegunAgain);
+                Ending::Retried(again) => {
+                    self.enter(self.status, Some(again), pending.gives_up, Cause::Retried);
                     if again.completion == Completion::Create {
                         self.progress = Some("0%".to_owned());
                     }

@@ -60,7 +60,7 @@ impl Timestamp {
     /// Returns the ASCII form. It writes digit by digit, because a list has one or two timestamps in each row and
     /// format strings are slower.
     #[must_use]
-    pub fn spelled(self) -> [u8; 26] {
+    pub fn encoded(self) -> [u8; 26] {
         let mut ascii = *b"0000-00-00T00:00:00.000000";
         // chrono has the whole range, so the default is never used.
         let time = DateTime::from_timestamp_micros(self.0).unwrap_or_default();
@@ -85,7 +85,7 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(std::str::from_utf8(&self.spelled()).unwrap_or_default())
+        formatter.write_str(std::str::from_utf8(&self.encoded()).unwrap_or_default())
     }
 }
 
@@ -105,7 +105,7 @@ impl FromStr for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(std::str::from_utf8(&self.spelled()).unwrap_or_default())
+        serializer.serialize_str(std::str::from_utf8(&self.encoded()).unwrap_or_default())
     }
 }
 

@@ -144,7 +144,7 @@ impl Volume {
             match ending {
                 Ending::Completed(Completion::Remove, _) => return None,
                 Ending::Completed(_, at) => self.enter(VolumeStatus::AVAILABLE, None, at),
-                Ending::BegunAgain(again) => self.enter(self.status.clone(), Some(again), pending.gives_up),
+                Ending::Retried(again) => self.enter(self.status.clone(), Some(again), pending.gives_up),
                 Ending::GivenUp(at) if self.status == VolumeStatus::DELETING => {
                     self.enter(VolumeStatus::ERROR_DELETING, None, at);
                 }

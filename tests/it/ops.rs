@@ -409,15 +409,15 @@ fn an_explanation_says_what_is_why_and_what_comes_next() {
     assert_eq!(working.status, 200, "{working:?}");
     assert_eq!((&working.body["status"], &working.body["stored_status"]), (&json!("creating"), &json!("creating")));
     assert_eq!((&working.body["next"]["becomes"], &working.body["next"]["at"]), (&json!("available"), &json!(time(7))));
-    assert_eq!(working.body["bound"], json!({ "at": time(67), "becomes": "begun again", "retries": 3 }));
+    assert_eq!(working.body["bound"], json!({ "at": time(67), "becomes": "retried", "retries": 3 }));
     assert_eq!((&working.body["listed"], &working.body["on_agenda"]), (&json!(true), &Value::Null));
     assert_eq!(history(&working), [""; 0]);
 
     // Nobody reports: the work is retried three times, each as long as the first, and then given up.
     service.advance(62.0);
     let again = explain();
-    assert_eq!(again.body["bound"], json!({ "at": time(127), "becomes": "begun again", "retries": 2 }));
-    assert_eq!(history(&again), ["creating begun again"]);
+    assert_eq!(again.body["bound"], json!({ "at": time(127), "becomes": "retried", "retries": 2 }));
+    assert_eq!(history(&again), ["creating retried"]);
     service.advance(121.0);
     assert_eq!(explain().body["bound"], json!({ "at": time(247), "becomes": "error", "retries": 0 }));
     assert_eq!(service.status_of(&path).as_deref(), Some("creating"));

@@ -23,7 +23,7 @@ pub fn explanation_document(explanation: &Explanation) -> Value {
         json!({ "at": pending.due.to_string(), "becomes": becomes, "by": by })
     });
     let bound = now.pending.map(|pending| {
-        let becomes = if pending.retries > 0 { "begun again" } else { now.status.given_up().as_str() };
+        let becomes = if pending.retries > 0 { "retried" } else { now.status.given_up().as_str() };
         json!({ "at": pending.gives_up.to_string(), "becomes": becomes, "retries": pending.retries })
     });
     let why = match (seen, now.pending, now.history.last().map(|past| past.cause)) {
@@ -31,7 +31,7 @@ pub fn explanation_document(explanation: &Explanation) -> Value {
         (_, Some(pending), _) if pending.completion == Completion::None => {
             "An administrator set this status and no work is under way, so only the bound ends it."
         }
-        (_, Some(_), Some(Cause::BegunAgain)) => "Nobody ended the work within its time bound, so it began anew.",
+        (_, Some(_), Some(Cause::Retried)) => "Nobody ended the work within its time bound, so it is retried.",
         (_, Some(_), _) => "Work is under way; see next for what ends it, and bound for when it is given up.",
         (_, None, None) => "It has this status since it came.",
         (_, None, Some(Cause::GivenUp)) => "Nobody ended the work within its time bound, so it was given up.",

@@ -6,7 +6,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::domain::identifiers::spelled;
+use crate::domain::identifiers::encoded;
 
 /// A JSON object that is being written. The names of its fields are our own and need no escaping.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl<'a> ObjectWriter<'a> {
     /// Writes an id, or null.
     pub fn uuid(&mut self, name: &str, value: Option<Uuid>) {
         match value {
-            Some(id) => self.plain(name, &spelled(id)),
+            Some(id) => self.plain(name, &encoded(id)),
             None => self.field(name).extend_from_slice(b"null"),
         }
     }
