@@ -7,11 +7,12 @@ use uuid::Uuid;
 
 use crate::domain::lifecycle::{Moment, Occasion};
 use crate::domain::quota::Amounts;
-use crate::domain::{ProjectId, Snapshot, SnapshotId, Timestamp, Volume};
+use crate::domain::{ProjectId, Snapshot, SnapshotId, Timestamp};
 use crate::store::agenda::{Agenda, AgendaItem};
 use crate::store::index::Direction;
 use crate::store::projects::ProjectRecord;
-use crate::store::{Identifiers, KeyValue, Listing, Row, Store, StoreError, StoredState};
+use crate::store::row::with_row_type;
+use crate::store::{Identifiers, KeyValue, Kind, Listing, Row, Rows, Store, StoreError, StoredState};
 use crate::tick;
 
 pub use crate::store::deployment::{BackendService, Deployment, GroupSnapshot};
@@ -33,8 +34,7 @@ pub struct ProjectSettings {
 /// The whole state as an operator sees it: rows as they are now, in a stable order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
-    pub volumes: Vec<Volume>,
-    pub snapshots: Vec<Snapshot>,
+    pub rows: Rows,
     pub deployment: Deployment,
     /// Sorted by project.
     pub projects: Vec<(ProjectId, ProjectSettings)>,
@@ -102,8 +102,9 @@ impl<'a> Ops<'a> {
                 *state.settings_of(record.project.clone()) = settings;
             }
         }
-        state.snapshots = self.rows(records.clone())?;
-        state.volumes = self.rows(records)?;
+        for kind in Kind::ALL {
+            with_row_type!(kind, R => *R::list_mut(&mut state.rows) = self.rows(records.clone())?);
+        }
         Ok(state)
     }
 
@@ -137,19 +138,20 @@ impl<'a> Ops<'a> {
         };
         let gigabytes = state.deployment.snapshots_count_gigabytes();
         let mut agenda = Vec::new();
-        for volume in &state.volumes {
+        for volume in &state.rows.volumes {
             let number = number_of(&mut projects, &volume.project_id);
             projects[number].volumes.push(volume.id.as_uuid());
-            projects[number].count(volume, gigabytes, &mut agenda);
         }
         for project in &mut projects {
             project.volumes.sort_unstable();
         }
-        for snapshot in &state.snapshots {
-            let number = number_of(&mut projects, &snapshot.project_id);
-            projects[number].count(snapshot, gigabytes, &mut agenda);
-            projects[number].record.has_snapshots_of_other_projects_volumes |=
-                projects[number].volumes.binary_search(&snapshot.volume_id.as_uuid()).is_err();
+        for kind in Kind::ALL {
+            with_row_type!(kind, R => {
+                for row in R::list(&state.rows) {
+                    let number = number_of(&mut projects, row.project_id());
+                    projects[number].count(row, gigabytes, &mut agenda);
+                }
+            });
         }
         for (project, settings) in &state.projects {
             let number = number_of(&mut projects, project);
@@ -157,8 +159,7 @@ impl<'a> Ops<'a> {
             projects[number].record.usage.clone_from(&settings.usage);
         }
         self.store.replace_state(&StoredState {
-            snapshots: state.snapshots,
-            volumes: state.volumes,
+            rows: state.rows,
             deployment: state.deployment,
             projects: projects.into_iter().map(|project| project.record).collect(),
             agenda,
@@ -233,6 +234,9 @@ impl NewProject {
     /// Counts a row, and puts it on the agenda where the scheduled step must look at it.
     fn count(&mut self, row: &impl Row, snapshots_count_gigabytes: bool, agenda: &mut Vec<AgendaItem>) {
         let item = row.agenda_item_when_due();
+        let volume = row.indexed_volume();
+        self.record.has_snapshots_of_other_projects_volumes |=
+            !volume.is_nil() && self.volumes.binary_search(&volume).is_err();
         for (resource, amount) in &item.amounts(snapshots_count_gigabytes) {
             *self.record.totals.entry(resource.clone()).or_default() += amount;
         }

@@ -40,7 +40,7 @@ pub use codec::envelope::FORMAT_VERSION;
 pub use compare_and_swap::Change;
 pub use key_value::{KeyValue, StoreError};
 pub use listing::Listing;
-pub use row::{Kind, Row};
+pub use row::{Kind, Row, Rows};
 pub use row_state::RowState;
 pub use state::StoredState;
 pub use store::{Identifiers, Store};

@@ -26,6 +26,13 @@ pub enum Kind {
     Volume,
 }
 
+/// Rows of every kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rows {
+    pub snapshots: Vec<Snapshot>,
+    pub volumes: Vec<Volume>,
+}
+
 /// Evaluates an expression with a name bound to the row type of a kind.
 macro_rules! with_row_type {
     ($kind:expr, $row:ident => $result:expr) => {
@@ -79,6 +86,12 @@ pub trait Row: Stored + Clone + PartialEq {
     const COUNTED: Counted;
     /// Whether a row's size counts towards `gigabytes` even if the deployment excludes snapshots from it.
     const ALWAYS_COUNTS_GIGABYTES: bool;
+
+    /// Returns the rows of this type.
+    fn list(rows: &Rows) -> &Vec<Self>;
+
+    /// Returns the rows of this type, to change them.
+    fn list_mut(rows: &mut Rows) -> &mut Vec<Self>;
 
     /// Returns the id.
     fn id(&self) -> Uuid;

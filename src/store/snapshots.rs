@@ -13,7 +13,7 @@ use super::codec::bytes::{Field, fields, read_all, word_field};
 use super::codec::envelope::Stored;
 use super::codec::metadata::{identifier, metadata, owned, pairs};
 use super::codec::pending::PendingRow;
-use super::row::{Kind, Row};
+use super::row::{Kind, Row, Rows};
 
 impl Row for Snapshot {
     type Id = SnapshotId;
@@ -21,6 +21,14 @@ impl Row for Snapshot {
     const KEY_PREFIX: &'static str = "vs1:snapshot:";
     const COUNTED: Counted = Counted::Snapshots;
     const ALWAYS_COUNTS_GIGABYTES: bool = false;
+
+    fn list(rows: &Rows) -> &Vec<Self> {
+        &rows.snapshots
+    }
+
+    fn list_mut(rows: &mut Rows) -> &mut Vec<Self> {
+        &mut rows.snapshots
+    }
 
     fn id(&self) -> Uuid {
         self.id.as_uuid()

@@ -1,6 +1,6 @@
 //! Operations on the whole store, which an operator requests: replacing its state and clearing it.
 
-use crate::domain::{ProjectId, Snapshot, Volume};
+use crate::domain::ProjectId;
 
 use super::Store;
 use super::agenda::{self, Agenda, AgendaItem};
@@ -12,13 +12,12 @@ use super::key_value::StoreError;
 use super::keys;
 use super::legacy;
 use super::projects::ProjectRecord;
-use super::row::{Kind, Row};
+use super::row::{Kind, Row, Rows, with_row_type};
 
 /// The state of a store, as [`Store::replace_state`] takes it.
 #[derive(Debug, Default, Clone)]
 pub struct StoredState {
-    pub snapshots: Vec<Snapshot>,
-    pub volumes: Vec<Volume>,
+    pub rows: Rows,
     pub deployment: Deployment,
     /// The records of all projects that own a row, sorted by project. Their indexes are built from the rows.
     pub projects: Vec<ProjectRecord>,
@@ -34,17 +33,19 @@ impl Store<'_> {
     /// An error of the key-value store. On `SQLite` nothing has changed then.
     pub fn replace_state(&self, state: &StoredState) -> Result<(), StoreError> {
         self.refuse_unreleased()?;
-        let mut entries: Vec<(String, Vec<u8>)> = Vec::with_capacity(state.snapshots.len() + state.volumes.len() + 64);
-        push_rows(&state.snapshots, &mut entries)?;
-        push_rows(&state.volumes, &mut entries)?;
+        let mut entries: Vec<(String, Vec<u8>)> = Vec::new();
+        for kind in Kind::ALL {
+            with_row_type!(kind, R => push_rows(R::list(&state.rows), &mut entries)?);
+        }
         entries.push((keys::DEPLOYMENT.to_owned(), encode_fresh(keys::DEPLOYMENT, &state.deployment)?));
 
         let mut records = state.projects.clone();
         let number_of =
             |project: &ProjectId| state.projects.binary_search_by(|record| record.project.cmp(project)).ok();
         let mut indexed: Vec<[Vec<Entry>; Kind::ALL.len()]> = vec![Default::default(); records.len()];
-        index_rows(&state.snapshots, &number_of, &mut indexed);
-        index_rows(&state.volumes, &number_of, &mut indexed);
+        for kind in Kind::ALL {
+            with_row_type!(kind, R => index_rows(R::list(&state.rows), &number_of, &mut indexed));
+        }
         // Projects that the new state lacks keep an empty record, since their claim counters stay too.
         let emptied = self.project_ids()?.into_iter().filter(|id| !state.projects.iter().any(|own| own.project == *id));
         records.extend(emptied.map(ProjectRecord::new));
@@ -101,6 +102,7 @@ impl Store<'_> {
 
 /// Encodes rows, and appends them to the entries to write.
 fn push_rows<T: Row>(rows: &[T], entries: &mut Vec<(String, Vec<u8>)>) -> Result<(), StoreError> {
+    entries.reserve(rows.len());
     for row in rows {
         let key = keys::row(T::KIND, row.id());
         let bytes = encode_fresh(&key, row)?;

@@ -10,7 +10,7 @@ use super::codec::bytes::{Field, fields, read_all};
 use super::codec::envelope::Stored;
 use super::codec::metadata::{identifier, metadata, owned, pairs};
 use super::codec::pending::PendingRow;
-use super::row::{Kind, Row};
+use super::row::{Kind, Row, Rows};
 
 impl Row for Volume {
     type Id = VolumeId;
@@ -18,6 +18,14 @@ impl Row for Volume {
     const KEY_PREFIX: &'static str = "vs1:volume:";
     const COUNTED: Counted = Counted::Volumes;
     const ALWAYS_COUNTS_GIGABYTES: bool = true;
+
+    fn list(rows: &Rows) -> &Vec<Self> {
+        &rows.volumes
+    }
+
+    fn list_mut(rows: &mut Rows) -> &mut Vec<Self> {
+        &mut rows.volumes
+    }
 
     fn id(&self) -> Uuid {
         self.id.as_uuid()

@@ -43,7 +43,7 @@ pub fn answer(request: &Request<'_>, path: &str, environment: &Environment<'_>) 
         "state" if method == Method::PUT => {
             let document: StateDocument = read(body)?;
             let state = document.into_state(&settings(environment)?.delays, environment.now)?;
-            let counts = json!({ "volumes": state.volumes.len(), "snapshots": state.snapshots.len() });
+            let counts = json!({ "volumes": state.rows.volumes.len(), "snapshots": state.rows.snapshots.len() });
             ops.replace(state)?;
             Reply::json(StatusCode::OK, &counts)
         }

@@ -315,7 +315,7 @@ impl StateDocument {
         let mut state = State::default();
         for ObjectOnly(volume) in self.volumes {
             let pending = work(volume.pending, volume.status.completion(), delays, now);
-            state.volumes.push(Volume {
+            state.rows.volumes.push(Volume {
                 id: volume.id,
                 project_id: volume.project_id,
                 user_id: volume.user_id,
@@ -342,7 +342,7 @@ impl StateDocument {
         }
         for ObjectOnly(snapshot) in self.snapshots.into_iter().filter(|ObjectOnly(snapshot)| !snapshot.deleted) {
             let pending = work(snapshot.pending, snapshot.status.completion(), delays, now);
-            state.snapshots.push(Snapshot {
+            state.rows.snapshots.push(Snapshot {
                 id: snapshot.id,
                 project_id: snapshot.project_id,
                 user_id: snapshot.user_id,
@@ -365,8 +365,8 @@ impl StateDocument {
                 },
             });
         }
-        refuse_repeated("volume", state.volumes.iter().map(|volume| volume.id.as_uuid()).collect())?;
-        refuse_repeated("snapshot", state.snapshots.iter().map(|snapshot| snapshot.id.as_uuid()).collect())?;
+        refuse_repeated("volume", state.rows.volumes.iter().map(|volume| volume.id.as_uuid()).collect())?;
+        refuse_repeated("snapshot", state.rows.snapshots.iter().map(|snapshot| snapshot.id.as_uuid()).collect())?;
         for (project, quotas) in &self.project_quotas {
             let limits = amounts("project_quotas", project, quotas, &Value::as_i64)?;
             settings_of(&mut state, "project_quotas", project)?.quotas = limits;
@@ -428,8 +428,8 @@ impl From<&State> for StateDocument {
             ObjectOnly(ServiceDocument { host, binary, disabled, frozen, up })
         });
         Self {
-            volumes: state.volumes.iter().map(|volume| ObjectOnly(volume.into())).collect(),
-            snapshots: state.snapshots.iter().map(|snapshot| ObjectOnly(snapshot.into())).collect(),
+            volumes: state.rows.volumes.iter().map(|volume| ObjectOnly(volume.into())).collect(),
+            snapshots: state.rows.snapshots.iter().map(|snapshot| ObjectOnly(snapshot.into())).collect(),
             quotas: deployment.quotas,
             services: services.collect(),
             resource_filters: deployment.resource_filters,
