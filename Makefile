@@ -78,6 +78,7 @@ check: toolchain cargo-deny ## Check format, lints, docs and licences
 	cargo clippy $(LOCKED) --lib --target wasm32-wasip2 --package volume-snapshots --package volume-snapshots-bare -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc $(LOCKED) --workspace --no-deps --document-private-items
 	@.ci/one-build
+	@.ci/paths
 	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo deny $(LOCKED) check licenses bans sources
 
 clean: ## Remove what was built; STATE_DIR stays

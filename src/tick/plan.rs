@@ -116,13 +116,15 @@ mod tests {
         names.chain(plan.more.then_some("more")).collect()
     }
 
+    /// A state, a purpose, whether the item is scheduled, whether it is stale, whether the allowance is used up, and the lists of
+    /// the plan.
+    type Case = (RowState, Purpose, bool, bool, bool, &'static [&'static str]);
+
     #[test]
     fn each_state_has_one_plan() {
         use Purpose::{New, Row, Volume};
         use RowState::{Completed, Ended, Ending, Gone, Idle, Waiting};
-        // The state, the purpose, whether the item is scheduled, stale, and without allowance, and the lists of the
-        // plan.
-        let cases: [(RowState, Purpose, bool, bool, bool, &[&str]); 17] = [
+        let cases: [Case; 17] = [
             (Gone, Row, true, false, false, &["gone"]),
             (Gone, Volume, true, false, false, &["gone"]),
             (Gone, New, true, false, false, &[]),

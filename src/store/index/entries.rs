@@ -1,5 +1,7 @@
 //! The index itself: a head, and references to pages.
 
+use std::cmp::Reverse;
+
 use crate::store::key_value::StoreError;
 
 use super::page::{Entry, PAGE_CAPACITY, PageChanges, PageId, PageReference, PageSource, Position, search};
@@ -30,7 +32,7 @@ impl Index {
 
     /// Builds an index from entries in any order.
     pub fn build(mut entries: Vec<Entry>, source: &dyn PageSource) -> (Self, PageChanges) {
-        entries.sort_unstable_by(|one, two| two.position.cmp(&one.position));
+        entries.sort_unstable_by_key(|entry| Reverse(entry.position));
         let older = entries.split_off(entries.len().min(HEAD_KEPT));
         let mut index = Self { head: entries, pages: Vec::new() };
         let mut changes = PageChanges::default();
