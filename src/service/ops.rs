@@ -94,6 +94,7 @@ impl<'a> Ops<'a> {
     ///
     /// Errors of the store.
     pub fn state(&self) -> Result<State, StoreError> {
+        self.store.refuse_unreleased()?;
         let records = self.store.projects(&self.store.project_ids()?)?;
         let mut state = State { deployment: self.store.deployment()?, ..State::default() };
         for record in &records {
@@ -181,6 +182,7 @@ impl<'a> Ops<'a> {
     ///
     /// Errors of the store.
     pub fn repair(&self) -> Result<Repair, StoreError> {
+        self.store.refuse_unreleased()?;
         self.store.repair(self.now)
     }
 

@@ -12,12 +12,11 @@ use crate::domain::quota::Amounts;
 use crate::domain::{ProjectId, Timestamp};
 
 use super::Store;
-use super::codec::envelope::decode_optional;
-use super::directory::Directory;
 use super::index::Position;
 use super::key_value::StoreError;
 use super::keys;
-use super::row::Kind;
+use super::kind::Kind;
+use super::slots::{SLOTS, slot_of};
 
 /// Why a row is on the agenda.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,9 +81,6 @@ impl AgendaItem {
 pub struct Agenda(pub Vec<AgendaItem>);
 
 impl Agenda {
-    /// The number of slots. It is part of the format, since it decides which slot a project is in.
-    pub const SLOTS: usize = 16;
-
     /// The most items that one slot should hold. They take some 60 KiB.
     pub const ENOUGH: usize = 400;
 
@@ -100,32 +96,12 @@ impl Agenda {
 }
 
 impl Store<'_> {
-    /// Returns the whole agenda, and the project to look after in this turn, in one call. The turns go round the slots,
-    /// and within a slot round its projects.
-    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
-    pub fn agenda_and_turn(&self, turn: u64) -> Result<(Vec<Agenda>, Option<ProjectId>), StoreError> {
-        let slots = Agenda::SLOTS as u64;
-        let directory = usize::try_from(turn % slots).unwrap_or_default();
-        let mut keys: Vec<String> = (0..Agenda::SLOTS).map(keys::agenda).collect();
-        keys.push(keys::directory(directory));
-        let mut values = self.key_value.get_many(&keys)?;
-        if values.iter().all(Option::is_none) {
-            self.refuse_unreleased()?;
-        }
-        let directory = decode_optional::<Directory>(&keys[Agenda::SLOTS], values.pop().flatten())?.unwrap_or_default();
-        let agendas = keys.iter().zip(values).map(|(key, value)| Ok(decode_optional(key, value)?.unwrap_or_default()));
-        let projects = directory.0;
-        let number = (turn / slots).checked_rem(projects.len() as u64).and_then(|number| usize::try_from(number).ok());
-        let project = number.and_then(|number| projects.into_iter().nth(number)).map(|entry| entry.project);
-        Ok((agendas.collect::<Result<_, StoreError>>()?, project))
-    }
-
     /// Puts rows on the agenda before they change, with one commit for each slot. Returns whether a slot holds more
     /// than [`Agenda::ENOUGH`] items.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn schedule(&self, items: &[AgendaItem]) -> Result<bool, StoreError> {
         let mut is_full = false;
-        for slot in 0..Agenda::SLOTS {
+        for slot in 0..SLOTS {
             let here: Vec<&AgendaItem> = items.iter().filter(|item| slot_of(&item.project) == slot).collect();
             if !here.is_empty() {
                 self.change_shared(&keys::agenda(slot), |agenda: &mut Agenda| {
@@ -146,14 +122,6 @@ impl Store<'_> {
     }
 }
 
-/// Returns the slot of a project: the FNV-1a hash of its id, so that projects spread evenly.
-#[must_use]
-pub fn slot_of(project: &ProjectId) -> usize {
-    let hash =
-        project.as_str().bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    hash as usize % Agenda::SLOTS
-}
-
 /// Groups items by project.
 #[must_use]
 pub fn by_project(items: Vec<AgendaItem>) -> Vec<(ProjectId, Vec<AgendaItem>)> {
@@ -165,18 +133,4 @@ pub fn by_project(items: Vec<AgendaItem>) -> Vec<(ProjectId, Vec<AgendaItem>)> {
         }
     }
     projects
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_slot_of_a_project_never_changes() {
-        let slots: Vec<usize> = ["a1", "b2", "a1000000000000000000000000000001", "é"]
-            .iter()
-            .map(|id| slot_of(&id.parse().expect("a project id")))
-            .collect();
-        assert_eq!(slots, [7, 5, 12, 1]);
-    }
 }

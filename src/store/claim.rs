@@ -9,6 +9,7 @@ use super::compare_and_swap::Change;
 use super::directory::Directory;
 use super::key_value::StoreError;
 use super::keys;
+use super::slots::SLOTS;
 
 /// The number of times that a writer looks for a value that another writer is creating, before it creates the value
 /// itself. The looks take about eight seconds, longer than SQLite waits for a lock, since a value that is created late
@@ -26,9 +27,6 @@ impl Store<'_> {
     ) -> Result<(), StoreError> {
         if self.key_value.get(key)?.is_some() {
             return Ok(());
-        }
-        if claim == keys::SHARED_CLAIM {
-            self.refuse_unreleased()?;
         }
         let turn = self.key_value.increment(claim, 1)?;
         if turn > 1 {
@@ -61,6 +59,7 @@ impl Store<'_> {
             if is_there {
                 return Ok(());
             }
+            self.refuse_unreleased()?;
             self.ensure(&keys::agenda(0), keys::SHARED_CLAIM, empty_shared_values)?;
         }
         Err(StoreError::Contended(key.to_owned()))
@@ -69,8 +68,8 @@ impl Store<'_> {
 
 /// Returns the agenda and the directory of an empty store.
 fn empty_shared_values() -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-    let mut values = Vec::with_capacity(2 * Agenda::SLOTS);
-    for slot in 0..Agenda::SLOTS {
+    let mut values = Vec::with_capacity(2 * SLOTS);
+    for slot in 0..SLOTS {
         let (agenda, directory) = (keys::agenda(slot), keys::directory(slot));
         let empty_agenda = encode_fresh(&agenda, &Agenda::default())?;
         let empty_directory = encode_fresh(&directory, &Directory::default())?;

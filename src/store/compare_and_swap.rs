@@ -10,7 +10,7 @@
 //! A swap cannot create, because SQLite's store writes without comparing where nothing is stored. Values that several
 //! writers may create are created by `claim`. Rows are written once, under a random id.
 //!
-//! The loop is generic over the value and the decision. Its two heavy steps, [`Swap::read`] and [`Swap::write`], are
+//! The loop is generic over the value and the decision. Its two heavy steps, [`Attempts::read`] and [`Attempts::write`], are
 //! not, so they are compiled once.
 
 use super::codec::envelope::{Header, Stored, decode, encode};
@@ -35,22 +35,22 @@ pub enum Change<T, R> {
 }
 
 /// The compare-and-swap of one key, through all its attempts.
-struct Swap<'a> {
+struct Attempts<'a> {
     store: &'a Store<'a>,
     key: &'a str,
-    attempts: u32,
+    made: u32,
 }
 
-impl<'a> Swap<'a> {
+impl<'a> Attempts<'a> {
     /// Reads the value, after a pause that grows with each attempt.
     fn read(&mut self) -> Result<ReadToSwap<'a>, StoreError> {
-        if self.attempts == ATTEMPTS {
+        if self.made == ATTEMPTS {
             return Err(StoreError::Contended(self.key.to_owned()));
         }
-        if self.attempts > 0 {
-            self.store.key_value.pause(self.attempts - 1);
+        if self.made > 0 {
+            self.store.key_value.pause(self.made - 1);
         }
-        self.attempts += 1;
+        self.made += 1;
         self.store.key_value.read_to_swap(self.key)
     }
 
@@ -97,9 +97,9 @@ impl Store<'_> {
         key: &str,
         mut decide: impl FnMut(Option<T>) -> Result<Change<T, R>, E>,
     ) -> Result<R, E> {
-        let mut swap = Swap { store: self, key, attempts: 0 };
+        let mut attempts = Attempts { store: self, key, made: 0 };
         loop {
-            let read = swap.read()?;
+            let read = attempts.read()?;
             let write_id = self.identifiers.number() & WRITE_ID;
             let (header, value) = match read.value.as_deref().map(|bytes| decode(key, bytes)).transpose()? {
                 Some((header, value)) => (header, Some(value)),
@@ -108,7 +108,7 @@ impl Store<'_> {
             match decide(value)? {
                 Change::Write(value, answer) => {
                     let bytes = encode(key, &header.next(write_id), &value)?;
-                    if swap.write(read, write_id, &bytes)? {
+                    if attempts.write(read, write_id, &bytes)? {
                         return Ok(answer);
                     }
                 }

@@ -3,12 +3,16 @@
 use crate::domain::{ProjectId, Volume};
 
 use super::Store;
-use super::agenda::{self, Agenda};
+use super::agenda::Agenda;
 use super::codec::envelope::decode_optional;
 use super::deployment::Deployment;
 use super::key_value::StoreError;
 use super::keys;
 use super::projects::ProjectRecord;
+use super::slots::{SLOTS, slot_of};
+
+/// 2⁶⁴ divided by the golden ratio. Multiples of it spread evenly over the 64-bit numbers.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// One slot of the directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +40,9 @@ impl Store<'_> {
         let mut keys = directory_keys();
         keys.push(keys::DEPLOYMENT.to_owned());
         let mut values = self.key_value.get_many(&keys)?;
+        if values.iter().all(Option::is_none) {
+            self.refuse_unreleased()?;
+        }
         let deployment = decode_optional::<Deployment>(keys::DEPLOYMENT, values.pop().flatten())?;
         let projects = entries(&keys, values)?.into_iter().map(|entry| entry.project).collect();
         Ok((deployment.unwrap_or_default(), projects))
@@ -51,6 +58,24 @@ impl Store<'_> {
         self.projects(&ids)
     }
 
+    /// Returns the whole agenda, and the project whose turn it is to be looked after, in one call. `turn` counts seconds. All
+    /// projects get their turns, whatever the period of the schedule.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
+    pub fn agenda_and_turn(&self, turn: u64) -> Result<(Vec<Agenda>, Option<ProjectId>), StoreError> {
+        let spread = Spread::of(turn);
+        let mut keys: Vec<String> = (0..SLOTS).map(keys::agenda).collect();
+        keys.push(keys::directory(spread.slot()));
+        let mut values = self.key_value.get_many(&keys)?;
+        if values.iter().all(Option::is_none) {
+            self.refuse_unreleased()?;
+        }
+        let directory = decode_optional::<Directory>(&keys[SLOTS], values.pop().flatten())?.unwrap_or_default();
+        let agendas = keys.iter().zip(values).map(|(key, value)| Ok(decode_optional(key, value)?.unwrap_or_default()));
+        let project = spread.project_of(directory.0.len());
+        let project = directory.0.into_iter().nth(project).map(|entry| entry.project);
+        Ok((agendas.collect::<Result<_, StoreError>>()?, project))
+    }
+
     fn directory(&self) -> Result<Vec<DirectoryEntry>, StoreError> {
         let keys = directory_keys();
         let values = self.key_value.get_many(&keys)?;
@@ -63,7 +88,7 @@ impl Store<'_> {
         project: &ProjectId,
         has_snapshots_of_other_projects_volumes: bool,
     ) -> Result<(), StoreError> {
-        self.change_shared(&keys::directory(agenda::slot_of(project)), |directory: &mut Directory| {
+        self.change_shared(&keys::directory(slot_of(project)), |directory: &mut Directory| {
             let entries = &mut directory.0;
             if let Some(entry) = entries.iter_mut().find(|entry| entry.project == *project) {
                 entry.has_snapshots_of_other_projects_volumes |= has_snapshots_of_other_projects_volumes;
@@ -76,7 +101,7 @@ impl Store<'_> {
 }
 
 fn directory_keys() -> Vec<String> {
-    (0..Agenda::SLOTS).map(keys::directory).collect()
+    (0..SLOTS).map(keys::directory).collect()
 }
 
 fn entries(keys: &[String], values: Vec<Option<Vec<u8>>>) -> Result<Vec<DirectoryEntry>, StoreError> {
@@ -85,4 +110,47 @@ fn entries(keys: &[String], values: Vec<Option<Vec<u8>>>) -> Result<Vec<Director
         entries.extend(decode_optional::<Directory>(key, value)?.unwrap_or_default().0);
     }
     Ok(entries)
+}
+
+/// A turn as a point in the 64-bit numbers. Turns at any period spread evenly, so the highest bits choose a slot evenly, and
+/// the bits below them choose a project in it.
+struct Spread(u64);
+
+impl Spread {
+    const fn of(turn: u64) -> Self {
+        Self(turn.wrapping_mul(GOLDEN))
+    }
+
+    fn slot(&self) -> usize {
+        scaled(self.0, SLOTS)
+    }
+
+    /// Returns the number of a project among those of the slot.
+    fn project_of(&self, projects: usize) -> usize {
+        scaled(self.0.wrapping_mul(SLOTS as u64), projects)
+    }
+}
+
+/// Scales a number from all 64-bit numbers down to `0..count`.
+fn scaled(number: u64, count: usize) -> usize {
+    usize::try_from((u128::from(number) * count as u128) >> 64).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_project_gets_its_turn_whatever_the_period_of_the_schedule() {
+        for projects in [1, 2, 3, 30] {
+            for period in [1, 2, 5, 10, 30, 60, 300, 900, 3_600] {
+                let turns = (0..40 * 16 * projects as u64).map(|run| Spread::of(1_790_000_000 + run * period));
+                let visited: BTreeSet<(usize, usize)> =
+                    turns.map(|turn| (turn.slot(), turn.project_of(projects))).collect();
+                assert_eq!(visited.len(), SLOTS * projects, "{projects} projects, every {period} seconds");
+            }
+        }
+    }
 }

@@ -9,14 +9,15 @@ use crate::domain::ProjectId;
 use crate::domain::quota::Amounts;
 
 use super::Store;
-use super::agenda::{self, Agenda, AgendaItem};
+use super::agenda::{Agenda, AgendaItem};
 use super::codec::envelope::{decode_optional, encode_fresh};
 use super::compare_and_swap::Change;
 use super::deployment::Deployment;
 use super::index::{Index, Page, PageChanges, PageId, PageSource, Position};
 use super::key_value::StoreError;
 use super::keys;
-use super::row::Kind;
+use super::kind::Kind;
+use super::slots::slot_of;
 
 /// The most pages that one commit of [`Store::compact`] writes for one index.
 const COMPACTED_AT_ONCE: usize = 8;
@@ -185,7 +186,11 @@ impl Store<'_> {
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn deployment_and_project(&self, id: &ProjectId) -> Result<(Deployment, Option<ProjectRecord>), StoreError> {
         let keys = [keys::DEPLOYMENT.to_owned(), keys::project(id)];
-        let mut values = self.key_value.get_many(&keys)?.into_iter();
+        let values = self.key_value.get_many(&keys)?;
+        if values.iter().all(Option::is_none) {
+            self.refuse_unreleased()?;
+        }
+        let mut values = values.into_iter();
         let deployment = decode_optional::<Deployment>(&keys[0], values.next().flatten())?;
         Ok((deployment.unwrap_or_default(), decode_optional(&keys[1], values.next().flatten())?))
     }
@@ -193,7 +198,7 @@ impl Store<'_> {
     /// Returns the record of a project with its agenda items, in one call, so that the two are consistent.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn project_with_agenda(&self, id: &ProjectId) -> Result<Option<(ProjectRecord, Vec<AgendaItem>)>, StoreError> {
-        let keys = [keys::project(id), keys::agenda(agenda::slot_of(id))];
+        let keys = [keys::project(id), keys::agenda(slot_of(id))];
         let mut values = self.key_value.get_many(&keys)?.into_iter();
         let record = decode_optional::<ProjectRecord>(&keys[0], values.next().flatten())?;
         let agenda = decode_optional::<Agenda>(&keys[1], values.next().flatten())?.unwrap_or_default();

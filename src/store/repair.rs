@@ -17,8 +17,9 @@ use super::codec::envelope::{encode_fresh, stored_as_json};
 use super::index::{self, Direction, Entry, Index, IndexReader, PageChanges, PageId, PageSource};
 use super::key_value::StoreError;
 use super::keys;
+use super::kind::Kind;
 use super::projects::ProjectRecord;
-use super::row::{Kind, Row, with_row_type};
+use super::row::{Row, with_row_type};
 
 /// The rows that one call reads.
 const ROWS_AT_ONCE: usize = 1_000;
@@ -74,7 +75,7 @@ struct Suspects(Vec<(String, i64)>);
 stored_as_json!(Suspects, serde_json::from_slice);
 
 /// The part of a row that listings, counters, and the agenda depend on.
-struct Counted {
+struct IndexedRow {
     item: AgendaItem,
     volume_id: Uuid,
     needs_tick: bool,
@@ -221,10 +222,10 @@ impl Store<'_> {
     }
 
     /// Returns the parts of rows that a repair needs. Rows that are gone are left out.
-    fn counted(&self, kind: Kind, ids: &[Uuid]) -> Result<Vec<Counted>, StoreError> {
+    fn counted(&self, kind: Kind, ids: &[Uuid]) -> Result<Vec<IndexedRow>, StoreError> {
         let mut rows = Vec::with_capacity(ids.len());
         for ids in ids.chunks(ROWS_AT_ONCE) {
-            with_row_type!(kind, R => rows.extend(self.rows::<R>(ids)?.into_iter().flatten().map(|row| Counted {
+            with_row_type!(kind, R => rows.extend(self.rows::<R>(ids)?.into_iter().flatten().map(|row| IndexedRow {
                 item: row.agenda_item_when_due(),
                 volume_id: row.indexed_volume(),
                 needs_tick: row.needs_tick(),
@@ -269,11 +270,11 @@ impl Store<'_> {
 fn rebuild(
     record: &mut ProjectRecord,
     kind: Kind,
-    rows: &[Counted],
+    rows: &[IndexedRow],
     changes: &mut PageChanges,
     source: &dyn PageSource,
 ) {
-    let entry = |row: &Counted| Entry { position: row.item.position(), volume_id: row.volume_id };
+    let entry = |row: &IndexedRow| Entry { position: row.item.position(), volume_id: row.volume_id };
     changes.retired.extend(record.index(kind).pages());
     let (index, built) = Index::build(rows.iter().map(entry).collect(), source);
     *record.index_mut(kind) = index;

@@ -6,7 +6,6 @@
 
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::identifiers::IdentifierError;
@@ -17,14 +16,7 @@ use crate::domain::{Pending, ProjectId, Snapshot, Timestamp, Volume};
 use super::agenda::{AgendaItem, Purpose};
 use super::codec::envelope::Stored;
 use super::index::{Entry, Position};
-
-/// The kind of a row. The order of the variants is that of the indexes in a project's record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    Snapshot,
-    Volume,
-}
+use super::kind::Kind;
 
 /// Rows of every kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,11 +29,11 @@ pub struct Rows {
 macro_rules! with_row_type {
     ($kind:expr, $row:ident => $result:expr) => {
         match $kind {
-            $crate::store::row::Kind::Snapshot => {
+            $crate::store::Kind::Snapshot => {
                 type $row = $crate::domain::Snapshot;
                 $result
             }
-            $crate::store::row::Kind::Volume => {
+            $crate::store::Kind::Volume => {
                 type $row = $crate::domain::Volume;
                 $result
             }
@@ -54,9 +46,19 @@ impl Kind {
     /// Every kind, in the order of the indexes.
     pub const ALL: [Self; 2] = [Snapshot::KIND, Volume::KIND];
 
+    /// The order of the indexes is that of the variants, in the stored records too.
+    const IS_IN_ORDER: () = {
+        let mut number = 0;
+        while number < Self::ALL.len() {
+            assert!(Self::ALL[number] as usize == number, "`Kind::ALL` has the order of the variants");
+            number += 1;
+        }
+    };
+
     /// Returns the prefix of the keys of rows of this kind; an id follows it.
     #[must_use]
     pub fn key_prefix(self) -> &'static str {
+        let () = Self::IS_IN_ORDER;
         with_row_type!(self, R => R::KEY_PREFIX)
     }
 
@@ -84,6 +86,9 @@ pub trait Row: Stored + Clone + PartialEq {
     const KEY_PREFIX: &'static str;
     /// The class of quota that a row counts towards.
     const COUNTED: Counted;
+    /// Whether the scheduled step compares the newest rows of a project with their index and the agenda. It does so for rows
+    /// that clients create and delete in numbers, since each kind costs every idle run a call.
+    const IS_LOOKED_AFTER: bool;
     /// Whether a row's size counts towards `gigabytes` even if the deployment excludes snapshots from it.
     const ALWAYS_COUNTS_GIGABYTES: bool;
 

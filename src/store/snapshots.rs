@@ -13,13 +13,15 @@ use super::codec::bytes::{Field, fields, read_all, word_field};
 use super::codec::envelope::Stored;
 use super::codec::metadata::{identifier, metadata, owned, pairs};
 use super::codec::pending::PendingRow;
-use super::row::{Kind, Row, Rows};
+use super::kind::Kind;
+use super::row::{Row, Rows};
 
 impl Row for Snapshot {
     type Id = SnapshotId;
     const KIND: Kind = Kind::Snapshot;
     const KEY_PREFIX: &'static str = "vs1:snapshot:";
     const COUNTED: Counted = Counted::Snapshots;
+    const IS_LOOKED_AFTER: bool = true;
     const ALWAYS_COUNTS_GIGABYTES: bool = false;
 
     fn list(rows: &Rows) -> &Vec<Self> {

@@ -3,16 +3,18 @@
 use crate::domain::ProjectId;
 
 use super::Store;
-use super::agenda::{self, Agenda, AgendaItem};
+use super::agenda::{Agenda, AgendaItem};
 use super::codec::envelope::encode_fresh;
 use super::deployment::Deployment;
 use super::directory::{Directory, DirectoryEntry};
 use super::index::{Entry, Index};
 use super::key_value::StoreError;
 use super::keys;
+use super::kind::Kind;
 use super::legacy;
 use super::projects::ProjectRecord;
-use super::row::{Kind, Row, Rows, with_row_type};
+use super::row::{Row, Rows, with_row_type};
+use super::slots::{SLOTS, slot_of};
 
 /// The state of a store, as [`Store::replace_state`] takes it.
 #[derive(Debug, Default, Clone)]
@@ -49,7 +51,7 @@ impl Store<'_> {
         // Projects that the new state lacks keep an empty record, since their claim counters stay too.
         let emptied = self.project_ids()?.into_iter().filter(|id| !state.projects.iter().any(|own| own.project == *id));
         records.extend(emptied.map(ProjectRecord::new));
-        let mut shared: Vec<(Agenda, Directory)> = vec![Default::default(); Agenda::SLOTS];
+        let mut shared: Vec<(Agenda, Directory)> = vec![Default::default(); SLOTS];
         let mut indexed = indexed.into_iter();
         for mut record in records {
             for (kind, own) in Kind::ALL.into_iter().zip(indexed.next().unwrap_or_default()) {
@@ -66,10 +68,10 @@ impl Store<'_> {
             entries.push((key, value));
             let has_snapshots_of_other_projects_volumes = record.has_snapshots_of_other_projects_volumes;
             let entry = DirectoryEntry { project: record.project, has_snapshots_of_other_projects_volumes };
-            shared[agenda::slot_of(&entry.project)].1.0.push(entry);
+            shared[slot_of(&entry.project)].1.0.push(entry);
         }
         for item in &state.agenda {
-            shared[agenda::slot_of(&item.project)].0.0.push(item.clone());
+            shared[slot_of(&item.project)].0.0.push(item.clone());
         }
         for (slot, (agenda, directory)) in shared.into_iter().enumerate() {
             let key = keys::agenda(slot);

@@ -10,13 +10,15 @@ use super::codec::bytes::{Field, fields, read_all};
 use super::codec::envelope::Stored;
 use super::codec::metadata::{identifier, metadata, owned, pairs};
 use super::codec::pending::PendingRow;
-use super::row::{Kind, Row, Rows};
+use super::kind::Kind;
+use super::row::{Row, Rows};
 
 impl Row for Volume {
     type Id = VolumeId;
     const KIND: Kind = Kind::Volume;
     const KEY_PREFIX: &'static str = "vs1:volume:";
     const COUNTED: Counted = Counted::Volumes;
+    const IS_LOOKED_AFTER: bool = false;
     const ALWAYS_COUNTS_GIGABYTES: bool = true;
 
     fn list(rows: &Rows) -> &Vec<Self> {

@@ -6,7 +6,7 @@ use crate::store::row::with_row_type;
 use crate::store::{Change, Row, Store, StoreError};
 
 use super::plan::{Allowance, Plan};
-use super::run::Report;
+use super::report::Report;
 
 /// The most rows of one project in one batch of removals, which is two commits.
 const ROWS_PER_BATCH: usize = 250;

@@ -3,15 +3,16 @@
 
 use uuid::Uuid;
 
+use crate::domain::ProjectId;
 use crate::domain::lifecycle::Moment;
-use crate::domain::{ProjectId, Snapshot};
 use crate::store::agenda::AgendaItem;
+use crate::store::row::with_row_type;
 use crate::store::{Kind, Row, Store, StoreError};
 
-use super::run::ANNOUNCED_SECONDS;
+use super::report::ANNOUNCED_SECONDS;
 
-/// Looks after a project, and returns the number of things that were wrong. If nothing is wrong, this reads twice and
-/// writes nothing.
+/// Looks after a project, and returns the number of things that were wrong. If nothing is wrong and no
+/// page is retired or sparse, this reads twice and writes nothing.
 pub fn look_after(
     store: &Store<'_>,
     project: &ProjectId,
@@ -25,21 +26,24 @@ pub fn look_after(
     if record.is_sparse() {
         store.compact(project)?;
     }
-    let ids: Vec<Uuid> = record.index(Kind::Snapshot).newest().iter().map(|entry| entry.position.id).collect();
     let mut ghosts = 0;
     let mut unscheduled: Vec<AgendaItem> = Vec::new();
     let long_ago = moment.clock.plus_seconds(-ANNOUNCED_SECONDS);
-    for (id, row) in ids.iter().zip(store.rows::<Snapshot>(&ids)?) {
-        let is_scheduled = agenda.iter().any(|item| item.kind == Kind::Snapshot && item.id == *id);
-        match row {
-            _ if is_scheduled => {}
-            None => ghosts += 1,
-            Some(row) => {
-                if let Some(pending) = row.pending.filter(|pending| pending.needs_tick() && pending.due <= long_ago) {
-                    unscheduled.push(row.agenda_item(pending.due));
+    for kind in Kind::ALL {
+        with_row_type!(kind, R => if R::IS_LOOKED_AFTER {
+            let ids: Vec<Uuid> = record.index(kind).newest().iter().map(|entry| entry.position.id).collect();
+            for (id, row) in ids.iter().zip(store.rows::<R>(&ids)?) {
+                let is_scheduled = agenda.iter().any(|item| item.kind == kind && item.id == *id);
+                match row {
+                    _ if is_scheduled => {}
+                    None => ghosts += 1,
+                    Some(row) => {
+                        let pending = row.pending().filter(|pending| pending.needs_tick() && pending.due <= long_ago);
+                        unscheduled.extend(pending.map(|pending| row.agenda_item(pending.due)));
+                    }
                 }
             }
-        }
+        });
     }
     if !unscheduled.is_empty() {
         store.schedule(&unscheduled)?;

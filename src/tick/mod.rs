@@ -13,6 +13,8 @@
 mod apply;
 mod look_after;
 mod plan;
+mod report;
 mod run;
 
-pub use run::{Report, run};
+pub use report::Report;
+pub use run::run;

@@ -4,34 +4,19 @@ use uuid::Uuid;
 
 use crate::domain::lifecycle::{Moment, Occasion};
 use crate::domain::{Completion, Pending, Schedule, Snapshot, SnapshotId, Timestamp, Volume};
-use crate::store::agenda::{self, Agenda, AgendaItem, Purpose};
+use crate::store::agenda::{Agenda, AgendaItem, Purpose};
 use crate::store::index::Direction;
 use crate::store::row::with_row_type;
+use crate::store::slots::slot_of;
 use crate::store::{Kind, Listing, Row, RowState, Store, StoreError};
 
 use super::apply::apply;
 use super::look_after::look_after;
 use super::plan::{Allowance, Observation, plan};
+use super::report::{ANNOUNCED_SECONDS, Report};
 
 /// The rows that one call reads.
 const ROWS_AT_ONCE: usize = 1_000;
-
-/// The time for which an agenda item is kept although its row is not being removed, in seconds. The delete that
-/// announced it may not have written its row yet.
-pub const ANNOUNCED_SECONDS: f64 = 60.0;
-
-/// The result of a run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Rows that were removed for good.
-    pub removed: usize,
-    /// Rows that were settled: their work had ended, and the row now says so.
-    pub settled: usize,
-    /// Things that were found to be wrong, and were repaired.
-    pub repaired: usize,
-    /// Whether there was more to do than one run does.
-    pub more: bool,
-}
 
 /// Runs the step once. It looks at no more than `rows` rows. The rest waits for the next run.
 ///
@@ -66,7 +51,7 @@ pub fn run(store: &Store<'_>, moment: Moment, rows: usize) -> Result<Report, Sto
         }
     }
     if let Some(project) = project {
-        report.repaired = look_after(store, &project, &agendas[agenda::slot_of(&project)].0, moment)?;
+        report.repaired = look_after(store, &project, &agendas[slot_of(&project)].0, moment)?;
     }
     Ok(report)
 }
@@ -80,7 +65,7 @@ fn due_items(
     moment: Moment,
     budget: usize,
 ) -> (Vec<AgendaItem>, usize) {
-    let is_here = |item: &mut AgendaItem| agenda::slot_of(&item.project) == slot;
+    let is_here = |item: &mut AgendaItem| slot_of(&item.project) == slot;
     let found = unscheduled.extract_if(.., is_here).filter(|item| !agenda.0.iter().any(|known| known.is_about(item)));
     let found: Vec<AgendaItem> = found.collect();
     let is_due = |item: &&AgendaItem| moment.occasion != Occasion::Tick || item.due <= moment.now.microseconds();

@@ -71,6 +71,9 @@ fn split<'a>(key: &str, stored: &'a [u8]) -> Result<(u32, &'a [u8], &'a [u8]), S
     let end = rest.iter().position(|byte| *byte == b'\n').ok_or_else(|| corrupt(key))?;
     let version =
         std::str::from_utf8(version).ok().and_then(|version| version.parse().ok()).ok_or_else(|| corrupt(key))?;
+    if version == 0 {
+        return Err(corrupt(key));
+    }
     if version > FORMAT_VERSION {
         return Err(StoreError::UnknownFormat { key: key.to_owned(), version, known: FORMAT_VERSION });
     }
@@ -182,7 +185,7 @@ mod tests {
     fn a_newer_format_is_refused_and_garbage_is_named() {
         let newer = Header::read("k", b"9 something entirely different\n\xff");
         assert_eq!(newer, Err(StoreError::UnknownFormat { key: "k".to_owned(), version: 9, known: FORMAT_VERSION }));
-        for garbage in [b"".as_slice(), b"\xff", b"{}", b"1\n{}", b"1 x\n{}", b"1 1 zz\n{}", b"1 1\n\xff"] {
+        for garbage in [b"".as_slice(), b"\xff", b"{}", b"0 1\n{}", b"1\n{}", b"1 x\n{}", b"1 1 zz\n{}", b"1 1\n\xff"] {
             let read = decode::<Anything>("k", garbage);
             assert!(matches!(read, Err(StoreError::Corrupt { .. })), "{garbage:?}");
         }
