@@ -1,4 +1,4 @@
-//! JSON objects that may not be written as arrays. This module must not know their fields.
+//! Reads values that must be JSON objects, never arrays. This module must not know their fields.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -6,9 +6,9 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-/// A value that is read from a JSON object only. A struct for which serde derives `Deserialize` can also be read from an
-/// array with the values of its fields. For an operator's document that would be dangerous: an empty array would be a
-/// document that empties the store.
+/// A value that is read only from a JSON object. A struct with serde's derived `Deserialize` also accepts an array of
+/// its field values. That would be dangerous for an operator's document: an empty array would be read as an empty
+/// document, and so empty the store.
 #[derive(Debug, Clone, Default, serde::Serialize)]
 #[serde(transparent)]
 pub struct ObjectOnly<T>(pub T);
@@ -37,7 +37,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for ObjectOnly<T> {
 ///
 /// # Errors
 ///
-/// JSON that is not an object, or lacks the fields of the type.
+/// Invalid JSON, JSON that is not an object, or fields that do not match the type.
 pub fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice(json).map(|ObjectOnly(value)| value)
 }

@@ -1,4 +1,4 @@
-//! The errors of all operations, with Cinder's own messages.
+//! The errors of all operations, with Cinder's messages.
 
 use crate::domain::quota::QuotaRefusal;
 use crate::domain::snapshot::Refusal;
@@ -19,17 +19,17 @@ pub enum Error {
     MetadataNotFound { owner: &'static str, id: String, key: String },
     #[error("Policy doesn't allow {} to be performed.", .0.name())]
     Forbidden(Rule),
-    /// Something else was not found. The message is complete.
+    /// Any other resource that was not found. The message is complete.
     #[error("{0}")]
     NotFound(String),
-    /// The operation needs a project, and the token of the caller has none.
+    /// The operation needs a project, but the caller's token has none.
     #[error("Not authorized.")]
     Unscoped,
     #[error("Invalid snapshot: {0}")]
     InvalidSnapshot(#[from] Refusal),
     #[error("Invalid volume: {0}")]
     InvalidVolume(#[from] NotSnapshottable),
-    /// Any other request that the current state does not allow. The message is complete.
+    /// Any other invalid request, or one that the current state does not allow. The message is complete.
     #[error("{0}")]
     BadRequest(String),
     /// A conflict between the request and the current state. The message is complete.

@@ -1,4 +1,4 @@
-//! The service for one request, and the rows that its caller may see.
+//! The service for one request, with the rows that are visible to its caller.
 
 use crate::domain::lifecycle::{Completion, Occasion, Pending};
 use crate::domain::{Caller, Snapshot, SnapshotId, Timestamp, Volume, VolumeId};
@@ -30,13 +30,13 @@ impl<'a> Service<'a> {
         Self { store: Store::new(key_value, identifiers), identifiers, caller, now, settings }
     }
 
-    /// Returns work that begins now.
+    /// Returns a pending operation that starts now.
     pub(super) fn begin(&self, completion: Completion) -> Result<Pending, Error> {
         Ok(self.settings.get()?.delays.begin(completion, self.now))
     }
 
-    /// Returns a snapshot that the caller may know of, as it is now. Other callers get the error for a snapshot that
-    /// does not exist (`docs/spec/snapshots-api.md` section 8).
+    /// Returns the current state of a snapshot that is visible to the caller. If it is not visible, the error is the
+    /// one for a snapshot that does not exist (`docs/spec/snapshots-api.md` section 8).
     pub(super) fn visible_snapshot(&self, id: &str) -> Result<Snapshot, Error> {
         self.caller.is_scoped()?;
         let not_found = || Error::SnapshotNotFound(id.to_owned());
@@ -45,7 +45,7 @@ impl<'a> Service<'a> {
         self.seen_snapshot(snapshot).ok_or_else(not_found)
     }
 
-    /// Returns the snapshot of a row as the caller sees it now, if it does.
+    /// Returns the current state of a snapshot row, if it exists and is visible to the caller.
     pub(super) fn seen_snapshot(&self, row: Option<Snapshot>) -> Option<Snapshot> {
         row.filter(|row| self.caller.sees(&row.project_id)).and_then(|row| row.effective(self.now, Occasion::Reading))
     }
@@ -57,7 +57,7 @@ impl<'a> Service<'a> {
         Ok(snapshot)
     }
 
-    /// Returns a volume that the caller may know of, as it is now.
+    /// Returns the current state of a volume that is visible to the caller.
     pub(super) fn visible_volume(&self, id: &str) -> Result<Volume, Error> {
         self.caller.is_scoped()?;
         let not_found = || Error::VolumeNotFound(id.to_owned());
@@ -66,7 +66,8 @@ impl<'a> Service<'a> {
         volume.filter(|volume| self.caller.sees(&volume.project_id)).ok_or_else(not_found)
     }
 
-    /// Returns a volume that the caller may read. For other callers it does not exist.
+    /// Returns a volume that the caller may read. If the caller may not, the error is the one for a volume that does
+    /// not exist.
     pub(super) fn readable_volume(&self, id: &str) -> Result<Volume, Error> {
         self.caller.is_scoped()?;
         let not_found = || Error::VolumeNotFound(id.to_owned());
@@ -75,7 +76,7 @@ impl<'a> Service<'a> {
         self.seen_volume(volume).ok_or_else(not_found)
     }
 
-    /// Returns the volume of a row as the caller sees it now, if it does.
+    /// Returns the current state of a volume row, if it exists and the caller may read it.
     pub(super) fn seen_volume(&self, row: Option<Volume>) -> Option<Volume> {
         row.and_then(|row| row.effective(self.now, Occasion::Reading))
             .filter(|volume| self.caller.allow(Rule::GetVolume, &volume.project_id).is_ok())

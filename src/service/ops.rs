@@ -1,7 +1,7 @@
-//! The operator's operations: the whole state, a repair, an explanation, and the scheduled step by hand
-//! (`docs/operations.md`).
+//! The operator's operations: reading and replacing the whole state, repair, explanation, and running the scheduled
+//! step by hand (`docs/operations.md`).
 //!
-//! They have no caller and no policy: `api::ops` lets only the operator in.
+//! They have no caller and no policy, because `api::ops` admits only the operator.
 
 use uuid::Uuid;
 
@@ -19,19 +19,19 @@ pub use crate::store::deployment::{BackendService, Deployment, GroupSnapshot};
 pub use crate::store::repair::Repair;
 pub use crate::tick::Report as TickReport;
 
-/// How many rows are read at once.
+/// The number of rows that are read at once.
 const BATCH: usize = 1_000;
 
 /// The settings and counters of a project, besides its rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProjectSettings {
-    /// Limits of its own.
+    /// The limits that were set for this project.
     pub quotas: Amounts,
-    /// Counters that are open; see [`ProjectRecord::usage`].
+    /// The open counters, see [`ProjectRecord::usage`].
     pub usage: Amounts,
 }
 
-/// The whole state as an operator sees it: rows as they are now, in a stable order.
+/// The whole state for an operator: the current rows, in a stable order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     pub rows: Rows,
@@ -41,7 +41,7 @@ pub struct State {
 }
 
 impl State {
-    /// Returns the settings of a project, which are added if there are none.
+    /// Returns the settings of a project. Adds default settings if there are none.
     pub fn settings_of(&mut self, project: ProjectId) -> &mut ProjectSettings {
         let at = self.projects.binary_search_by(|(own, _)| own.cmp(&project)).unwrap_or_else(|at| {
             self.projects.insert(at, (project, ProjectSettings::default()));
@@ -51,16 +51,16 @@ impl State {
     }
 }
 
-/// An explanation of a snapshot: why it is as it is, and what comes next.
+/// An explanation of the state of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
-    /// The snapshot as its row has it.
+    /// The snapshot as stored in its row.
     pub stored: Snapshot,
-    /// The snapshot as readers see it; `None` if for them it is gone.
+    /// The snapshot as readers see it, or `None` if it no longer exists for them.
     pub seen: Option<Snapshot>,
-    /// Whether its project lists it.
+    /// Whether the listing of its project contains it.
     pub is_listed: bool,
-    /// The time of the scheduled step that will look at it, if one will.
+    /// The time from which the scheduled step handles it, if it is on the agenda.
     pub on_agenda: Option<Timestamp>,
 }
 
@@ -72,13 +72,13 @@ pub struct Ops<'a> {
 }
 
 impl<'a> Ops<'a> {
-    /// Returns the access to the store over `key_value` at `now`.
+    /// Returns access to the store in `key_value` at `now`.
     #[must_use]
     pub const fn new(key_value: &'a dyn KeyValue, identifiers: &'a dyn Identifiers, now: Timestamp) -> Self {
         Self { store: Store::new(key_value, identifiers), now }
     }
 
-    /// Checks that the store can be read, and that no unreleased version wrote it.
+    /// Checks that the store can be read and was not written by an unreleased version.
     ///
     /// # Errors
     ///
@@ -109,7 +109,7 @@ impl<'a> Ops<'a> {
         Ok(state)
     }
 
-    /// Reads the rows of one kind of all projects as they are now, oldest first.
+    /// Reads the current rows of one kind in all projects, oldest first.
     fn rows<T: Row>(&self, records: Vec<ProjectRecord>) -> Result<Vec<T>, StoreError> {
         let mut listing = Listing::new(self.store, records, T::KIND, Direction::OldestFirst, None);
         let mut rows = Vec::new();
@@ -127,7 +127,7 @@ impl<'a> Ops<'a> {
     ///
     /// # Errors
     ///
-    /// Errors of the store. Nothing has changed then on a store whose batches are atomic.
+    /// Errors of the store. If the batches of the store are atomic, nothing has changed after an error.
     pub fn replace(&self, state: State) -> Result<(), StoreError> {
         let mut projects: Vec<NewProject> = Vec::new();
         let number_of = |projects: &mut Vec<NewProject>, project: &ProjectId| {
@@ -167,7 +167,7 @@ impl<'a> Ops<'a> {
         })
     }
 
-    /// Deletes everything that this service has stored.
+    /// Deletes the whole state.
     ///
     /// # Errors
     ///
@@ -176,7 +176,7 @@ impl<'a> Ops<'a> {
         self.store.clear()
     }
 
-    /// Rebuilds listings, counters and the agenda from the rows.
+    /// Rebuilds the listings, the counters, and the agenda from the rows.
     ///
     /// # Errors
     ///
@@ -186,7 +186,7 @@ impl<'a> Ops<'a> {
         self.store.repair(self.now)
     }
 
-    /// Explains a snapshot. `None` if there is no such row.
+    /// Explains a snapshot. Returns `None` if there is no such row.
     ///
     /// # Errors
     ///
@@ -203,7 +203,8 @@ impl<'a> Ops<'a> {
         Ok(Some(Explanation { stored, seen, is_listed, on_agenda: on_agenda.map(Timestamp::from_microseconds) }))
     }
 
-    /// Runs the scheduled step as if at `time`, or now. Returns its report and the time that it worked with.
+    /// Runs the scheduled step as if it were `time`, or at the current time. Returns the time that it used and its
+    /// report.
     ///
     /// # Errors
     ///
@@ -218,22 +219,23 @@ impl<'a> Ops<'a> {
 }
 
 impl super::Service<'_> {
-    /// Does a part of the scheduled step. A delete that finds its slot of the agenda full calls this, since no step has
-    /// attended to the slot for long. A failure waits for the next step and is no reason to refuse the delete.
+    /// Runs part of the scheduled step. A delete calls this when its slot of the agenda is full, which means that no
+    /// step has handled the slot for a long time. Errors are ignored: the next step retries, and the delete must not
+    /// fail.
     pub(super) fn relieve_full_agenda(&self) {
         let _ = tick::run(&self.store, Moment::scheduled(self.now), Agenda::ENOUGH);
     }
 }
 
-/// A project of a new state.
+/// A project in a state that replaces the stored one.
 struct NewProject {
     record: ProjectRecord,
-    /// The ids of its volumes, so that snapshots of others' are known.
+    /// The ids of its volumes, to detect snapshots of volumes that belong to other projects.
     volumes: Vec<Uuid>,
 }
 
 impl NewProject {
-    /// Counts a row, and puts it on the agenda where the scheduled step must look at it.
+    /// Counts a row, and adds it to the agenda if the scheduled step must handle it.
     fn count(&mut self, row: &impl Row, snapshots_count_gigabytes: bool, agenda: &mut Vec<AgendaItem>) {
         let item = row.agenda_item_when_due();
         let volume = row.indexed_volume();

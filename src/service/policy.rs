@@ -1,4 +1,4 @@
-//! Who may do what: Cinder's default policy (`spec/snapshots-api.md` section 8), as a table.
+//! Cinder's default policy as a table of rules (`docs/spec/snapshots-api.md` section 8).
 
 use crate::domain::{Caller, ProjectId};
 
@@ -40,19 +40,19 @@ pub enum Rule {
     UsedLimits,
 }
 
-/// What a rule demands besides the role `admin`, which passes every rule on any project.
+/// The requirement of a rule. The role `admin` passes every rule on every project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Demand {
     /// The role `reader` in the owning project.
     Reader,
     /// The role `member` in the owning project.
     Member,
-    /// Nothing less than `admin`.
+    /// The role `admin`.
     Admin,
 }
 
 impl Rule {
-    /// The rule as policy files and fault messages name it.
+    /// Returns the name of the rule in policy files and fault messages.
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.row().0
@@ -98,13 +98,13 @@ impl Rule {
 }
 
 impl Caller {
-    /// Whether rows of a project exist for this caller at all.
+    /// Returns whether the rows of a project exist for this caller.
     #[must_use]
     pub fn sees(&self, owner: &ProjectId) -> bool {
         self.roles.admin || self.project_id.as_ref() == Some(owner)
     }
 
-    /// Checks a rule on something that a project owns.
+    /// Checks a rule on a resource of a project.
     ///
     /// # Errors
     ///
@@ -120,12 +120,12 @@ impl Caller {
         if allowed { Ok(()) } else { Err(Error::Forbidden(rule)) }
     }
 
-    /// Checks a rule on the caller's own project, as lists do.
+    /// Checks a rule on the caller's own project, for lists.
     ///
     /// # Errors
     ///
-    /// [`Error::Unscoped`] without a project, unless the caller is an administrator or has not even the role; else as
-    /// [`Caller::allow`].
+    /// Without a project: [`Error::Forbidden`] if the caller lacks even the role `reader`, and [`Error::Unscoped`] if
+    /// it has that role. An administrator gets neither. With a project: the error of [`Caller::allow`].
     pub fn allow_own(&self, rule: Rule) -> Result<(), Error> {
         match &self.project_id {
             Some(project_id) => self.allow(rule, project_id),
@@ -135,7 +135,7 @@ impl Caller {
         }
     }
 
-    /// Whether the caller may look at rows at all: without a project only an administrator may.
+    /// Checks that the caller has a project or is an administrator. Otherwise it may not look up any row.
     ///
     /// # Errors
     ///
@@ -144,7 +144,7 @@ impl Caller {
         if self.project_id.is_some() || self.roles.admin { Ok(()) } else { Err(Error::Unscoped) }
     }
 
-    /// The project that new rows belong to.
+    /// Returns the project that owns the rows that this caller creates.
     ///
     /// # Errors
     ///
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
     use crate::domain::Roles;
 
-    /// The least role that passes a rule in the caller's own project.
+    /// The weakest role that passes a rule in the caller's own project.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum Least {
         Reader,
@@ -216,12 +216,10 @@ mod tests {
         for (position, (rule, name, least)) in POLICY.into_iter().enumerate() {
             assert_eq!(rule as usize, position, "{rule:?} has no row of its own");
             assert_eq!(rule.name(), name);
-            // Who may.
             assert!(admin.allow(rule, &own).is_ok(), "{rule:?}");
             assert!(admin.allow(rule, &other).is_ok(), "{rule:?}");
             assert_eq!(member.allow(rule, &own).is_ok(), least != Least::Admin, "{rule:?}");
             assert_eq!(reader.allow(rule, &own).is_ok(), least == Least::Reader, "{rule:?}");
-            // Who may not.
             assert!(nobody.allow(rule, &own).is_err(), "{rule:?}");
             assert!(member.allow(rule, &other).is_err(), "{rule:?}");
             assert!(reader.allow(rule, &other).is_err(), "{rule:?}");

@@ -4,7 +4,7 @@ use crate::store::deployment::Deployment;
 
 use super::{Error, Service};
 
-/// The filters of each resource in Cinder's own file, `etc/cinder/resource_filters.json`.
+/// The filters of each resource in Cinder's `etc/cinder/resource_filters.json`.
 const DEFAULT: [(&str, &[&str]); 9] = [
     (
         "volume",
@@ -32,7 +32,7 @@ const DEFAULT: [(&str, &[&str]); 9] = [
     ("volume_type", &["is_public", "extra_specs"]),
 ];
 
-/// Returns the filters that members may use on a resource: an operator's, or else Cinder's defaults.
+/// Returns the filters that members may use on a resource: the operator's if any are set, otherwise Cinder's defaults.
 pub(super) fn allowed(resource: &str, deployment: &Deployment) -> Vec<String> {
     if let Some(filters) = &deployment.resource_filters {
         filters.get(resource).cloned().unwrap_or_default()
@@ -47,7 +47,7 @@ fn owned(filters: &[&str]) -> Vec<String> {
 }
 
 impl Service<'_> {
-    /// Returns the filters that members may use, by resource.
+    /// Returns the filters that members may use on each resource.
     ///
     /// # Errors
     ///

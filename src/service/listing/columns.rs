@@ -7,7 +7,7 @@ use crate::service::Error;
 use crate::service::policy::Rule;
 use crate::store::Row;
 
-/// The value of a column, as a sort or a filter sees it.
+/// The value of a column for sorting and filtering.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Column {
     Text(Option<String>),
@@ -17,20 +17,20 @@ pub enum Column {
 }
 
 impl Column {
-    /// Compares for sorting. A null comes before every value, as in the databases that most deployments of Cinder use.
-    /// Cinder's own marker condition takes a null for the empty string, and so may lose rows between pages.
+    /// Compares two values for sorting. Null sorts before every value, as in the databases that most Cinder deployments
+    /// use. Cinder's marker condition treats null as the empty string, and so may lose rows between pages.
     pub(super) fn compare(&self, other: &Self) -> Ordering {
         match (self, other) {
             (Self::Text(one), Self::Text(two)) => one.cmp(two),
             (Self::Number(one), Self::Number(two)) => one.cmp(two),
             (Self::Boolean(one), Self::Boolean(two)) => one.cmp(two),
             (Self::Time(one), Self::Time(two)) => one.cmp(two),
-            // Two rows of one kind have the same columns.
+            // Never reached: the same column of two rows has the same variant.
             _ => Ordering::Equal,
         }
     }
 
-    /// Returns whether a database would find the column equal to a string of the query. A null equals nothing.
+    /// Returns whether a database considers the column equal to a string from the query. Null equals nothing.
     pub(super) fn equals(&self, text: &str) -> bool {
         match self {
             Self::Text(column) => column.as_deref() == Some(text),
@@ -40,7 +40,7 @@ impl Column {
         }
     }
 
-    /// Returns the string that a like filter searches.
+    /// Returns the string that a `LIKE` filter searches.
     pub(super) fn text(&self) -> Option<String> {
         match self {
             Self::Text(column) => column.clone(),
@@ -51,23 +51,23 @@ impl Column {
     }
 }
 
-/// Returns the column of a volume type: the id that its name stands for.
+/// Returns the column of a volume type: the id that belongs to its name.
 pub(in crate::service) fn type_id(name: Option<&str>) -> Column {
     Column::Text(name.map(|name| crate::domain::volume::type_id(name).to_string()))
 }
 
-/// Returns whether a database takes a string for a whole number. It takes `3.0` for 3.
+/// Returns whether a database considers a string equal to an integer. `3.0` equals 3.
 fn is_number(text: &str, number: i64) -> bool {
     let same = |value: f64| i32::try_from(number).is_ok_and(|number| f64::from(number).total_cmp(&value).is_eq());
     text.trim().parse().is_ok_and(same)
 }
 
-/// The columns of a row type by their names in Cinder's database.
+/// The columns of a row type, by their names in Cinder's database.
 pub trait Columns {
-    /// Every name that [`Columns::column`] knows.
+    /// All names that [`Columns::column`] accepts.
     const COLUMNS: &'static [&'static str];
 
-    /// Returns a column, or `None` when there is no such column.
+    /// Returns a column, or `None` if there is no such column.
     fn column(&self, name: &str) -> Option<Column>;
 }
 
@@ -91,16 +91,16 @@ pub(in crate::service) use columns;
 
 /// A row that clients can list.
 pub trait Listed: Row + Columns {
-    /// The rule that lets a caller list.
+    /// The policy rule for listing.
     const RULE: Rule;
-    /// Whether a caller without a project gets an empty list. Cinder does so for volumes, and refuses for snapshots.
+    /// Whether a caller without a project gets an empty list, as for volumes in Cinder. For snapshots it gets an error.
     const UNSCOPED_LISTS_ARE_EMPTY: bool;
-    /// Whether the marker may be a row that the caller cannot see, as in Cinder's list of volumes.
+    /// Whether the marker may be a row that is not visible to the caller, as in Cinder's list of volumes.
     const MARKER_MAY_BE_FOREIGN: bool;
 
     /// Returns the metadata.
     fn metadata(&self) -> &Metadata;
 
-    /// Returns the answer for a marker that does not exist.
+    /// Returns the error for a marker that does not exist.
     fn not_found(id: &str) -> Error;
 }

@@ -1,4 +1,4 @@
-//! The conditions of a list, as Cinder's database would apply them.
+//! The conditions of a list, applied as in Cinder's database.
 
 use std::collections::BTreeMap;
 
@@ -8,31 +8,32 @@ use crate::domain::{Volume, VolumeId};
 
 use super::columns::{Column, Listed};
 
-/// A condition on rows; all conditions of a query must hold.
+/// A condition on rows. A row must meet all conditions of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Filter {
-    /// A column equals a text.
+    /// A column equals a string.
     Exact { column: String, text: String },
-    /// A column contains a text, in which `%` and `_` are wildcards and letters match in either case.
+    /// A column contains a string in which `%` and `_` are wildcards. The case of ASCII letters is ignored.
     Like { column: String, text: String },
     /// Whether the row counts towards quota.
     UsesQuota(bool),
-    /// Each pair is an item of the metadata.
+    /// The metadata of the row contains all these items.
     Metadata(BTreeMap<String, String>),
-    /// The zone of the row's volume.
+    /// The availability zone of the row's volume.
     Zone(String),
-    /// The host of the row's volume.
+    /// The host of the row's volume, see [`on_host`].
     Host(String),
-    /// The cluster of the row's volume.
+    /// The cluster of the row's volume, see [`on_host`].
     Cluster(String),
-    /// A column of the row itself names a host or a cluster.
+    /// The host or the cluster in a column of the row itself, see [`on_host`].
     Place { column: &'static str, text: String },
-    /// Nothing matches.
+    /// A condition that no row meets.
     Nothing,
 }
 
 impl Filter {
-    /// Whether nothing can match because there is no such column.
+    /// Returns whether no row can match, whatever its values are: the column does not exist, or this is
+    /// [`Self::Nothing`].
     pub(super) fn names_no_column<T: Listed>(&self) -> bool {
         match self {
             Self::Exact { column, .. } | Self::Like { column, .. } => !T::COLUMNS.contains(&column.as_str()),
@@ -66,7 +67,8 @@ impl Filter {
     }
 }
 
-/// Whether a host is meant by a filter: `host`, `host@backend` or `host@backend#pool`, each with all below it.
+/// Returns whether a host matches a filter of the form `host`, `host@backend`, or `host@backend#pool`. A host also
+/// matches the backends and pools on it, and a backend its pools.
 pub fn on_host(own: &str, wanted: &str) -> bool {
     let below = own.strip_prefix(wanted).and_then(|rest| rest.chars().next());
     own == wanted
@@ -77,11 +79,11 @@ pub fn on_host(own: &str, wanted: &str) -> bool {
         }
 }
 
-/// SQL's `LIKE '%text%'`, without regard to the case of ASCII letters.
+/// Returns whether `column` matches `LIKE '%text%'` of SQL, ignoring the case of ASCII letters.
 fn contains_like(column: &str, text: &str) -> bool {
     let pattern: Vec<char> = format!("%{text}%").to_ascii_lowercase().chars().collect();
     let column: Vec<char> = column.to_ascii_lowercase().chars().collect();
-    // The classic greedy match: on a mismatch, the last `%` takes one character more.
+    // The usual greedy match: on a mismatch, the last `%` consumes one more character.
     let (mut at, mut in_pattern) = (0, 0);
     let mut last_wildcard: Option<(usize, usize)> = None;
     while at < column.len() {
@@ -105,7 +107,7 @@ fn contains_like(column: &str, text: &str) -> bool {
     pattern[in_pattern..].iter().all(|rest| *rest == '%')
 }
 
-/// The volume that a filter names, where the listing itself can tell.
+/// Returns the volume that the filters ask for, so that the listing can skip the entries of other volumes.
 pub fn volume_of(filters: &[Filter]) -> Option<Uuid> {
     filters.iter().find_map(|filter| match filter {
         Filter::Exact { column, text } if column == "volume_id" => text.parse::<VolumeId>().ok().map(|id| id.as_uuid()),

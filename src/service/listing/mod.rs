@@ -1,20 +1,21 @@
 //! Lists of rows: which rows match, in which order, and which page of them (`docs/spec/listing.md`).
 //!
-//! A page must cost what it shows, however many rows the project has, and paging must show each row exactly once while others
-//! come and go. Both follow from one decision: the stored index has the default order (`created_at`, then `id`), newest
-//! first, and a marker is a *position* in it, not a number. The position of a marker is found from the marker's own row, so a
-//! page after it starts there in either direction, even if the rows around it were removed since. No offset is counted, and
-//! no row before the marker is read.
+//! The cost of a page must depend on its size, not on the number of rows of the project. Paging must show each row
+//! exactly once, even while other rows are created and deleted. Both follow from one decision: the stored index has the
+//! default order (`created_at`, then `id`, newest first), and a marker is a *position* in it, not a number. The
+//! position comes from the marker's own row. The next page starts there in either direction, even if the rows around it
+//! have been removed since the last page. The rows before the marker are neither counted nor read.
 //!
-//! Three kinds of query are dearer, on purpose:
+//! Three kinds of query cost more, on purpose:
 //!
-//! - A filter is applied to rows in ever larger batches until the page is full. The filter by `volume_id` is the exception:
-//!   the index keeps the volume beside each entry, so it reads only rows that match.
-//! - Any other order reads all rows of the project, sorts them, and cuts the page out. The last two keys of every order are
-//!   `created_at` and `id`, so no two rows are equal in it and a marker still names one place.
-//! - A count without a filter is the length of the index less the removals that are due; with a filter it reads all rows.
+//! - A filter is applied to rows in batches of growing size until the page is full. The exception is the filter by
+//!   `volume_id`: the index stores the volume with each entry, so only the rows of that volume are read.
+//! - Any other order reads all rows of the project, sorts them, and takes the page from the result. Every order
+//!   includes `created_at` and `id`, so it never ranks two rows as equal, and a marker has exactly one position.
+//! - A count without a filter is the length of the index minus the removals that are due. With a filter it reads all
+//!   rows.
 //!
-//! The semantics of columns, of `LIKE`, and of hosts are those of Cinder's database queries, quirks included.
+//! Columns, `LIKE`, and hosts behave as in Cinder's database queries, including their quirks.
 
 mod columns;
 mod filters;

@@ -14,12 +14,13 @@ struct SortKey {
     ascending: bool,
 }
 
-/// An order: its last keys are `created_at` and `id`, so no two rows are equal in it.
+/// An order. Its keys include `created_at` and `id`, so it never ranks two rows as equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order(Vec<SortKey>);
 
 impl Order {
-    /// Reads the directions, and adds what is missing with the direction of the first.
+    /// Reads the directions of the sort keys. Adds `created_at` and `id` if they are missing, with the direction of the
+    /// first key.
     pub fn read(words: &[(String, String)]) -> Result<Self, Error> {
         let mut keys = Vec::with_capacity(words.len() + 2);
         for (column, direction) in words {
@@ -39,7 +40,7 @@ impl Order {
         Ok(Self(keys))
     }
 
-    /// Refuses a key that is no column.
+    /// Returns an error if a key is not a column.
     pub fn check<T: Listed>(&self) -> Result<(), Error> {
         if self.0.iter().all(|key| T::COLUMNS.contains(&key.column.as_str())) {
             return Ok(());
@@ -47,7 +48,7 @@ impl Order {
         Err(Error::BadRequest("Invalid input received: Invalid sort key".to_owned()))
     }
 
-    /// Which way through the stored listing gives this order; `None` for any other order.
+    /// Returns the direction in which the stored listing has this order, or `None` if it does not have it.
     pub fn stored_direction(&self) -> Option<Direction> {
         match self.0.as_slice() {
             [created_at, id] if created_at.column == "created_at" && id.column == "id" => {
@@ -61,11 +62,12 @@ impl Order {
         }
     }
 
-    /// The values of a row that decide where it stands.
+    /// Returns the values by which a row is sorted.
     pub fn values<T: Listed>(&self, row: &T) -> Vec<Column> {
         self.0.iter().filter_map(|key| row.column(&key.column)).collect()
     }
 
+    /// Compares the values of two rows.
     pub fn compare(&self, one: &[Column], two: &[Column]) -> Ordering {
         self.0
             .iter()
@@ -75,7 +77,7 @@ impl Order {
             .unwrap_or(Ordering::Equal)
     }
 
-    /// Returns the indices of rows, sorted by their values.
+    /// Returns the indices of rows, sorted by the values of the rows.
     pub fn sorted(&self, values: &[Vec<Column>]) -> Vec<usize> {
         let mut indices: Vec<usize> = (0..values.len()).collect();
         indices.sort_unstable_by(|one, two| self.compare(&values[*one], &values[*two]));
@@ -83,5 +85,5 @@ impl Order {
     }
 }
 
-/// The text for a direction that is none.
+/// The message for an invalid direction.
 const UNKNOWN_DIRECTION: &str = "Invalid input received: Unknown sort direction, must be 'desc' or 'asc'.";

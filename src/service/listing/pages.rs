@@ -1,4 +1,4 @@
-//! The page of a list: where it looks, and which rows it returns.
+//! The pages of a list: the projects that are searched, and the rows that are returned.
 
 use uuid::Uuid;
 
@@ -14,33 +14,33 @@ use super::columns::Listed;
 use super::filters::{Filter, volume_of};
 use super::order::Order;
 
-/// The least and the most rows that are read at once.
+/// The size of the first batch of a filtered list, and the largest number of rows that are read at once.
 const BATCH: std::ops::RangeInclusive<usize> = 50..=1_000;
 
 /// A request for a page of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListRequest {
-    /// Whether the list has rows of all projects. Only an administrator's request has this.
+    /// Whether the list has rows of all projects. Only an administrator may ask for that.
     pub all_tenants: bool,
     pub filters: Vec<Filter>,
-    /// Columns with their directions, as the client wrote them.
+    /// Columns with their directions, as the client sent them.
     pub sort: Vec<(String, String)>,
-    /// The id after which the page begins.
+    /// The id after which the page starts.
     pub marker: Option<String>,
-    /// The most rows that the client wants, or `usize::MAX`. [`Service::list`] lowers it to the largest page.
+    /// The number of rows that the client asks for, or `usize::MAX`. [`Service::list`] caps it at the largest page.
     pub limit: usize,
     pub offset: usize,
-    /// Whether the client wants to know how many rows match in all.
+    /// Whether the client asks for the total number of matching rows.
     pub with_count: bool,
 }
 
-/// The stored values that a list needs before its request can be checked.
+/// The stored values that are needed to check the request for a list.
 #[derive(Debug)]
 pub struct Prepared {
     deployment: Deployment,
-    /// All projects, if the request may be about all of them.
+    /// All projects, if the request may ask for the rows of all projects.
     projects: Option<Vec<ProjectId>>,
-    /// The record of the caller's project, if the request is only about that project.
+    /// The record of the caller's project, if the request can only ask for the rows of that project.
     own_record: Option<ProjectRecord>,
 }
 
@@ -56,18 +56,19 @@ impl Prepared {
 #[derive(Debug, PartialEq, Eq)]
 pub struct ListPage<T> {
     pub rows: Vec<T>,
-    /// The number of rows that match in all, if the client asked for it.
+    /// The total number of matching rows, if the client asked for it.
     pub count: Option<usize>,
     /// The number of rows on a full page.
     pub limit: usize,
 }
 
 impl Service<'_> {
-    /// Lists what the caller may see; [`Service::prepare_listing`] has looked where.
+    /// Lists the rows that are visible to the caller. `prepared` comes from [`Service::prepare_listing`].
     ///
     /// # Errors
     ///
-    /// Not allowed, a marker that is not there, a sort key that is no column, or what the store gives.
+    /// A rule that the caller does not pass, an invalid direction, a marker that does not exist, a sort key that is not
+    /// a column, or errors of the store.
     pub fn list<T: Listed>(&self, mut query: ListRequest, prepared: Prepared) -> Result<ListPage<T>, Error> {
         query.limit = query.limit.min(self.largest_page(&prepared.deployment)?);
         let query = &query;
@@ -79,7 +80,7 @@ impl Service<'_> {
             allowed => allowed?,
         }
         if query.filters.iter().any(Filter::names_no_column::<T>) {
-            // Cinder looks at nothing else then, neither at the order nor at the marker.
+            // In this case Cinder checks neither the order nor the marker.
             return Ok(ListPage { rows: Vec::new(), count: query.with_count.then_some(0), limit });
         }
         let order = Order::read(&query.sort)?;
@@ -106,7 +107,7 @@ impl Service<'_> {
             .ok_or_else(not_found)
     }
 
-    /// Returns the largest page: an operator's, or else the setting `max_limit`.
+    /// Returns the largest page size: the operator's if it is set, otherwise the setting `max_limit`.
     fn largest_page(&self, deployment: &Deployment) -> Result<usize, Error> {
         Ok(match deployment.osapi_max_limit {
             Some(limit) => limit as usize,
@@ -114,8 +115,8 @@ impl Service<'_> {
         })
     }
 
-    /// Reads the values that the checks of a list need, and the record that the list begins with, in one call of the
-    /// host.
+    /// Reads the values that are needed to check the request, and the record with which the list starts, in one call to
+    /// the host.
     ///
     /// # Errors
     ///
@@ -132,7 +133,7 @@ impl Service<'_> {
         Ok(Prepared { deployment, projects: None, own_record })
     }
 
-    /// The records of the projects that a query is about.
+    /// Returns the records of the projects whose rows the query may return.
     fn records(&self, query: &ListRequest, prepared: Prepared) -> Result<Vec<ProjectRecord>, Error> {
         let Prepared { projects, own_record, .. } = prepared;
         if !query.all_tenants {
@@ -164,7 +165,7 @@ impl Service<'_> {
             Listing::new(self.store, records, T::KIND, direction, after).of_volume(volume_of(&query.filters));
         let mut to_skip = query.offset;
         let mut rows = Vec::with_capacity(query.limit.min(*BATCH.end()));
-        // Without a filter every entry is a row of the page; with one, ever larger batches look for the next match.
+        // Without a filter every entry is a row of the page. With one, batches of growing size search for matches.
         let mut batch = if query.filters.is_empty() { 1 } else { *BATCH.start() };
         while rows.len() < query.limit {
             let missing = (query.limit - rows.len()).saturating_add(to_skip);
@@ -205,7 +206,7 @@ impl Service<'_> {
         Ok(page.filter_map(|at| rows[at].take()).collect())
     }
 
-    /// How many rows match, whatever the page. Without a filter the records know.
+    /// Returns the number of matching rows on all pages. Without a filter no row is read, since the records suffice.
     fn count<T: Listed>(&self, query: &ListRequest, records: Vec<ProjectRecord>) -> Result<usize, Error> {
         if query.filters.is_empty() {
             let mut count = 0_usize;
@@ -223,7 +224,7 @@ impl Service<'_> {
         Ok(count)
     }
 
-    /// Every matching row, newest first.
+    /// Calls `each` with every matching row, newest first.
     fn scan<T: Listed>(
         &self,
         query: &ListRequest,
@@ -241,7 +242,7 @@ impl Service<'_> {
         }
     }
 
-    /// The rows of entries, as they are now, that match; rows that are gone are left out.
+    /// Returns the current rows of the entries that match the filters, without rows that no longer exist.
     fn matching<T: Listed>(&self, entries: &[Entry], filters: &[Filter]) -> Result<Vec<T>, Error> {
         let ids: Vec<Uuid> = entries.iter().map(|entry| entry.position.id).collect();
         let volumes = if filters.iter().any(Filter::needs_volume) { self.volumes_of(entries)? } else { Vec::new() };
@@ -253,7 +254,7 @@ impl Service<'_> {
         Ok(rows.collect())
     }
 
-    /// The volumes of entries, by id.
+    /// Returns the volumes of the entries, sorted by id.
     fn volumes_of(&self, entries: &[Entry]) -> Result<Vec<(Uuid, Volume)>, Error> {
         let mut ids: Vec<Uuid> = entries.iter().map(|entry| entry.volume_id).collect();
         ids.sort_unstable();
