@@ -1,21 +1,21 @@
-# `make help` lists the targets. Cargo decides what has to be built again; its chatter goes to standard error.
+# `make help` lists the targets. Cargo decides which parts are rebuilt, and prints its progress to standard error.
 
 LISTEN ?= 127.0.0.1:3000
 STATE_DIR ?= .spin
 
-# spin.toml names the component below target/, whatever the environment says.
+# spin.toml expects the component below target/, whatever the environment sets.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
 COMPONENT := target/wasm32-wasip2/release/volume_snapshots.wasm
 LARGEST_COMPONENT := 2097152
-# The embedded host of `make up` and of all tests, quick to build; `make bench` builds a faster one with `--profile host`.
+# The embedded host of `make up` and the tests, quick to build. `make bench` builds a faster one with `--profile host`.
 HOST_PROGRAM := target/debug/volume-snapshots-host
 FAST_HOST_PROGRAM := target/host/volume-snapshots-host
 
 # In CI, Cargo.lock must not change.
 LOCKED := $(if $(CI),--locked)
 
-# Installed by `make check` where cargo has no `deny` yet.
+# `make check` installs it if cargo has no `deny` command.
 CARGO_DENY := cargo-deny@0.20.2
 TOOLS := target/tools
 
@@ -27,52 +27,52 @@ help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
 		while IFS='|' read -r target text; do printf '%-13s %s\n' "$$target" "$$text"; done
 	@echo
-	@echo 'LISTEN=$(LISTEN) and STATE_DIR=$(STATE_DIR) are for up; HOST=spin runs it on Spin.'
+	@echo '`make up` reads LISTEN=$(LISTEN) and STATE_DIR=$(STATE_DIR). HOST=spin runs the app on Spin instead.'
 
-build: component ## Build the component and print its size; more than 2 MiB fails
+build: component ## Build the component and print its size; fail above 2 MiB
 	@size=$$(wc -c < $(COMPONENT)); \
 	echo "$(COMPONENT): $$((size)) bytes of at most $(LARGEST_COMPONENT)"; \
 	test "$$size" -le $(LARGEST_COMPONENT)
 
 ifeq ($(HOST),spin)
 up: component
-	@command -v spin >/dev/null || { echo 'make: HOST=spin needs the spin command; the README says more' >&2; exit 1; }
+	@command -v spin >/dev/null || { echo 'make: HOST=spin needs the spin command; see README.md' >&2; exit 1; }
 	@exec spin up --from spin.toml --listen '$(LISTEN)' --state-dir '$(STATE_DIR)'
 else
 up: programs ## Build and run the app in the foreground until Ctrl-C or SIGTERM
 	@exec $(HOST_PROGRAM) --manifest spin.toml --listen '$(LISTEN)' --state-dir '$(STATE_DIR)' --probe /healthcheck
 endif
 
-test: build ## Run all tests, those on the component included
+test: build ## Run all tests, including those of the component
 	cargo test $(LOCKED) --workspace
 
-openapi: programs ## Check docs/openapi.yaml against the running component; needs python3 with venv, and PyPI
+openapi: programs ## Check docs/openapi.yaml against the running component; needs python3 with venv and PyPI
 	@python3 tests/openapi/check.py $(HOST_PROGRAM)
 
-clients: programs ## Drive the running component with real clients and a real Keystone; needs python3 with venv, and PyPI
+clients: programs ## Test the running component with real clients and a real Keystone; needs python3 with venv and PyPI
 	@python3 tests/clients/check.py $(HOST_PROGRAM)
 
-gophercloud: programs ## Run gophercloud's own acceptance tests against it; CHECKOUT= is a checkout of gophercloud 2; needs go
+gophercloud: programs ## Run gophercloud's acceptance tests against it; CHECKOUT= is a checkout of gophercloud 2; needs go
 	@test -d '$(CHECKOUT)/internal/acceptance' || { echo 'make: CHECKOUT= must name a checkout of gophercloud 2' >&2; exit 1; }
 	@command -v go >/dev/null || { echo 'make: go is not on the PATH' >&2; exit 1; }
 	@python3 tests/clients/check.py $(HOST_PROGRAM) '$(CHECKOUT)'
 
-demo: programs ## Walk one snapshot through its life with plain HTTP calls
+demo: programs ## Take one snapshot through its life with plain HTTP calls
 	@docs/demo.sh $(HOST_PROGRAM)
 
-bench: component bare fast-host ## Measure requests in a second beside a bare component; writes docs/benchmarks.md; needs wrk
+bench: component bare fast-host ## Compare requests per second with a bare component; writes docs/benchmarks.md; needs wrk
 	@command -v wrk >/dev/null || { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && \
 		apt-get install --yes --quiet --no-install-recommends wrk >&2; } || \
-		{ echo 'make: install wrk, such as with `apt-get install wrk` or `brew install wrk`' >&2; exit 1; }
+		{ echo 'make: install wrk, for example with `apt-get install wrk` or `brew install wrk`' >&2; exit 1; }
 	@HOST_PROGRAM='$(CURDIR)/$(FAST_HOST_PROGRAM)' HOST='$(HOST)' cargo bench $(LOCKED) --profile host --bench throughput
 
-bench-compare: component bare ## Measure one show in process beside the bare component; OTHERS= names manifests of other builds
+bench-compare: component bare ## Compare one show in process with a bare component; OTHERS= names manifests of other builds
 	@cargo bench $(LOCKED) --profile host --bench compare -- $(OTHERS)
 
-bench-scale: component ## Measure pages of lists as a project grows to 100,000 snapshots, and after mass deletion
+bench-scale: component ## Measure pages of lists while a project grows to 100,000 snapshots, and after mass deletion
 	@cargo bench $(LOCKED) --profile host --bench scale
 
-check: toolchain cargo-deny ## Check format, lints, docs and licences
+check: toolchain cargo-deny ## Check the format, lints, docs, and licences
 	cargo fmt --all --check
 	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
 	cargo clippy $(LOCKED) --lib --target wasm32-wasip2 --package volume-snapshots --package volume-snapshots-bare -- -D warnings
@@ -81,17 +81,17 @@ check: toolchain cargo-deny ## Check format, lints, docs and licences
 	@.ci/paths
 	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo deny $(LOCKED) check licenses bans sources
 
-clean: ## Remove what was built; STATE_DIR stays
+clean: ## Remove all build output; STATE_DIR stays
 	rm -rf target
 
 component: toolchain
 	@MAKEFLAGS= cargo build $(LOCKED) $(QUIET) --target wasm32-wasip2 --release --lib
 
-# With the features of the whole workspace, so that the tests find every dependency built.
+# Built with the features of the whole workspace, so that the tests need not rebuild any dependency.
 embedded-host: toolchain
 	@MAKEFLAGS= cargo build $(LOCKED) --workspace --bins
 
-# Both at once, since each has steps that keep one core busy. Cargo's progress bar, on a terminal, is that of the host.
+# Both are built at the same time, since each has steps that use only one core. A terminal shows the progress of the host.
 programs:
 	@test -x $(HOST_PROGRAM) && test -f $(COMPONENT) || printf '%s\n' \
 		'Building the component, and the embedded host with its 230 crates, wasmtime among them. On two cores this takes' \
@@ -108,7 +108,7 @@ cargo-deny: toolchain
 	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo deny --version >/dev/null 2>&1 || \
 		CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug --no-default-features --root $(TOOLS) $(CARGO_DENY)
 
-# rustup installs what rust-toolchain.toml names by itself, unless RUSTUP_AUTO_INSTALL=0; then it is asked to.
+# rustup installs the toolchain of rust-toolchain.toml by itself. With RUSTUP_AUTO_INSTALL=0 it must be asked to.
 toolchain:
 	@command -v cargo >/dev/null || { \
 		echo 'make: cargo is not on the PATH. Install rustup (https://rustup.rs) and open a new shell.' >&2; exit 1; }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Walks one snapshot through its life with plain HTTP calls. Fails when an answer is not the one expected.
-# `make demo` builds what it needs and runs it: docs/demo.sh <program of the embedded host>
+# Takes one snapshot through its life with plain HTTP calls. Fails if an answer differs from the expected one.
+# `make demo` builds the programs and runs this script: docs/demo.sh <program of the embedded host>
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -32,7 +32,7 @@ fail() {
 
 command -v curl >/dev/null || fail 'curl is missing; install it, for example with your package manager'
 
-# The defaults of spin.toml, whatever the environment sets; port 0 is any free one.
+# Use the defaults of spin.toml, whatever the environment sets. Port 0 means any free port.
 for name in $(compgen -e SPIN_VARIABLE_ || true); do unset "$name"; done
 "$host_program" --manifest spin.toml --listen 127.0.0.1:0 --state-dir "$directory/state" \
     >"$directory/output" 2>"$directory/errors" &
@@ -44,10 +44,10 @@ until base=$(sed -n 's/^Serving //p' "$directory/output") && [ -n "$base" ]; do
     sleep 0.1
 done
 
-# Sends a request; leaves the status in $code and the body in $body.
+# Sends a request, and stores the status in $code and the body in $body.
 send() { # method path [json]
     local data=()
-    : >"$directory/body" # curl leaves it alone where the answer has no body
+    : >"$directory/body" # curl does not touch the file if the answer has no body
     if [ $# -gt 2 ]; then data=(--header 'Content-Type: application/json' --data "$3"); fi
     code=$(curl --silent --show-error --max-time "$patience" --noproxy '*' --output "$directory/body" \
         --write-out '%{http_code}' --request "$1" --header "X-Auth-Token: demo:$project" "${data[@]}" "$base$2") ||
@@ -67,7 +67,7 @@ call() { # expected-code method path [json]
     [ "$code" = "$expected" ] || fail "$1 $2 answered $code and not $expected"
 }
 
-# The first text of that name in the body.
+# Prints the first string with this name in the body.
 field() {
     grep -oE "[{,] *\"$1\": *\"[^\"]*\"" <<<"$body" | head -n 1 | sed -E 's/.*"([^"]*)"$/\1/' || true
 }
@@ -76,7 +76,7 @@ expect() { # field value
     [ "$(field "$1")" = "$2" ] || fail "$1 is '$(field "$1")' and not '$2'"
 }
 
-# Asks until the answer is this code and status; shows each change.
+# Polls until the answer has this code and status, and shows each change.
 await() { # path code [status]
     local wanted="$2${3:+ $3}" seen='' now
     printf '\n> GET %s, until the answer is %s\n' "$1" "$wanted"
