@@ -1,14 +1,14 @@
-"""Somebody who calls the app with each of the clients, in one way of authenticating."""
+"""A user who calls the app with each of the clients, with one kind of authentication."""
 
 import time
 
 import openstack
 
-PATIENCE = 30  # seconds that anything here may take which takes about one
+PATIENCE = 30  # seconds to wait for a change that takes about one second
 
 
 class Caller:
-    """How one user reaches the app: what each client has to be told, and the terminal that its commands run in."""
+    """The settings with which one user reaches the app in each client, and the terminal that runs the commands."""
 
     def __init__(self, terminal, project_id, openstack_variables, cinder_variables, connection_options):
         self.terminal = terminal
@@ -18,19 +18,19 @@ class Caller:
         self.connection_options = connection_options
 
     def openstack(self, *arguments, **variables):
-        """A command of openstackclient. Commands that show something are to be asked for JSON, see `shown`."""
+        """Runs a command of openstackclient. For commands with output use `shown`, which asks for JSON."""
         return self.terminal.run("openstack", list(arguments), self.openstack_variables | variables)
 
     def shown(self, *arguments, **variables):
-        """What a command of openstackclient shows, parsed."""
+        """Returns the parsed output of a command of openstackclient."""
         return self.openstack(*arguments, "-f", "json", **variables).json()
 
     def cinder(self, *arguments, version="3.71"):
-        """A command of cinderclient."""
+        """Runs a command of cinderclient."""
         return self.terminal.run("cinder", ["--os-volume-api-version", version, *arguments], self.cinder_variables)
 
     def connect(self, **options):
-        """openstacksdk's block storage, of a connection that nothing on this machine configures."""
+        """Returns the block storage proxy of openstacksdk. Nothing on this machine configures the connection."""
         connection = openstack.connect(
             load_yaml_config=False, load_envvars=False, **(self.connection_options | options)
         )
@@ -38,7 +38,7 @@ class Caller:
 
 
 def without_keystone(terminal, base, project_id, user="demo"):
-    """The words that clients have for a service without Keystone; they differ."""
+    """Returns a caller of an app without Keystone. Each client has its own settings for that."""
     endpoint = f"{base}/v3/{project_id}"
     token = f"{user}:{project_id}"
     return Caller(
@@ -49,7 +49,7 @@ def without_keystone(terminal, base, project_id, user="demo"):
             "OS_AUTH_TYPE": "noauth",
             "OS_USER_ID": user,
             "OS_PROJECT_ID": project_id,
-            # cinderclient adds no project to it.
+            # cinderclient does not append the project id.
             "CINDER_ENDPOINT": f"{base}/v3",
         },
         {"auth_type": "admin_token", "auth": {"endpoint": endpoint, "token": token}},
@@ -57,7 +57,7 @@ def without_keystone(terminal, base, project_id, user="demo"):
 
 
 def with_keystone(terminal, keystone, region, user, project):
-    """A user of Keystone, with a password; the address of the app is in the catalog."""
+    """Returns a caller who logs in to Keystone with a password and finds the app in the catalog."""
     variables = {
         "OS_AUTH_URL": keystone.url,
         "OS_USERNAME": user,
@@ -81,7 +81,7 @@ def with_keystone(terminal, keystone, region, user, project):
 
 
 def eventually(look, wanted):
-    """What `look` gives at last: what is wanted, or something else when that does not come."""
+    """Calls `look` until it returns `wanted` or the time is up, and returns its last result."""
     end = time.monotonic() + PATIENCE
     while True:
         seen = look()
@@ -91,7 +91,7 @@ def eventually(look, wanted):
 
 
 def pick(row, *names):
-    """Some columns of a row; a column that is not there is an error, since no check could see it."""
+    """Returns some columns of a row. A missing column is an error, so that no check overlooks it."""
     return {name: row[name] for name in names}
 
 

@@ -2,12 +2,13 @@
 """Drives the running component with real OpenStack clients: tests/clients/check.py <program of the embedded host> [<checkout>]
 
 `make clients` builds what it needs and runs it. It installs the pinned clients and a Keystone into target/clients, starts
-that Keystone on SQLite and the app twice, with auth_mode=noauth and with auth_mode=keystone, and compares what
-openstackclient, cinderclient and openstacksdk make of its answers. It fails where one differs, and at fewer than 90 checks.
+that Keystone on SQLite and the app with auth_mode=noauth and with auth_mode=keystone, and compares the results of
+openstackclient, cinderclient, and openstacksdk with the expected ones. It fails if a result differs, or with fewer than
+90 checks.
 
-CLIENTS_ONLY=<part of a scenario's name> runs those scenarios alone, for work on them.
+CLIENTS_ONLY=<part of a scenario's name> runs only the matching scenarios.
 
-With a checkout of gophercloud it runs that client's own acceptance tests instead, as `make gophercloud` does.
+With a checkout of gophercloud it runs gophercloud's acceptance tests instead, as `make gophercloud` does.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ ENVIRONMENT = ROOT / "target/clients"
 
 
 def install():
-    """A virtual environment with the pinned packages; it is made anew when the pins change."""
+    """Creates the virtual environment with the pinned packages, unless it exists and the pins are the same."""
     pins = HERE / "requirements.txt"
     made_from = ENVIRONMENT / "made-from"
     wanted = f"{sys.version_info[:2]} {hashlib.sha256(pins.read_bytes()).hexdigest()}"
@@ -39,7 +40,7 @@ def main():
         sys.exit("clients: usage: tests/clients/check.py <program of the embedded host> [<checkout of gophercloud>]")
     program, *checkout = (str(pathlib.Path(argument).resolve()) for argument in sys.argv[1:])
     install()
-    # The rest imports what was just installed, so it runs in that environment.
+    # The checks import the installed packages, so they run in that environment.
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
     checks = HERE / ("gophercloud.py" if checkout else "suite.py")
     command = [str(ENVIRONMENT / "bin/python"), str(checks), program, *checkout]

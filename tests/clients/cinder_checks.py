@@ -1,4 +1,4 @@
-"""What cinderclient makes of the app. The caller of all of these is an administrator."""
+"""Checks of the app with cinderclient. The caller in every scenario is an administrator."""
 
 from caller import column, eventually, pick
 
@@ -6,7 +6,7 @@ NOWHERE = "11111111-2222-3333-4444-555555555555"
 
 
 def new_volume(caller, name, size="1"):
-    """A volume that is available, by cinderclient; its id."""
+    """Creates a volume with cinderclient, waits until it is available, and returns its id."""
     identity = caller.cinder("create", size, "--name", name).properties()["id"]
     status = eventually(lambda: caller.cinder("show", identity).properties()["status"], "available")
     if status != "available":
@@ -15,7 +15,7 @@ def new_volume(caller, name, size="1"):
 
 
 def new_snapshot(caller, volume, name, *options):
-    """A snapshot that is available, by cinderclient; its id."""
+    """Creates a snapshot with cinderclient, waits until it is available, and returns its id."""
     identity = caller.cinder("snapshot-create", volume, "--name", name, *options).properties()["id"]
     status = eventually(lambda: shown(caller, identity)["status"], "available")
     if status != "available":
@@ -28,12 +28,12 @@ def shown(caller, snapshot, version="3.71"):
 
 
 def names(caller, *options, version="3.71"):
-    """In the order of the table; without --sort that is cinderclient's own, by id."""
+    """Returns the names in the order of the table. Without --sort cinderclient sorts by id."""
     return column(caller.cinder("snapshot-list", *options, version=version).rows(), "Name")
 
 
 def refusal(done):
-    """What a command that fails says, without the id of the request; nothing of it is a traceback."""
+    """Returns the exit code and the errors of a failed command, without the request id."""
     return done.code, done.errors.strip().split(" (Request-ID:")[0]
 
 

@@ -1,4 +1,4 @@
-"""The ways in which clients reach an app that has no Keystone. The other scenarios use one way for each client."""
+"""Checks of all ways to reach an app without Keystone. The other scenarios use one way for each client."""
 
 import requests
 
@@ -9,7 +9,7 @@ from terminal import Terminal
 
 
 def doors(section, app, caller):
-    """The programs as they are installed, each in a process of its own, with nothing but options."""
+    """Runs the installed programs, each in its own process, configured only by options."""
     endpoint = f"{app.base}/v3/{caller.project_id}"
     openstack_checks.new_volume(caller, "vol")
     openstack_checks.new_snapshot(caller, "vol", "s")
@@ -33,7 +33,7 @@ def doors(section, app, caller):
 
 
 def projects(section, app, caller):
-    """Everybody is an administrator, but of a project."""
+    """Checks that callers keep to their own project by default, although all are administrators."""
     other_id = "b" * 32
     options = {"endpoint": f"{app.base}/v3/{other_id}", "token": f"demo:{other_id}"}
     mine, other = caller.connect(), caller.connect(auth=options)
@@ -56,7 +56,7 @@ def projects(section, app, caller):
 
 
 def plain(section, app, caller):
-    """What gophercloud does in a way of its own, as plain requests: it is not run here."""
+    """Sends the requests in which gophercloud differs from the other clients. gophercloud itself does not run here."""
     base = f"{app.base}/v3/{caller.project_id}"
     headers = {"X-Auth-Token": f"demo:{caller.project_id}"}
 

@@ -1,8 +1,8 @@
 """Runs gophercloud's own acceptance tests against the component: gophercloud.py <program of the embedded host> <checkout>
 
-They are what gophercloud's developers hold it to a real OpenStack with, unchanged: the ones that need no more of Cinder than
-this service has. `make gophercloud` runs this in the environment of the other clients, for its Keystone. What Go needs
-beside the checkout it loads by itself.
+These are the tests that gophercloud's developers run against a real OpenStack, unchanged. Only those run that need no
+more of Cinder than this service has. `make gophercloud` runs this program in the environment of the other clients,
+because it needs their Keystone. Go downloads the dependencies of the checkout by itself.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from host import App
 from identity import WITH_PROJECT, Keystone
 
 PACKAGE = "./internal/acceptance/openstack/blockstorage"
-# Each test is named, so that one which is renamed or left out by its developers is missed here.
+# Each test is named, so that a test that gophercloud renames or removes is reported as missing.
 WITHOUT_KEYSTONE = {
     "noauth": ["TestSnapshotsCreateDelete", "TestSnapshotsList", "TestVolumesCreateDestroy", "TestVolumesList"],
 }
@@ -40,7 +40,7 @@ BY_KEYSTONE = {
 
 
 def failures(checkout, title, packages, environment):
-    """Runs tests one after the other and prints a line for each; what those printed that did not pass."""
+    """Runs the packages one after the other, prints a line for each test, and returns the output of failed tests."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
     wrong = []
     for package, tests in packages.items():
@@ -58,7 +58,7 @@ def failures(checkout, title, packages, environment):
             if how != "pass":
                 wrong += [f"{title}: {test}: {how}\n", *(event.get("Output", "") for event in of_it)]
         if done.returncode != 0:
-            # What belongs to no test says why none was built, or what Go could not load.
+            # Output that belongs to no test says why the build or a download failed.
             wrong += [event.get("Output", "") for event in events if "Test" not in event]
             wrong.append(f"{done.stderr}{title}: `{' '.join(command)}` ended with {done.returncode}\n")
     return wrong

@@ -1,4 +1,4 @@
-"""Starts and stops the app, and other servers that print the address they serve."""
+"""Starts and stops the app, and other servers that print their address."""
 
 import json
 import os
@@ -9,12 +9,12 @@ import tempfile
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-PATIENCE = 60  # seconds to wait for anything that should take one
+PATIENCE = 60  # seconds to wait for anything that should take about one second
 OPS_TOKEN = "clients"
 
 
 class Server:
-    """A process that prints `Serving <address>` when it is ready. What it writes to standard error is kept."""
+    """A process that prints `Serving <address>` when it is ready. Its standard error is kept in a file."""
 
     def __init__(self, command, environment, errors_path):
         self.errors_path = errors_path
@@ -57,7 +57,7 @@ class Server:
 
 
 class App(Server):
-    """The component on the embedded host, with a state of its own and the variables given."""
+    """The component on the embedded host, with its own state and the given variables."""
 
     def __init__(self, program, variables):
         self.directory = tempfile.TemporaryDirectory(prefix="clients-app-")
@@ -73,7 +73,7 @@ class App(Server):
             raise
 
     def state(self, method, document=None):
-        """The operator's document: everything that the app stores."""
+        """Reads, replaces, or deletes the whole state of the app."""
         body = None if document is None else json.dumps(document).encode()
         headers = {"X-Ops-Token": OPS_TOKEN, "Content-Type": "application/json"}
         request = urllib.request.Request(f"{self.base}/_ops/state", method=method, headers=headers, data=body)
@@ -81,11 +81,11 @@ class App(Server):
             return answer.read()
 
     def empty(self):
-        """So that a scenario need not know what another has left."""
+        """Deletes the whole state, so that scenarios do not depend on each other."""
         self.state("DELETE")
 
     def set_volume_status(self, volume_id, status):
-        """By the back door: no client can put a volume in use where no compute service attaches it."""
+        """Sets the status of a volume in the operator's document, since no client can attach a volume without Nova."""
         document = json.loads(self.state("GET"))
         for volume in document["volumes"]:
             if volume["id"] == volume_id:

@@ -1,4 +1,4 @@
-"""A real Keystone on SQLite, with what a deployment of Cinder has in it: a service user, a catalog, projects and users."""
+"""A real Keystone on SQLite, set up as in a deployment of Cinder: a service user, a catalog, projects, and users."""
 
 import contextlib
 import os
@@ -16,18 +16,18 @@ from host import Server
 
 HERE = pathlib.Path(__file__).resolve().parent
 
-# Regions are how a client chooses between the two forms of the address that a catalog may have.
+# A catalog may have the address of the app in two forms. Clients choose between them by the region.
 WITH_PROJECT = "WithProject"
 WITHOUT_PROJECT = "WithoutProject"
 
-SHORT = 6  # seconds that a token lasts where it is to end soon
+SHORT = 6  # lifetime in seconds of a token that should expire soon
 LOGS = {"keystone.log", "server-errors", "short-errors"}
 
 CONFIGURATION = """
 [DEFAULT]
 log_file = {directory}/keystone.log
 use_stderr = false
-# It warns of every secret of more than 72 bytes, as those are that it makes itself.
+# Keystone warns of every secret of more than 72 bytes, even of those that it generates itself.
 default_log_levels = keystone.common.password_hashing=ERROR
 [database]
 connection = sqlite:///{directory}/keystone.db
@@ -38,16 +38,16 @@ key_repository = {directory}/receipt-keys
 [credential]
 key_repository = {directory}/credential-keys
 [identity]
-# The least that bcrypt takes: nobody attacks these passwords, and each command of a client has one checked.
+# The minimum of bcrypt: nobody attacks these passwords, and each command of a client has one verified.
 password_hash_rounds = 4
 """
 
-# User, project, roles: with the role service alone one may validate tokens.
+# User, project, roles. The role service suffices to validate tokens.
 SERVICE_USERS = [("cinder", "service", ["service"]), ("other-service", "service", ["service"])]
-# Keystone adds the roles that a role implies: admin has member too, and member has reader.
+# User, project, roles. Keystone adds implied roles: admin implies member, and member implies reader.
 USERS = [
     ("admin", "alpha", ["admin"]),
-    # A credential can be limited only to a role that its user was given, implied or not.
+    # Has reader explicitly, because a credential can be limited only to roles that were assigned to its user.
     ("member", "alpha", ["member", "reader"]),
     ("reader", "alpha", ["reader"]),
     ("other-role", "alpha", ["auditor"]),
@@ -74,10 +74,10 @@ class Keystone:
         configuration.write_text(CONFIGURATION.format(directory=self.directory))
         self.environment = os.environ | {
             "OS_KEYSTONE_CONFIG_FILES": str(configuration),
-            # The libraries of Keystone warn about each other.
+            # The libraries of Keystone print warnings about each other.
             "PYTHONWARNINGS": "ignore",
         }
-        # Without these the keys would belong to a user named keystone.
+        # Without these options the keys would belong to a user named keystone.
         owner = ["--keystone-user", str(os.getuid()), "--keystone-group", str(os.getgid())]
         self.manage("db_sync")
         self.manage("fernet_setup", *owner)
@@ -104,7 +104,7 @@ class Keystone:
         self.fill()
 
     def manage(self, *arguments):
-        """keystone-manage, in the environment that this program runs in."""
+        """Runs keystone-manage from the environment of this program."""
         program = pathlib.Path(sys.executable).with_name("keystone-manage")
         configuration = ["--config-file", self.environment["OS_KEYSTONE_CONFIG_FILES"]]
         done = subprocess.run(
@@ -121,7 +121,7 @@ class Keystone:
             self.projects[name] = identity.create_project(name=name, domain_id="default").id
         for name, project, granted in [*SERVICE_USERS, *USERS]:
             if name == "admin":
-                # The bootstrap made this one, in a project of its own.
+                # The bootstrap created this user, in a project of its own.
                 user = identity.find_user("admin", ignore_missing=False)
                 self.passwords[name] = self.cloud.config.config["auth"]["password"]
             else:
@@ -135,19 +135,19 @@ class Keystone:
         identity.update_user(identity.find_user(user, ignore_missing=False), is_enabled=enabled)
 
     def add_to_catalog(self, addresses):
-        """Puts the app into the catalog: an address for each region."""
+        """Adds the app to the catalog, with one address for each region."""
         identity = self.cloud.identity
         service = identity.create_service(name="cinder", type="block-storage")
         keystone = identity.find_service("keystone", ignore_missing=False)
         for region, url in addresses.items():
             if region != WITH_PROJECT:
-                # The bootstrap made that one.
+                # The bootstrap created the region WITH_PROJECT.
                 identity.create_region(id=region)
                 identity.create_endpoint(service_id=keystone.id, interface="public", url=self.url, region_id=region)
             identity.create_endpoint(service_id=service.id, interface="public", url=url, region_id=region)
 
     def token(self, user, url=None, **scope):
-        """A token of a user, by its password, from the Keystone at a URL."""
+        """Returns a token for a user, issued by the Keystone at `url` (default: this one) for the user's password."""
         password = v3.Password(
             auth_url=url or self.url,
             username=user,
@@ -159,7 +159,7 @@ class Keystone:
 
     @contextlib.contextmanager
     def with_short_tokens(self):
-        """The URL of another Keystone on the same database and keys, whose tokens end after some seconds."""
+        """Yields the URL of a Keystone with the same database and keys, whose tokens expire after SHORT seconds."""
         shorter = self.directory / "short-tokens.conf"
         shorter.write_text(f"[token]\nexpiration = {SHORT}\n")
         files = f"{self.environment['OS_KEYSTONE_CONFIG_FILES']};{shorter}"
@@ -170,7 +170,7 @@ class Keystone:
             yield f"{server.base}/v3"
 
     def variables(self):
-        """What the app is told, so that it asks this Keystone."""
+        """Returns the variables with which the app uses this Keystone."""
         return {"auth_mode": "keystone", "keystone_url": self.url, "keystone_password": self.passwords["cinder"]}
 
     def wrote(self):

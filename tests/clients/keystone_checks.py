@@ -1,6 +1,6 @@
-"""What only Keystone makes possible: users who may do different things, and tokens that are no good.
+"""Checks that need Keystone: users with different roles, and invalid tokens.
 
-People of these scenarios: admin, member, reader and other-role in the project alpha, stranger in beta.
+The users are admin, member, reader, and other-role in the project alpha, and stranger in beta.
 """
 
 import requests
@@ -384,7 +384,7 @@ def tokens(section, app, people, keystone):
         return done.status_code, done.json() if done.content else None, done.headers
 
     def refused(path, token=None, **headers):
-        """The status, and the words of a fault, whatever its name is; or else all of the body."""
+        """Returns the status, and the message of a fault of any name, or the whole body if it is not a fault."""
         status, body, _ = answer(path, token, **headers)
         content = next(iter(body.values()))
         return status, content.get("message") if isinstance(content, dict) else body
@@ -483,7 +483,7 @@ def credentials(section, app, people, keystone):
     snapshot = sdk_checks.new_snapshot(member.connect(), volume, "s")
 
     def credential(name, *options):
-        """What openstackclient is told when it uses a new credential of the member's."""
+        """Creates an application credential of the member, and returns its variables for openstackclient."""
         made = member.shown("application", "credential", "create", name, *options)
         return {
             "OS_AUTH_TYPE": "v3applicationcredential",
@@ -524,7 +524,7 @@ def credentials(section, app, people, keystone):
 
 
 def without_a_keystone(section, app, people, keystone, start):
-    """What clients see when the app cannot ask. It must not let anybody in, and discovery must go on."""
+    """Checks an app that cannot use Keystone. It must reject every token, and discovery must still work."""
     token = keystone.token("member", project_id=keystone.projects["alpha"])
     for name, variables in [
         ("nobody answers at keystone_url", {"keystone_url": "http://127.0.0.1:1/v3"}),

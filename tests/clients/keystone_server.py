@@ -1,4 +1,4 @@
-"""Serves Keystone on a free port of the loopback; what OS_KEYSTONE_CONFIG_FILES names is its configuration."""
+"""Serves Keystone on a free port of the loopback interface. OS_KEYSTONE_CONFIG_FILES names its configuration."""
 
 import socket
 
@@ -7,5 +7,5 @@ from keystone.wsgi.api import application
 
 listener = socket.create_server(("127.0.0.1", 0))
 print(f"Serving http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
-# One request after the other: with four threads Keystone once did not find a role that a user had.
+# One request at a time: with four threads, Keystone once did not find a role of a user.
 waitress.serve(application, sockets=[listener], threads=1)

@@ -1,4 +1,4 @@
-"""What openstackclient makes of the app. The caller of all of these is an administrator."""
+"""Checks of the app with openstackclient. The caller in every scenario is an administrator."""
 
 from caller import column, eventually, pick
 
@@ -7,7 +7,7 @@ TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}"
 
 
 def new_volume(caller, name, size="1"):
-    """A volume that is available, by openstackclient; its id."""
+    """Creates a volume with openstackclient, waits until it is available, and returns its id."""
     identity = caller.shown("volume", "create", "--size", size, name)["id"]
     status = eventually(lambda: caller.shown("volume", "show", identity)["status"], "available")
     if status != "available":
@@ -16,7 +16,7 @@ def new_volume(caller, name, size="1"):
 
 
 def new_snapshot(caller, volume, name, *options):
-    """A snapshot that is available, by openstackclient; its id."""
+    """Creates a snapshot with openstackclient, waits until it is available, and returns its id."""
     identity = caller.shown("volume", "snapshot", "create", "--volume", volume, *options, name)["id"]
     status = eventually(lambda: status_of(caller, identity), "available")
     if status != "available":
@@ -100,7 +100,7 @@ def life(section, app, caller):
             "Properties": {"a": "1", "b": "2"},
         },
     )
-    # Only for people does openstackclient put the names of volumes there.
+    # Only in tables does openstackclient show the names of volumes instead of their ids.
     section.equal(
         "snapshot list --long as a table names the volume",
         column(caller.openstack("volume", "snapshot", "list", "--long").rows(), "Volume"),
@@ -355,7 +355,8 @@ def volumes(section, app, caller):
 
     app.set_volume_status(volume, "in-use")
     attached = caller.openstack("volume", "snapshot", "create", "--volume", "vol", "hot")
-    # openstackclient leaves `force` out, since the server has 3.66, but openstacksdk asks at 3.65; so it is with Cinder.
+    # openstackclient omits `force` because the server supports 3.66, but openstacksdk then sends 3.65. Cinder refuses
+    # this too.
     section.matches(
         "snapshot create of a volume in use fails at the client's own version",
         attached.errors,

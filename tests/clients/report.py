@@ -1,4 +1,4 @@
-"""Counts checks and prints what each came to."""
+"""Counts checks and prints the result of each."""
 
 import re
 import threading
@@ -6,7 +6,7 @@ import traceback
 
 
 class Report:
-    """All checks of a run; threads share it."""
+    """All checks of a run. Threads share it."""
 
     def __init__(self):
         self.passed = 0
@@ -24,7 +24,7 @@ class Report:
                 print(text, flush=True)
 
 
-# How the name of a check begins that goes on with the sentence of an earlier one.
+# The first words of a name that continues the sentence of an earlier check.
 CONTINUATIONS = (
     "and",
     "after",
@@ -43,7 +43,7 @@ CONTINUATIONS = (
 
 
 class Section:
-    """The checks of one scenario. Its name begins the name of each of them, since lanes print at the same time."""
+    """The checks of one scenario. Each name starts with that of the scenario, since lanes print at the same time."""
 
     def __init__(self, report, name):
         self.report = report
@@ -51,7 +51,7 @@ class Section:
         self.sentence = ""
 
     def full(self, name):
-        """The name with what it goes on from, so that it can be understood alone."""
+        """Returns the name with the sentence that it continues, so that it can be understood on its own."""
         if name.startswith(tuple(f"{word} " for word in CONTINUATIONS)):
             return f"{self.name}: {self.sentence}, {name}"
         self.sentence = name
@@ -62,13 +62,13 @@ class Section:
         self.report.add(self.full(name), actual == expected, explanation)
 
     def matches(self, name, actual, pattern):
-        """For texts with ids in them; a pattern matches the whole text, whatever its line breaks."""
+        """Checks a string that contains ids. The pattern must match the whole string, with its whitespace collapsed."""
         text = " ".join(str(actual).split())
         explanation = f"        expected: a text like {pattern!r}\n        came:     {text!r}"
         self.report.add(self.full(name), re.fullmatch(pattern, text) is not None, explanation)
 
     def broken(self):
-        """Called while an exception is handled: the scenario could not go on, which is a failure of its own."""
+        """Reports that an exception ended the scenario. Must be called while the exception is handled."""
         lines = traceback.format_exc().strip().splitlines()
         explanation = "\n".join(f"        {line}" for line in lines)
         self.report.add(f"{self.name}: comes to its end", False, explanation)

@@ -1,4 +1,4 @@
-"""What openstacksdk makes of the app. The caller of all of these is an administrator."""
+"""Checks of the app with openstacksdk. The caller in every scenario is an administrator."""
 
 import time
 
@@ -25,7 +25,7 @@ def gone(storage, *snapshots):
 
 
 def refusal(function, *arguments, **options):
-    """The exception that a call ends with, by its class, its status and the words of the server."""
+    """Returns the class of the exception that a call raises, its status, and the message of the server."""
     try:
         function(*arguments, **options)
     except exceptions.HttpException as error:
@@ -261,7 +261,7 @@ def adoption(section, app, caller):
     storage.wait_for_status(adopted, interval=0.2, wait=30)
     section.equal("it becomes available", storage.get_snapshot(adopted.id).status, "available")
     host = storage.get_volume(volume.id).host
-    # openstacksdk names no version by itself when it asks for these, which came with 3.8.
+    # openstacksdk sends no microversion with this request by itself, but the operation needs 3.8.
     section.equal(
         "manageable_snapshots",
         list(caller.connect(block_storage_default_microversion="3.8").manageable_snapshots(host=host)),

@@ -1,6 +1,6 @@
 """Runs all checks: suite.py <program of the embedded host>. `check.py` runs it in an environment that has the clients.
 
-Scenarios run one after the other in a lane; a lane has an app and a terminal of its own, and lanes run at the same time.
+Scenarios run one after the other in a lane. Each lane has its own app and terminal, and all lanes run at the same time.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ from report import Report, Section
 from terminal import Terminal
 
 LEAST_CHECKS = 90
-# How long anything takes, so that a status that changes by itself is seen, but not waited for long.
+# Long enough to see the transient status, and short enough not to wait long for its end.
 DELAYS = {"create_seconds": "1", "delete_seconds": "1"}
 CLIENTS = [("openstack", openstack_checks), ("cinder", cinder_checks), ("sdk", sdk_checks)]
 PROJECT = "a1000000000000000000000000000001"
 
 
 def run_lane(report, app, scenarios):
-    """Each scenario begins with an empty app. One that cannot go on does not keep the others from running."""
+    """Runs scenarios, each with an empty app. A scenario that fails does not stop the others."""
     only = os.environ.get("CLIENTS_ONLY", "")
     for name, scenario, callers in scenarios:
         if only not in name:
@@ -52,7 +52,7 @@ def scenarios_of_clients(title, caller):
 
 
 def scenarios_of_people(people, keystone, start):
-    """Who may do what, each client's life where the catalog has no project in its URL, and a Keystone that is away."""
+    """Returns the scenarios on permissions, catalogs without a project in the URL, and an unavailable Keystone."""
     scenarios = [
         (f"keystone, {scenario.__name__}", scenario, [people, keystone]) for scenario in keystone_checks.SCENARIOS
     ]
@@ -72,7 +72,7 @@ def main():
     with contextlib.ExitStack() as stack:
         keystone = stack.enter_context(Keystone())
         variables = DELAYS | keystone.variables() | {"keystone_cache_seconds": "1"}
-        # Pages of three, so that clients have to follow links where nobody asked for pages.
+        # Pages of three, so that clients must follow links even if they did not ask for pages.
         open_app = stack.enter_context(App(program, DELAYS | {"max_limit": "3"}))
         app = stack.enter_context(App(program, variables))
         other_app = stack.enter_context(App(program, variables))

@@ -1,7 +1,7 @@
-"""Runs commands of openstackclient and cinderclient as a terminal would, without loading Python anew for each.
+"""Runs commands of openstackclient and cinderclient as a terminal would, without starting Python for each command.
 
-A worker process has one of them imported. For every command it forks a child, which has a fresh copy of all global state
-and calls the same function as the installed program does. `Terminal` is the handle of such workers; `real` runs the
+A worker process imports one of the clients. For every command it forks a child, which has a fresh copy of all global
+state and calls the same function as the installed program. `Terminal` manages the workers. `Terminal.real` runs the
 installed program itself, which takes several times as long.
 """
 
@@ -19,7 +19,7 @@ PATIENCE = 60  # seconds that one command may take
 
 @dataclasses.dataclass
 class Done:
-    """What a command left behind."""
+    """The result of a command."""
 
     code: int
     output: str
@@ -31,7 +31,7 @@ class Done:
         return json.loads(self.output)
 
     def rows(self):
-        """The rows of the tables that cinderclient prints, as one dictionary each."""
+        """Returns the rows of a printed table, each as a dictionary."""
         if self.code != 0:
             raise RuntimeError(f"the command failed with {self.code}: {self.errors.strip()} {self.output.strip()}")
         lines = [line for line in self.output.splitlines() if line.startswith("|")]
@@ -41,7 +41,7 @@ class Done:
         return [dict(zip(cells[0], row, strict=True)) for row in cells[1:]]
 
     def properties(self):
-        """The same, for a table of names and values. A long value goes on in rows without a name."""
+        """Returns a table of names and values as one dictionary. A long value continues in rows without a name."""
         found = {}
         name = None
         for row in self.rows():
@@ -55,15 +55,15 @@ class Done:
 
 
 def environment_of_command(variables):
-    """No variable of the caller's that clients read gets through."""
+    """Returns the environment of a command, without variables of this process that the clients read."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
-    # Tables are not to be cut to the width of somebody's terminal.
+    # A wide terminal, so that tables are not truncated.
     return inherited | {"COLUMNS": "1000", "PYTHONWARNINGS": "ignore"} | variables
 
 
 class Terminal:
     def __init__(self):
-        # One each, since they configure logging for all of a process when they are imported.
+        # One for each client, since both configure the logging of the whole process when they are imported.
         self.workers = {
             program: subprocess.Popen(
                 [sys.executable, __file__, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -114,7 +114,7 @@ def main_of(program):
         import cinderclient.shell
 
         return cinderclient.shell.main
-    # openstackclient loads these when a command needs them, which would be in every child.
+    # openstackclient imports these on demand, which would happen in every child.
     import openstack.block_storage.v3._proxy
     import openstack.identity.v3._proxy
     import openstackclient.shell
@@ -140,7 +140,7 @@ def work(program):
 
 
 def run_in_child(program, main, order, output, errors):
-    """Never comes back. What the installed program does with the code that its main function gives is done here too."""
+    """Runs a command and exits, with the exit code that the installed program would give. Never returns."""
     code = 1
     try:
         signal.alarm(PATIENCE)

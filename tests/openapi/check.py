@@ -2,11 +2,11 @@
 """Checks docs/openapi.yaml against the running component: tests/openapi/check.py <program of the embedded host>
 
 `make openapi` builds what it needs and runs it. It installs the pinned schemathesis into target/openapi, starts the
-host on a free port with a state of its own, and sends generated requests, valid and invalid: without authentication,
-as callers of every role, and to the operator's routes. It fails at any 5xx, undocumented status, media type, header or
-shape, at fewer than 2,000 requests, and at an operation that no request got through to.
+host on a free port with its own state, and sends generated requests, valid and invalid: without authentication, as
+callers of every role, and to the operator's routes. It fails on any 5xx, on an undocumented status, media type, header,
+or shape of a body, on fewer than 2,000 requests, and on an operation without a successful request.
 
-OPENAPI_SEED=<number> changes what is generated; OPENAPI_SECONDS=<number> how long.
+OPENAPI_SEED=<number> changes the generated requests. OPENAPI_SECONDS=<number> sets the duration.
 """
 
 import collections
@@ -34,7 +34,7 @@ CHECKS = [
     "response_headers_conformance",
     "response_schema_conformance",
 ]
-# Operations that have no success, on purpose.
+# Operations that never succeed, on purpose.
 NEVER_REACHED = {"GET /v3/backups/{backup_id}", "GET /v3/{project_id}/backups/{backup_id}"}
 
 
@@ -43,7 +43,7 @@ def fail(text):
 
 
 def install():
-    """A virtual environment with the pinned packages; it is made anew when the pins change."""
+    """Creates the virtual environment with the pinned packages, unless it exists and the pins are the same."""
     pins = HERE / "requirements.txt"
     made_from = ENVIRONMENT / "made-from"
     wanted = f"{sys.version_info[:2]} {hashlib.sha256(pins.read_bytes()).hexdigest()}"
@@ -56,7 +56,7 @@ def install():
 
 
 class Host:
-    """The component on the embedded host, with the defaults of spin.toml but for the authentication."""
+    """The component on the embedded host, with the defaults of spin.toml except `ops_token` and `auth_mode`."""
 
     def __init__(self, program, auth_mode):
         self.directory = tempfile.TemporaryDirectory()
@@ -104,7 +104,7 @@ class Host:
 
 
 def run(program, name, title, auth_mode, selection, seconds):
-    """One run of schemathesis on a host of its own; what hooks.py counted, and whether schemathesis was content."""
+    """Runs schemathesis against its own host. Returns the counts of hooks.py and the verdict of schemathesis."""
     with Host(program, auth_mode) as host:
         print(f"\n{title}, for {seconds} seconds", flush=True)
         result = pathlib.Path(host.directory.name) / "result.json"

@@ -1,7 +1,7 @@
-"""What schemathesis does around each request of check.py, which names this module in SCHEMATHESIS_HOOKS.
+"""The hooks that schemathesis calls around each request. check.py names this module in SCHEMATHESIS_HOOKS.
 
-Generated ids name nothing and generated tokens nobody, so most requests get ids of the seeded state and an identity
-here; the others stay as they were generated. The state is put back every few requests, as deletions wear it out.
+Generated ids and tokens match nothing, so most requests get ids of the seeded state and an identity here. The others
+stay as generated. The state is seeded again every few requests, because requests delete its rows.
 """
 
 import atexit
@@ -41,11 +41,11 @@ KEYS = ["keep", "a b", "owner"]
 chance = random.Random(int(os.environ["OPENAPI_SEED"]))
 requests = 0
 statuses = collections.Counter()
-reached = collections.Counter()  # by operation, the requests that got through
+reached = collections.Counter()  # the number of successful requests by operation
 
 
 def seeds():
-    """States: one with room, one whose quota is used up, one whose backend is frozen, one that allows more filters."""
+    """Returns states: with free quota, with exhausted quota, with a frozen backend, and with other allowed filters."""
     volumes = [
         {
             "id": id,
@@ -93,7 +93,7 @@ def put_state(document):
 
 
 def known_id(ids):
-    """The first ones more often, since what comes later is in a status that allows little."""
+    """Returns one of the ids, more often one of the first, since the status of the later rows allows little."""
     return ids[min(chance.randrange(len(ids)), chance.randrange(len(ids)))]
 
 
@@ -112,7 +112,7 @@ def with_known_ids(value):
 
 
 def identity():
-    """Headers of a caller; None leaves those that were generated."""
+    """Returns the headers of a caller, or None to keep the generated ones."""
     if chance.random() < 0.05:
         return None
     if AUTH_MODE == "noauth":
@@ -155,7 +155,7 @@ def before_call(context, case, kwargs):
     for name, values in {"marker": SNAPSHOTS, "volume_id": VOLUMES, "host": [HOST, "host1@lvm"]}.items():
         if name in query:
             query[name] = mostly(known_id(values), query[name])
-    # Many filters at once match nothing, and `sort` beside `sort_key` is refused: most queries are made shorter.
+    # Most queries are shortened: many filters at once match nothing, and `sort` with `sort_key` is refused.
     if chance.random() < 0.7:
         for name in list(query):
             if chance.random() < 0.9 and (name != "host" or "manag" not in case.path):
@@ -184,7 +184,7 @@ def before_call(context, case, kwargs):
 @schemathesis.hook
 def after_call(context, case, response):
     statuses[response.status_code] += 1
-    # An answer below 400 means that the request got through; the others only name the operation.
+    # Adds 0 for a refused request, so that the operation is listed even if none succeeds.
     reached[f"{case.operation.method.upper()} {case.operation.path}"] += response.status_code < 400
 
 
