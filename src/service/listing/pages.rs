@@ -14,7 +14,7 @@ use super::columns::Listed;
 use super::filters::{Filter, volume_of};
 use super::order::Order;
 
-/// The size of the first batch of a filtered list, and the largest number of rows that are read at once.
+/// The sizes of a batch of rows: the smallest in a filtered list, and the largest in any list.
 const BATCH: std::ops::RangeInclusive<usize> = 50..=1_000;
 
 /// A request for a page of a list.
