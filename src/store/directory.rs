@@ -40,9 +40,6 @@ impl Store<'_> {
         let mut keys = directory_keys();
         keys.push(keys::DEPLOYMENT.to_owned());
         let mut values = self.key_value.get_many(&keys)?;
-        if values.iter().all(Option::is_none) {
-            self.refuse_unreleased()?;
-        }
         let deployment = decode_optional::<Deployment>(keys::DEPLOYMENT, values.pop().flatten())?;
         let projects = entries(&keys, values)?.into_iter().map(|entry| entry.project).collect();
         Ok((deployment.unwrap_or_default(), projects))

@@ -1,6 +1,7 @@
 //! The refusal of a store that was written by an unreleased version. Such a store has another key prefix, so its rows would
-//! be invisible, and new rows would be written beside them. Lists, first writes, the tick, and the operator's routes refuse it.
-//! A read of one row finds none, and the cache of tokens may be written.
+//! be invisible, and new rows would be written beside them. The health check, the first write, the tick, and
+//! the operator's routes refuse it. Reads find nothing, since a check would cost each of them a call, and the cache of tokens
+//! may be written.
 
 use super::Store;
 use super::key_value::StoreError;

@@ -186,11 +186,7 @@ impl Store<'_> {
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn deployment_and_project(&self, id: &ProjectId) -> Result<(Deployment, Option<ProjectRecord>), StoreError> {
         let keys = [keys::DEPLOYMENT.to_owned(), keys::project(id)];
-        let values = self.key_value.get_many(&keys)?;
-        if values.iter().all(Option::is_none) {
-            self.refuse_unreleased()?;
-        }
-        let mut values = values.into_iter();
+        let mut values = self.key_value.get_many(&keys)?.into_iter();
         let deployment = decode_optional::<Deployment>(&keys[0], values.next().flatten())?;
         Ok((deployment.unwrap_or_default(), decode_optional(&keys[1], values.next().flatten())?))
     }
