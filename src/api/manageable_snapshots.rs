@@ -65,9 +65,33 @@ pub fn list(call: &Call<'_>, path: ManagePath) -> Result<Reply, Fault> {
     exists(call, path)?;
     call.service.may_list_manageable_snapshots()?;
     let backend = host_or_cluster(call, &call.parameters)?;
-    query::manageable(&call.parameters)?;
+    check_query(&call.parameters)?;
     call.service.manageable_snapshots(&backend)?;
     Reply::json(StatusCode::OK, &json!({ "manageable-snapshots": [] }))
+}
+
+/// Checks the query of a list, which is always empty.
+fn check_query(parameters: &Parameters) -> Result<(), Fault> {
+    let mut rest = parameters.clone();
+    query::limit(rest.pop("limit"))?;
+    rest.pop("marker");
+    query::offset(rest.pop("offset"))?;
+    if !rest.contains("sort") && !rest.contains("sort_key") {
+        rest.0.push(("sort_key".to_owned(), "reference".to_owned()));
+    }
+    let (keys, directions) = query::sort_parameters(&mut rest)?;
+    let unknown = |known: &[&str], given: &[String]| -> Vec<String> {
+        given.iter().filter(|given| !known.contains(&given.as_str())).cloned().collect()
+    };
+    let keys = unknown(&["reference", "size"], &keys);
+    if !keys.is_empty() {
+        return Err(Fault::bad_request(format!("Invalid sort keys passed: {}", keys.join(", "))));
+    }
+    let directions = unknown(&["asc", "desc"], &directions);
+    if !directions.is_empty() {
+        return Err(Fault::bad_request(format!("Invalid sort dirs passed: {}", directions.join(", "))));
+    }
+    Ok(())
 }
 
 /// Returns the host, or from 3.17 on the cluster, whose backend has the snapshots.

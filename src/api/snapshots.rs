@@ -2,16 +2,17 @@
 
 use http::StatusCode;
 
-use crate::domain::{Snapshot, UserId};
-use crate::service::listing::ListPage;
+use crate::domain::{Caller, Snapshot, UserId};
+use crate::service::listing::{Filter, ListPage, ListRequest, Prepared};
 use crate::service::policy::Rule;
 use crate::service::snapshots::{InUse, NewSnapshot, SnapshotUpdate};
 
 use super::call::Call;
 use super::microversion::{self, Microversion};
-use super::query;
+use super::python;
+use super::query::{self, Parameters};
 use super::schema::{self, Check, ObjectSchema};
-use super::wire::body::{metadata, object, string, stripped};
+use super::wire::body::{boolean, metadata, object, string, stripped};
 use super::wire::document::ObjectWriter;
 use super::wire::faults::Fault;
 use super::wire::reply::{Content, Reply};
@@ -134,7 +135,7 @@ impl<'a> SnapshotView<'a> {
 /// `GET .../snapshots[/detail]`
 pub fn list(call: &Call<'_>, detail: bool) -> Result<Reply, Fault> {
     let prepared = call.service.prepare_listing(call.parameters.get("all_tenants").is_some())?;
-    let request = query::snapshots(&call.parameters, call.service.caller, call.version, &prepared)?;
+    let request = list_query(&call.parameters, call.service.caller, call.version, &prepared)?;
     let page: ListPage<Snapshot> = call.service.list(request, prepared)?;
     let collection = if detail { "snapshots/detail" } else { "snapshots" };
     let last = page.rows.last().map(|snapshot| snapshot.id.to_string());
@@ -149,6 +150,98 @@ pub fn list(call: &Call<'_>, detail: bool) -> Result<Reply, Fault> {
     }
     document.close();
     Ok(Reply::new(StatusCode::OK, Content::Json(body)))
+}
+
+/// Reads the query of a list.
+fn list_query(
+    parameters: &Parameters,
+    caller: &Caller,
+    version: Microversion,
+    prepared: &Prepared,
+) -> Result<ListRequest, Fault> {
+    let mut rest = parameters.clone();
+    let mut request = query::list_request(&mut rest, version)?;
+
+    let admin = caller.roles.admin;
+    check_filters(&mut rest, admin, version, prepared)?;
+    if version >= microversion::RESOURCE_FILTERS {
+        // Below 3.31 the API's name is not translated, and is an unknown column.
+        query::rename_consumes_quota(&mut rest);
+    }
+    request.filters.extend(query::metadata_filter(&mut rest)?);
+    if let Some(value) = rest.get("use_quota") {
+        let wanted = boolean("use_quota", value)?;
+        request.filters.push(Filter::UsesQuota(wanted));
+        rest.remove_all("use_quota");
+    }
+
+    let all_tenants = rest.get("all_tenants").map(str::to_owned);
+    rest.pop("all_tenants");
+    request.all_tenants = match &all_tenants {
+        Some(value) if admin && request.with_count => boolean("all_tenants", value)?,
+        Some(value) => admin && python::boolean(python::strip(value)) == Some(true),
+        None => false,
+    };
+    if !request.all_tenants {
+        // The list is of the caller's own project, whatever the query says.
+        rest.remove_all("project_id");
+    }
+    let mut columns = column_filters(&rest);
+    let repeats_name = rest.0.iter().filter(|(key, _)| key == "name").count() > 1;
+    if repeats_name || (version < microversion::RESOURCE_FILTERS && rest.contains("description~")) {
+        // Neither is the name of a column: of a repeated `name`, Cinder only renames the first to one.
+        columns = vec![Filter::Nothing];
+    }
+    request.filters.append(&mut columns);
+
+    if version >= microversion::SORT_BY_NAME
+        && let Some((column, _)) = request.sort.iter_mut().find(|(column, _)| column == "name")
+    {
+        "display_name".clone_into(column);
+    }
+    Ok(request)
+}
+
+/// Refuses or drops the filters that the caller may not use (`docs/spec/listing.md` section 4.1).
+fn check_filters(rest: &mut Parameters, admin: bool, version: Microversion, prepared: &Prepared) -> Result<(), Fault> {
+    if version < microversion::RESOURCE_FILTERS {
+        if version < microversion::METADATA_FILTER {
+            rest.remove_all("metadata");
+        }
+        rest.remove_all("use_quota");
+        // Cinder finds a property of its model under this name, and ignores it.
+        rest.remove_all("name~");
+        if !admin {
+            rest.0.retain(|(key, _)| ["status", "volume_id", "name", "metadata"].contains(&key.as_str()));
+        }
+        return Ok(());
+    }
+    query::refuse_non_ascii_keys(rest)?;
+    if admin {
+        return Ok(());
+    }
+    let configured = prepared.allowed_filters("snapshot");
+    let like = version >= microversion::LIKE_FILTERS;
+    let allowed = |key: &str| configured.iter().any(|own| own == key || (like && own.strip_suffix('~') == Some(key)));
+    // Clients send `all_tenants` for members too, so one is ignored.
+    rest.pop("all_tenants");
+    query::refuse_filters(rest.0.iter().filter(|(key, _)| !allowed(key)))
+}
+
+/// Returns the remaining filters, by column. The last value of a repeated key takes precedence.
+fn column_filters(rest: &Parameters) -> Vec<Filter> {
+    let last_of_its_key = |at: usize, key: &str| !rest.0[at + 1..].iter().any(|(later, _)| later == key);
+    let parameters = rest.0.iter().enumerate().filter(|(at, (key, _))| last_of_its_key(*at, key));
+    parameters
+        .filter_map(|(_, (key, value))| match key.as_str() {
+            // An empty zone, host, or cluster is not a condition in Cinder.
+            "availability_zone" | "host" | "cluster_name" if value.is_empty() => None,
+            "availability_zone" => Some(Filter::Zone(value.clone())),
+            "host" => Some(Filter::Host(value.clone())),
+            "cluster_name" => Some(Filter::Cluster(value.clone())),
+            _ => Some(query::column_filter(key, value)),
+        })
+        .collect()
 }
 
 fn view_in_list<'a>(call: &Call<'_>, snapshot: &'a Snapshot, detail: bool) -> SnapshotView<'a> {

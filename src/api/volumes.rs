@@ -5,13 +5,13 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::domain::volume::type_id as volume_type_id;
-use crate::domain::{Metadata, SnapshotId, Timestamp, UserId, Volume, VolumeId};
-use crate::service::listing::ListPage;
+use crate::domain::{Caller, Metadata, SnapshotId, Timestamp, UserId, Volume, VolumeId};
+use crate::service::listing::{Filter, ListPage, ListRequest, Prepared};
 use crate::service::volumes::{NewVolume, VolumeUpdate};
 
 use super::call::{Call, Link, NextLinks};
-use super::microversion;
-use super::query;
+use super::microversion::{self, Microversion};
+use super::query::{self, Parameters};
 use super::schema::{self, Check, ObjectSchema};
 use super::wire::body::{self, metadata, object, string, stripped};
 use super::wire::faults::Fault;
@@ -215,7 +215,7 @@ struct Many<T> {
 /// `GET .../volumes[/detail]`
 pub fn list(call: &Call<'_>, detail: bool) -> Result<Reply, Fault> {
     let prepared = call.service.prepare_listing(call.parameters.get("all_tenants").is_some())?;
-    let request = query::volumes(&call.parameters, call.service.caller, call.version, &prepared)?;
+    let request = list_query(&call.parameters, call.service.caller, call.version, &prepared)?;
     let page: ListPage<Volume> = call.service.list(request, prepared)?;
     let collection = if detail { "volumes/detail" } else { "volumes" };
     let last = page.rows.last().map(|volume| volume.id.to_string());
@@ -226,6 +226,62 @@ pub fn list(call: &Call<'_>, detail: bool) -> Result<Reply, Fault> {
     }
     let volumes = page.rows.iter().map(|volume| summary(call, volume)).collect();
     Reply::json(StatusCode::OK, &Many { volumes, volumes_links, count: page.count })
+}
+
+/// Reads the query of a list: the same paging and order as of snapshots, and the filters that clients of snapshots use.
+fn list_query(
+    parameters: &Parameters,
+    caller: &Caller,
+    version: Microversion,
+    prepared: &Prepared,
+) -> Result<ListRequest, Fault> {
+    let mut rest = parameters.clone();
+    let mut request = query::list_request(&mut rest, version)?;
+    let admin = caller.roles.admin;
+    if let Some(value) = rest.get("all_tenants").filter(|_| admin) {
+        request.all_tenants = body::boolean("all_tenants", value)?;
+    }
+    rest.pop("all_tenants");
+    let filters_are_checked = version >= microversion::RESOURCE_FILTERS;
+    if filters_are_checked {
+        query::refuse_non_ascii_keys(&rest)?;
+    }
+    if !admin {
+        let allowed = prepared.allowed_filters("volume");
+        let is_allowed = |key: &String| allowed.contains(key);
+        if filters_are_checked {
+            query::refuse_filters(rest.0.iter().filter(|(key, _)| !is_allowed(key)))?;
+        } else {
+            rest.0.retain(|(key, _)| is_allowed(key));
+        }
+    }
+    if !request.all_tenants {
+        rest.remove_all("project_id");
+    }
+    request.filters.extend(query::metadata_filter(&mut rest)?);
+    if filters_are_checked {
+        query::rename_consumes_quota(&mut rest);
+    } else {
+        rest.0.retain(|(key, _)| !["use_quota", "name~"].contains(&key.as_str()));
+    }
+    // An empty host or cluster is not a condition.
+    rest.0.retain(|(key, value)| !value.is_empty() || !["host", "cluster_name"].contains(&key.as_str()));
+    for key in ["use_quota", "bootable", "multiattach"] {
+        if let Some(value) = rest.get(key).map(str::to_owned) {
+            let wanted = body::boolean(key, &value)?;
+            request.filters.push(Filter::Exact { column: key.to_owned(), text: i64::from(wanted).to_string() });
+            rest.remove_all(key);
+        }
+    }
+    request.filters.extend(rest.0.iter().map(|(key, value)| match key.as_str() {
+        "host" => Filter::Place { column: "host", text: value.clone() },
+        "cluster_name" => Filter::Place { column: "cluster_name", text: value.clone() },
+        _ => query::column_filter(key, value),
+    }));
+    if let Some((column, _)) = request.sort.iter_mut().find(|(column, _)| column == "name") {
+        "display_name".clone_into(column);
+    }
+    Ok(request)
 }
 
 /// `POST .../volumes`
