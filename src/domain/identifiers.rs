@@ -21,74 +21,68 @@ pub enum IdentifierError {
     NotAName,
 }
 
+/// Defines the type of an id. Each resource does so in its own file.
 macro_rules! uuid_identifier {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Uuid);
+        pub struct $name(uuid::Uuid);
 
         impl $name {
             /// Creates an id from a UUID.
             #[must_use]
-            pub const fn new(uuid: Uuid) -> Self {
+            pub const fn new(uuid: uuid::Uuid) -> Self {
                 Self(uuid)
             }
 
             /// Returns the UUID, which storage keeps in a compact form.
             #[must_use]
-            pub const fn as_uuid(&self) -> Uuid {
+            pub const fn as_uuid(&self) -> uuid::Uuid {
                 self.0
             }
         }
 
-        impl From<Uuid> for $name {
-            fn from(uuid: Uuid) -> Self {
+        impl From<uuid::Uuid> for $name {
+            fn from(uuid: uuid::Uuid) -> Self {
                 Self(uuid)
             }
         }
 
-        impl From<$name> for Uuid {
+        impl From<$name> for uuid::Uuid {
             fn from(id: $name) -> Self {
                 id.0
             }
         }
 
-        impl FromStr for $name {
-            type Err = IdentifierError;
+        impl std::str::FromStr for $name {
+            type Err = $crate::domain::identifiers::IdentifierError;
 
             fn from_str(string: &str) -> Result<Self, Self::Err> {
-                canonical(string).map(Self)
+                $crate::domain::identifiers::canonical(string).map(Self)
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(std::str::from_utf8(&encoded(self.0)).unwrap_or_default())
+        impl std::fmt::Display for $name {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str(std::str::from_utf8(&$crate::domain::identifiers::encoded(self.0)).unwrap_or_default())
             }
         }
 
-        impl Serialize for $name {
+        impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(std::str::from_utf8(&encoded(self.0)).unwrap_or_default())
+                serializer.serialize_str(std::str::from_utf8(&$crate::domain::identifiers::encoded(self.0)).unwrap_or_default())
             }
         }
 
-        impl<'de> Deserialize<'de> for $name {
+        impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                super::text::deserialize(deserializer)
+                $crate::domain::text::deserialize(deserializer)
             }
         }
     };
 }
+pub(super) use uuid_identifier;
 
-uuid_identifier!(
-    /// The id of a snapshot.
-    SnapshotId
-);
-uuid_identifier!(
-    /// The id of a volume.
-    VolumeId
-);
 uuid_identifier!(
     /// The id of a group snapshot, whose members cannot be deleted one by one.
     GroupSnapshotId
@@ -109,7 +103,7 @@ pub fn prefixed(prefix: &str, uuid: Uuid) -> String {
 }
 
 /// Parses a UUID, in its canonical form only.
-fn canonical(string: &str) -> Result<Uuid, IdentifierError> {
+pub(super) fn canonical(string: &str) -> Result<Uuid, IdentifierError> {
     let refused = || IdentifierError::NotCanonical(string.chars().take(64).collect());
     // The `uuid` crate parses several forms. Only the one with four hyphens has this length.
     if string.len() != Hyphenated::LENGTH || string.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -178,6 +172,7 @@ name_identifier!(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::SnapshotId;
 
     #[test]
     fn only_the_canonical_form_is_an_id() {

@@ -13,9 +13,9 @@ pub mod timestamp;
 pub mod volume;
 
 pub use caller::{Caller, Roles};
-pub use identifiers::{GroupSnapshotId, ProjectId, SnapshotId, UserId, VolumeId};
+pub use identifiers::{GroupSnapshotId, ProjectId, UserId};
 pub use lifecycle::{Completion, Pending, Progression, Schedule};
-pub use snapshot::{Metadata, Snapshot, SnapshotStatus};
+pub use snapshot::{Metadata, Snapshot, SnapshotId, SnapshotStatus};
 pub use text::UnknownWord;
 pub use timestamp::Timestamp;
-pub use volume::{Volume, VolumeStatus};
+pub use volume::{Volume, VolumeId, VolumeStatus};

@@ -1,10 +1,16 @@
 //! A snapshot and its state machine: the events that each status allows, and their effects
 //! (`docs/spec/lifecycle.md` sections 1, 2, and 4).
 
+use super::identifiers::uuid_identifier;
 use super::lifecycle::{Completion, Ending, Occasion, Pending};
 use super::text::words;
-use super::{GroupSnapshotId, ProjectId, SnapshotId, Timestamp, UserId, VolumeId};
+use super::{GroupSnapshotId, ProjectId, Timestamp, UserId, VolumeId};
 use std::collections::BTreeMap;
+
+uuid_identifier!(
+    /// The id of a snapshot.
+    SnapshotId
+);
 
 /// A user's key-value pairs on a resource.
 pub type Metadata = BTreeMap<String, String>;

@@ -8,8 +8,14 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::identifiers::uuid_identifier;
 use super::lifecycle::{Completion, Ending, Occasion, Pending};
-use super::{Metadata, ProjectId, SnapshotId, Timestamp, UserId, VolumeId};
+use super::{Metadata, ProjectId, SnapshotId, Timestamp, UserId};
+
+uuid_identifier!(
+    /// The id of a volume.
+    VolumeId
+);
 
 /// The status of a volume. Drivers and agents add their own words (`replica_...`), so the set is open. The constants
 /// are the statuses that have a meaning in this service.

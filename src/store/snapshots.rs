@@ -9,7 +9,7 @@ use crate::domain::{
     GroupSnapshotId, Pending, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, VolumeId,
 };
 
-use super::codec::bytes::{Field, fields, read_all, word_field};
+use super::codec::bytes::{Field, fields, read_all, uuid_field, word_field};
 use super::codec::envelope::Stored;
 use super::codec::metadata::{identifier, metadata, owned, pairs};
 use super::codec::pending::PendingRow;
@@ -117,6 +117,7 @@ fields!(SnapshotRow<'a> {
     history,
 });
 
+uuid_field!(GroupSnapshotId, SnapshotId);
 word_field!(Cause, SnapshotStatus);
 
 impl Stored for Snapshot {

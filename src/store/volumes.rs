@@ -6,7 +6,7 @@ use crate::domain::lifecycle::Occasion;
 use crate::domain::quota::Counted;
 use crate::domain::{Pending, ProjectId, SnapshotId, Timestamp, UserId, Volume, VolumeId, VolumeStatus};
 
-use super::codec::bytes::{Field, fields, read_all};
+use super::codec::bytes::{Field, fields, read_all, uuid_field};
 use super::codec::envelope::Stored;
 use super::codec::metadata::{identifier, metadata, owned, pairs};
 use super::codec::pending::PendingRow;
@@ -117,6 +117,8 @@ fields!(VolumeRow<'a> {
     pending,
     metadata,
 });
+
+uuid_field!(VolumeId);
 
 impl Stored for Volume {
     fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {

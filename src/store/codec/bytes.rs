@@ -4,10 +4,6 @@
 //!
 //! This module must not know which fields a value has.
 
-use uuid::Uuid;
-
-use crate::domain::{GroupSnapshotId, SnapshotId, VolumeId};
-
 /// Stored bytes, read from the front.
 #[derive(Debug)]
 pub struct Bytes<'a>(&'a [u8]);
@@ -97,22 +93,22 @@ impl Field<'_> for bool {
     }
 }
 
+/// Implements [`Field`] for ids. The file of a resource does so for the type of its id.
 macro_rules! uuid_field {
     ($($id:ty),+) => {$(
-        impl Field<'_> for $id {
+        impl $crate::store::codec::bytes::Field<'_> for $id {
             fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
                 bytes.extend_from_slice(self.as_uuid().as_bytes());
                 Ok(())
             }
 
-            fn read(bytes: &mut Bytes<'_>) -> Result<Self, String> {
-                bytes.take().map(|id| Self::new(Uuid::from_bytes(id)))
+            fn read(bytes: &mut $crate::store::codec::bytes::Bytes<'_>) -> Result<Self, String> {
+                bytes.take().map(|id| Self::new(uuid::Uuid::from_bytes(id)))
             }
         }
     )+};
 }
-
-uuid_field!(GroupSnapshotId, SnapshotId, VolumeId);
+pub(in crate::store) use uuid_field;
 
 impl<'a> Field<'a> for &'a str {
     fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
