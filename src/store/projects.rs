@@ -107,7 +107,7 @@ impl ProjectRecord {
     #[must_use]
     pub fn counts_too_much(&self) -> bool {
         Kind::ALL.into_iter().any(|kind| {
-            let count = self.totals.get(kind.resource()).copied().unwrap_or(0);
+            let count = kind.resource().and_then(|resource| self.totals.get(resource)).copied().unwrap_or(0);
             usize::try_from(count).map_or(true, |count| count > self.index(kind).len())
         })
     }

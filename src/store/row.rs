@@ -62,17 +62,18 @@ impl Kind {
         with_row_type!(self, R => R::KEY_PREFIX)
     }
 
-    /// Returns the quota resource that counts the rows of this kind.
+    /// Returns the quota resource that counts the rows of this kind, if one does.
     #[must_use]
-    pub fn resource(self) -> &'static str {
-        with_row_type!(self, R => R::COUNTED.resource())
+    pub fn resource(self) -> Option<&'static str> {
+        with_row_type!(self, R => R::COUNTED.map(Counted::resource))
     }
 
     /// Returns the amounts that a row of this kind adds to the counters.
     #[must_use]
     pub fn amounts(self, size: u32, volume_type: Option<&str>, deployment_counts_gigabytes: bool) -> Amounts {
         let (counted, always) = with_row_type!(self, R => (R::COUNTED, R::ALWAYS_COUNTS_GIGABYTES));
-        quota::amounts_of(counted, size, volume_type, always || deployment_counts_gigabytes)
+        let with_gigabytes = always || deployment_counts_gigabytes;
+        counted.map_or_else(Amounts::new, |counted| quota::amounts_of(counted, size, volume_type, with_gigabytes))
     }
 }
 
@@ -84,8 +85,8 @@ pub trait Row: Stored + Clone + PartialEq {
     const KIND: Kind;
     /// The prefix of the keys of rows.
     const KEY_PREFIX: &'static str;
-    /// The class of quota that a row counts towards.
-    const COUNTED: Counted;
+    /// The class of quota that a row counts towards, or `None` if the resource has no quota.
+    const COUNTED: Option<Counted>;
     /// Whether the scheduled step compares the newest rows of a project with their index and the agenda. It does so for rows
     /// that clients create and delete in numbers, since each kind costs every idle run a call.
     const IS_LOOKED_AFTER: bool;

@@ -20,7 +20,7 @@ impl Row for Snapshot {
     type Id = SnapshotId;
     const KIND: Kind = Kind::Snapshot;
     const KEY_PREFIX: &'static str = "vs1:snapshot:";
-    const COUNTED: Counted = Counted::Snapshots;
+    const COUNTED: Option<Counted> = Some(Counted::Snapshots);
     const IS_LOOKED_AFTER: bool = true;
     const ALWAYS_COUNTS_GIGABYTES: bool = false;
 

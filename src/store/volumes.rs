@@ -17,7 +17,7 @@ impl Row for Volume {
     type Id = VolumeId;
     const KIND: Kind = Kind::Volume;
     const KEY_PREFIX: &'static str = "vs1:volume:";
-    const COUNTED: Counted = Counted::Volumes;
+    const COUNTED: Option<Counted> = Some(Counted::Volumes);
     const IS_LOOKED_AFTER: bool = false;
     const ALWAYS_COUNTS_GIGABYTES: bool = true;
 
