@@ -194,7 +194,7 @@ impl<'a> Ops<'a> {
     pub fn explain(&self, id: SnapshotId) -> Result<Option<Explanation>, StoreError> {
         let Some(stored) = self.store.row::<Snapshot>(id)? else { return Ok(None) };
         let seen = stored.clone().effective(self.now, Occasion::Reading);
-        let item = stored.agenda_item(self.now);
+        let item = AgendaItem::of(&stored, self.now);
         let (mut is_listed, mut on_agenda) = (false, None);
         if let Some((record, agenda)) = self.store.project_with_agenda(&stored.project_id)? {
             on_agenda = agenda.iter().find(|other| other.is_about(&item)).map(|other| other.due);
@@ -237,7 +237,7 @@ struct NewProject {
 impl NewProject {
     /// Counts a row, and adds it to the agenda if the scheduled step must handle it.
     fn count(&mut self, row: &impl Row, snapshots_count_gigabytes: bool, agenda: &mut Vec<AgendaItem>) {
-        let item = row.agenda_item_when_due();
+        let item = AgendaItem::when_due(row);
         let volume = row.indexed_volume();
         self.record.has_snapshots_of_other_projects_volumes |=
             !volume.is_nil() && self.volumes.binary_search(&volume).is_err();

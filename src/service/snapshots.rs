@@ -4,9 +4,9 @@ use crate::domain::lifecycle::{Completion, Occasion, Schedule};
 use crate::domain::quota::{self, Counted};
 use crate::domain::snapshot::Cause;
 use crate::domain::{Metadata, Snapshot, SnapshotId, SnapshotStatus, Volume, VolumeId};
-use crate::store::agenda::Purpose;
+use crate::store::Change;
+use crate::store::agenda::{AgendaItem, Purpose};
 use crate::store::deployment::Deployment;
-use crate::store::{Change, Row};
 
 use super::listing::{Column, Listed, columns, type_id};
 use super::policy::Rule;
@@ -76,7 +76,7 @@ impl Service<'_> {
             None => Err(Error::VolumeNotFound(volume.id.to_string())),
         };
         if let Err(refusal) = still_accepted {
-            let item = snapshot.agenda_item(self.now);
+            let item = AgendaItem::of(&snapshot, self.now);
             self.store.schedule(std::slice::from_ref(&item))?;
             self.store.remove(&snapshot.project_id, &[item], deployment.snapshots_count_gigabytes())?;
             return Err(refusal);
@@ -135,7 +135,7 @@ impl Service<'_> {
             quota::amounts_of(Counted::Snapshots, snapshot.size, snapshot.volume_type.as_deref(), with_gigabytes);
         // Only work that ends with a tick needs an agenda item. Work that ends by the clock or a report does not.
         if let Some(pending) = snapshot.pending.filter(|pending| pending.schedule == Schedule::NextTick) {
-            self.store.schedule(&[snapshot.agenda_item(pending.due).with_purpose(Purpose::New)])?;
+            self.store.schedule(&[AgendaItem::of(snapshot, pending.due).with_purpose(Purpose::New)])?;
         }
         self.store.create(snapshot, &amounts, volume.project_id != snapshot.project_id, |record| {
             self.admit(record, Counted::Snapshots, &amounts, deployment)
@@ -221,7 +221,7 @@ impl Service<'_> {
     ) -> Result<(), Error> {
         allowed(snapshot)?;
         let pending = self.begin(Completion::Remove)?;
-        let item = snapshot.agenda_item(pending.due);
+        let item = AgendaItem::of(snapshot, pending.due);
         if self.store.schedule(&[item])? {
             self.relieve_full_agenda();
         }

@@ -7,9 +7,9 @@ use crate::domain::lifecycle::{Completion, Occasion, Pending, Schedule};
 use crate::domain::quota::{self, Counted};
 use crate::domain::snapshot::Cause;
 use crate::domain::{Metadata, Snapshot, SnapshotStatus, Volume, VolumeId, VolumeStatus};
-use crate::store::agenda::Purpose;
+use crate::store::agenda::{AgendaItem, Purpose};
 use crate::store::index::Direction;
-use crate::store::{Change, Kind, Listing, Row};
+use crate::store::{Change, Kind, Listing};
 
 use super::listing::{Column, Listed, columns, type_id};
 use super::policy::Rule;
@@ -92,7 +92,7 @@ impl Service<'_> {
         let deployment = self.store.deployment()?;
         let amounts = quota::amounts_of(Counted::Volumes, size, volume.volume_type.as_deref(), true);
         if let Some(pending) = volume.pending.filter(|pending| pending.schedule == Schedule::NextTick) {
-            self.store.schedule(&[volume.agenda_item(pending.due).with_purpose(Purpose::New)])?;
+            self.store.schedule(&[AgendaItem::of(&volume, pending.due).with_purpose(Purpose::New)])?;
         }
         self.store.create(&volume, &amounts, false, |record| {
             self.admit_size_of_volume(record, size, &deployment)?;
@@ -197,8 +197,8 @@ impl Service<'_> {
     /// Puts the rows that are about to be removed on the agenda.
     fn announce(&self, snapshots: &[Snapshot], volume: Option<&Volume>, pending: Pending) -> Result<(), Error> {
         let of_snapshots =
-            snapshots.iter().map(|snapshot| snapshot.agenda_item(pending.due).with_purpose(Purpose::Volume));
-        let of_volume = volume.map(|volume| volume.agenda_item(pending.due));
+            snapshots.iter().map(|snapshot| AgendaItem::of(snapshot, pending.due).with_purpose(Purpose::Volume));
+        let of_volume = volume.map(|volume| AgendaItem::of(volume, pending.due));
         self.store.schedule(&of_snapshots.chain(of_volume).collect::<Vec<_>>())?;
         Ok(())
     }

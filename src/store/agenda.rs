@@ -15,7 +15,7 @@ use super::Store;
 use super::index::Position;
 use super::key_value::StoreError;
 use super::keys;
-use super::kind::Kind;
+use super::row::{Kind, Row};
 use super::slots::{SLOTS, slot_of};
 
 /// Why a row is on the agenda.
@@ -48,6 +48,28 @@ pub struct AgendaItem {
 }
 
 impl AgendaItem {
+    /// Returns an item that makes the scheduled step look at a row at a time.
+    #[must_use]
+    pub fn of<T: Row>(row: &T, due: Timestamp) -> Self {
+        Self {
+            project: row.project_id().clone(),
+            kind: T::KIND,
+            id: row.id(),
+            due: due.microseconds(),
+            created: row.created_at().microseconds(),
+            size: row.size(),
+            volume_type: row.volume_type().map(str::to_owned),
+            counted: row.consumes_quota(),
+            purpose: Purpose::Row,
+        }
+    }
+
+    /// Returns the item for the end of the work under way in a row, or for its time of creation if there is none.
+    #[must_use]
+    pub fn when_due<T: Row>(row: &T) -> Self {
+        Self::of(row, row.pending().map_or_else(|| row.created_at(), |pending| pending.due))
+    }
+
     /// Returns the item with another purpose.
     #[must_use]
     pub fn with_purpose(self, purpose: Purpose) -> Self {

@@ -9,7 +9,7 @@ use crate::domain::ProjectId;
 use crate::domain::identifiers::prefixed;
 
 use super::index::PageId;
-use super::kind::Kind;
+use super::row::Kind;
 
 /// The prefix of every key of this service.
 pub const PREFIX: &str = "vs1:";

@@ -5,8 +5,8 @@ use uuid::Uuid;
 use crate::domain::ProjectId;
 
 use super::index::{Direction, Entry, IndexReader, Page, PageId, Position};
-use super::kind::Kind;
 use super::projects::ProjectRecord;
+use super::row::Kind;
 use super::{Store, StoreError, keys};
 
 /// The number of times that a listing restarts a project because its pages were replaced while it read.

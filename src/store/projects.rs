@@ -16,7 +16,7 @@ use super::deployment::Deployment;
 use super::index::{Index, Page, PageChanges, PageId, PageSource, Position};
 use super::key_value::StoreError;
 use super::keys;
-use super::kind::Kind;
+use super::row::Kind;
 use super::slots::slot_of;
 
 /// The most pages that one commit of [`Store::compact`] writes for one index.

@@ -17,8 +17,8 @@ use super::codec::envelope::{encode_fresh, stored_as_json};
 use super::index::{self, Direction, Entry, Index, IndexReader, PageChanges, PageId, PageSource};
 use super::key_value::StoreError;
 use super::keys;
-use super::kind::Kind;
 use super::projects::ProjectRecord;
+use super::row::Kind;
 use super::row::{Row, with_row_type};
 
 /// The rows that one call reads.
@@ -226,7 +226,7 @@ impl Store<'_> {
         let mut rows = Vec::with_capacity(ids.len());
         for ids in ids.chunks(ROWS_AT_ONCE) {
             with_row_type!(kind, R => rows.extend(self.rows::<R>(ids)?.into_iter().flatten().map(|row| IndexedRow {
-                item: row.agenda_item_when_due(),
+                item: AgendaItem::when_due(&row),
                 volume_id: row.indexed_volume(),
                 needs_tick: row.needs_tick(),
             })));

@@ -6,6 +6,7 @@
 
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::identifiers::IdentifierError;
@@ -13,10 +14,16 @@ use crate::domain::lifecycle::Occasion;
 use crate::domain::quota::{self, Amounts, Counted};
 use crate::domain::{Pending, ProjectId, Snapshot, Timestamp, Volume};
 
-use super::agenda::{AgendaItem, Purpose};
 use super::codec::envelope::Stored;
 use super::index::{Entry, Position};
-use super::kind::Kind;
+
+/// The kind of a row. The order of the variants is that of the indexes in a project's record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Snapshot,
+    Volume,
+}
 
 /// Rows of every kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,11 +36,11 @@ pub struct Rows {
 macro_rules! with_row_type {
     ($kind:expr, $row:ident => $result:expr) => {
         match $kind {
-            $crate::store::Kind::Snapshot => {
+            $crate::store::row::Kind::Snapshot => {
                 type $row = $crate::domain::Snapshot;
                 $result
             }
-            $crate::store::Kind::Volume => {
+            $crate::store::row::Kind::Volume => {
                 type $row = $crate::domain::Volume;
                 $result
             }
@@ -136,26 +143,6 @@ pub trait Row: Stored + Clone + PartialEq {
     fn entry(&self) -> Entry {
         let position = Position { created_at: self.created_at(), id: self.id() };
         Entry { position, volume_id: self.indexed_volume() }
-    }
-
-    /// Returns an agenda item that makes the scheduled step look at the row when it is due.
-    fn agenda_item(&self, due: Timestamp) -> AgendaItem {
-        AgendaItem {
-            project: self.project_id().clone(),
-            kind: Self::KIND,
-            id: self.id(),
-            due: due.microseconds(),
-            created: self.created_at().microseconds(),
-            size: self.size(),
-            volume_type: self.volume_type().map(str::to_owned),
-            counted: self.consumes_quota(),
-            purpose: Purpose::Row,
-        }
-    }
-
-    /// Returns the agenda item for the end of the work under way, or for the time of creation if there is none.
-    fn agenda_item_when_due(&self) -> AgendaItem {
-        self.agenda_item(self.pending().map_or_else(|| self.created_at(), |pending| pending.due))
     }
 
     /// Returns whether the scheduled step must look at the row.

@@ -7,8 +7,7 @@ use crate::domain::lifecycle::{Moment, Occasion};
 use super::Store;
 use super::agenda::AgendaItem;
 use super::key_value::StoreError;
-use super::kind::Kind;
-use super::row::{Row, with_row_type};
+use super::row::{Kind, Row, with_row_type};
 
 /// The state of a row on the agenda.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use super::compare_and_swap::Change;
 use super::index::{Entry, Position};
 use super::key_value::StoreError;
 use super::keys;
-use super::kind::Kind;
 use super::projects::{ProjectRecord, UpdateError};
+use super::row::Kind;
 use super::row::Row;
 
 impl Store<'_> {

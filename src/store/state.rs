@@ -10,9 +10,9 @@ use super::directory::{Directory, DirectoryEntry};
 use super::index::{Entry, Index};
 use super::key_value::StoreError;
 use super::keys;
-use super::kind::Kind;
 use super::legacy;
 use super::projects::ProjectRecord;
+use super::row::Kind;
 use super::row::{Row, Rows, with_row_type};
 use super::slots::{SLOTS, slot_of};
 

@@ -10,8 +10,7 @@ use super::codec::bytes::{Field, fields, read_all, uuid_field};
 use super::codec::envelope::Stored;
 use super::codec::metadata::{identifier, metadata, owned, pairs};
 use super::codec::pending::PendingRow;
-use super::kind::Kind;
-use super::row::{Row, Rows};
+use super::row::{Kind, Row, Rows};
 
 impl Row for Volume {
     type Id = VolumeId;

@@ -39,7 +39,7 @@ pub fn look_after(
                     None => ghosts += 1,
                     Some(row) => {
                         let pending = row.pending().filter(|pending| pending.needs_tick() && pending.due <= long_ago);
-                        unscheduled.extend(pending.map(|pending| row.agenda_item(pending.due)));
+                        unscheduled.extend(pending.map(|pending| AgendaItem::of(&row, pending.due)));
                     }
                 }
             }

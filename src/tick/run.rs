@@ -127,7 +127,7 @@ fn under_way(store: &Store<'_>, limit: usize) -> Result<Vec<AgendaItem>, StoreEr
             }
             with_row_type!(kind, R => {
                 let rows = store.rows::<R>(&ids)?.into_iter().flatten();
-                items.extend(rows.filter_map(|row| Some(row.agenda_item(due(row.pending()?)))));
+                items.extend(rows.filter_map(|row| Some(AgendaItem::of(&row, due(row.pending()?)))));
             });
         }
     }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::domain::ProjectId;
 use crate::store::agenda::{Agenda, AgendaItem, Purpose};
-use crate::store::kind::Kind;
+use crate::store::row::Kind;
 
 use super::envelope::Stored;
 

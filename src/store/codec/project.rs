@@ -6,8 +6,8 @@ use crate::domain::ProjectId;
 use crate::domain::quota::Amounts;
 use crate::store::directory::{Directory, DirectoryEntry};
 use crate::store::index::{Index, PageId};
-use crate::store::kind::Kind;
 use crate::store::projects::ProjectRecord;
+use crate::store::row::Kind;
 
 use super::bytes::Bytes;
 use super::envelope::Stored;
