@@ -79,6 +79,7 @@ check: toolchain cargo-deny ## Check the format, lints, docs, and licences
 	RUSTDOCFLAGS='-D warnings' cargo doc $(LOCKED) --workspace --no-deps --document-private-items
 	@.ci/one-build
 	@.ci/paths
+	@.ci/adding-a-resource
 	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo deny $(LOCKED) check licenses bans sources
 
 clean: ## Remove all build output; STATE_DIR stays
