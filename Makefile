@@ -43,7 +43,7 @@ up: programs ## Build and run the app in the foreground until Ctrl-C or SIGTERM
 	@exec $(HOST_PROGRAM) --manifest spin.toml --listen '$(LISTEN)' --state-dir '$(STATE_DIR)' --probe /healthcheck
 endif
 
-test: build ## Run all tests, including those of the component
+test: programs build ## Run all tests, including those of the component
 	cargo test $(LOCKED) --workspace
 
 openapi: programs ## Check docs/openapi.yaml against the running component; needs python3 with venv and PyPI

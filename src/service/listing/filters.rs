@@ -21,11 +21,11 @@ pub enum Filter {
     Metadata(BTreeMap<String, String>),
     /// The availability zone of the row's volume.
     Zone(String),
-    /// The host of the row's volume, see [`on_host`].
+    /// The host of the row's volume, or one below it.
     Host(String),
-    /// The cluster of the row's volume, see [`on_host`].
+    /// The cluster of the row's volume, or a host below it.
     Cluster(String),
-    /// The host or the cluster in a column of the row itself, see [`on_host`].
+    /// The host or the cluster in a column of the row itself, or a host below it.
     Place { column: &'static str, text: String },
     /// A condition that no row meets.
     Nothing,

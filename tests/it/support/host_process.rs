@@ -126,6 +126,6 @@ fn program() -> PathBuf {
     let executable = std::env::current_exe().expect("a path");
     let directory = executable.parent().and_then(Path::parent).expect("target/debug/deps");
     let program = directory.join(format!("volume-snapshots-host{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.exists(), "{} is missing; `cargo build --workspace` builds it", program.display());
+    assert!(program.exists(), "{} is missing; `make test` builds it", program.display());
     program
 }
