@@ -113,6 +113,6 @@ cargo-deny: toolchain
 toolchain:
 	@command -v cargo >/dev/null || { \
 		echo 'make: cargo is not on the PATH. Install rustup (https://rustup.rs) and open a new shell.' >&2; exit 1; }
-	@has_target() { test -d "$$(rustc --print sysroot)/lib/rustlib/wasm32-wasip2"; }; \
+	@has_target() { test -d "$$(MAKEFLAGS= rustc --print sysroot)/lib/rustlib/wasm32-wasip2"; }; \
 	has_target || ! command -v rustup >/dev/null || rustup target add wasm32-wasip2; \
 	has_target || { echo 'make: this Rust has no wasm32-wasip2, and there is no rustup to install it.' >&2; exit 1; }
