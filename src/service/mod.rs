@@ -7,6 +7,7 @@
 //! This layer must not know HTTP, JSON, or how a row or a key is encoded. It is also the only way to the store for `api`,
 //! so the types of the store that `api` hands through are re-exported here.
 
+mod authorization;
 mod error;
 pub mod listing;
 mod lookup;

@@ -1,9 +1,5 @@
 //! Cinder's default policy as a table of rules (`docs/spec/snapshots-api.md` section 8).
 
-use crate::domain::{Caller, ProjectId};
-
-use super::Error;
-
 /// The rules of Cinder that this service checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
@@ -42,7 +38,7 @@ pub enum Rule {
 
 /// The requirement of a rule. The role `admin` passes every rule on every project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Demand {
+pub(super) enum Demand {
     /// The role `reader` in the owning project.
     Reader,
     /// The role `member` in the owning project.
@@ -58,7 +54,7 @@ impl Rule {
         self.row().0
     }
 
-    const fn row(self) -> (&'static str, Demand) {
+    pub(super) const fn row(self) -> (&'static str, Demand) {
         match self {
             Self::GetAllSnapshots => ("volume:get_all_snapshots", Demand::Reader),
             Self::GetSnapshot => ("volume:get_snapshot", Demand::Reader),
@@ -97,67 +93,10 @@ impl Rule {
     }
 }
 
-impl Caller {
-    /// Returns whether the rows of a project exist for this caller.
-    #[must_use]
-    pub fn sees(&self, owner: &ProjectId) -> bool {
-        self.roles.admin || self.project_id.as_ref() == Some(owner)
-    }
-
-    /// Checks a rule on a resource of a project.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Forbidden`], naming the rule.
-    pub fn allow(&self, rule: Rule, owner: &ProjectId) -> Result<(), Error> {
-        let owns = self.project_id.as_ref() == Some(owner);
-        let allowed = self.roles.admin
-            || match rule.row().1 {
-                Demand::Reader => owns && self.roles.reader,
-                Demand::Member => owns && self.roles.member,
-                Demand::Admin => false,
-            };
-        if allowed { Ok(()) } else { Err(Error::Forbidden(rule)) }
-    }
-
-    /// Checks a rule on the caller's own project, for lists.
-    ///
-    /// # Errors
-    ///
-    /// Without a project: [`Error::Forbidden`] if the caller lacks even the role `reader`, and [`Error::Unscoped`] if
-    /// it has that role. An administrator gets neither. With a project: the error of [`Caller::allow`].
-    pub fn allow_own(&self, rule: Rule) -> Result<(), Error> {
-        match &self.project_id {
-            Some(project_id) => self.allow(rule, project_id),
-            None if self.roles.admin => Ok(()),
-            None if !self.roles.reader => Err(Error::Forbidden(rule)),
-            None => Err(Error::Unscoped),
-        }
-    }
-
-    /// Checks that the caller has a project or is an administrator. Otherwise it may not look up any row.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unscoped`].
-    pub fn is_scoped(&self) -> Result<(), Error> {
-        if self.project_id.is_some() || self.roles.admin { Ok(()) } else { Err(Error::Unscoped) }
-    }
-
-    /// Returns the project that owns the rows that this caller creates.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unscoped`] without a project.
-    pub fn project(&self) -> Result<&ProjectId, Error> {
-        self.project_id.as_ref().ok_or(Error::Unscoped)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Roles;
+    use crate::domain::{Caller, ProjectId, Roles};
 
     /// The weakest role that passes a rule in the caller's own project.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
