@@ -3,8 +3,10 @@
 use http::StatusCode;
 use serde_json::Value;
 
+use crate::domain::{Snapshot, Volume};
+
 use super::call::Call;
-use super::routes::Operation;
+use super::routes::{MetadataOwner, Operation};
 use super::snapshot_actions::{self, SnapshotAction};
 use super::volume_actions::{self, VolumeAction};
 use super::wire::faults::{Fault, MALFORMED_BODY};
@@ -69,12 +71,10 @@ pub fn dispatch(call: &Call<'_>, operation: &Operation, action: Option<Action>) 
         Operation::ListResourceFilters => resource_filters::list(call),
         Operation::ListBackups => backups::list(call),
         Operation::ShowBackup(id) => backups::show(call, id),
-        Operation::ShowMetadata(owner, id) => metadata::show_all(call, *owner, id),
-        Operation::MergeMetadata(owner, id) => metadata::merge(call, *owner, id),
-        Operation::ReplaceMetadata(owner, id) => metadata::replace(call, *owner, id),
-        Operation::ShowMetadataItem(owner, id, key) => metadata::show(call, *owner, id, key),
-        Operation::PutMetadataItem(owner, id, key) => metadata::put(call, *owner, id, key),
-        Operation::DeleteMetadataItem(owner, id, key) => metadata::delete(call, *owner, id, key),
+        Operation::Metadata(MetadataOwner::Snapshot, id, operation) => {
+            metadata::perform::<Snapshot>(call, id, operation)
+        }
+        Operation::Metadata(MetadataOwner::Volume, id, operation) => metadata::perform::<Volume>(call, id, operation),
         Operation::ListVolumes { detail } => volumes::list(call, *detail),
         Operation::CreateVolume => volumes::create(call),
         Operation::ShowVolume(id) => volumes::show(call, id),

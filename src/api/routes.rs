@@ -8,8 +8,6 @@ use std::borrow::Cow;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
-use crate::service::metadata::Owner;
-
 /// An operation of the API with the ids of its path, as the client wrote them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
@@ -23,12 +21,8 @@ pub enum Operation {
     UpdateSnapshot(String),
     DeleteSnapshot(String),
     ActOnSnapshot(String),
-    ShowMetadata(Owner, String),
-    MergeMetadata(Owner, String),
-    ReplaceMetadata(Owner, String),
-    ShowMetadataItem(Owner, String, String),
-    PutMetadataItem(Owner, String, String),
-    DeleteMetadataItem(Owner, String, String),
+    /// An operation on the metadata of the resource with this id.
+    Metadata(MetadataOwner, String, MetadataOperation),
     ListVolumes {
         detail: bool,
     },
@@ -64,12 +58,7 @@ impl Operation {
                 | Self::UpdateSnapshot(_)
                 | Self::ShowVolume(_)
                 | Self::UpdateVolume(_)
-                | Self::ShowMetadata(..)
-                | Self::MergeMetadata(..)
-                | Self::ReplaceMetadata(..)
-                | Self::ShowMetadataItem(..)
-                | Self::PutMetadataItem(..)
-                | Self::DeleteMetadataItem(..)
+                | Self::Metadata(..)
         )
     }
 
@@ -81,9 +70,11 @@ impl Operation {
             Self::CreateSnapshot
                 | Self::UpdateSnapshot(_)
                 | Self::ActOnSnapshot(_)
-                | Self::MergeMetadata(..)
-                | Self::ReplaceMetadata(..)
-                | Self::PutMetadataItem(..)
+                | Self::Metadata(
+                    _,
+                    _,
+                    MetadataOperation::Merge | MetadataOperation::Replace | MetadataOperation::Put(_)
+                )
                 | Self::CreateVolume
                 | Self::UpdateVolume(_)
                 | Self::ActOnVolume(_)
@@ -91,6 +82,24 @@ impl Operation {
                 | Self::UpdateQuotaSet(_)
         )
     }
+}
+
+/// The resources that have metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetadataOwner {
+    Snapshot,
+    Volume,
+}
+
+/// An operation on the metadata of a resource, with the key of its path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MetadataOperation {
+    ShowAll,
+    Merge,
+    Replace,
+    Show(String),
+    Put(String),
+    Delete(String),
 }
 
 /// The two paths for managing snapshots that exist on a backend.
@@ -148,7 +157,9 @@ pub fn route(method: &Method, path: &str) -> Option<Route> {
     let (first, segments) = segments.split_first()?;
     let operation = operation(method, segments)?;
     // One route does not check the form of the project id. A later check finds that the id is not the caller's.
-    if !is_project_id(first) && (first.is_empty() || !matches!(operation, Operation::ReplaceMetadata(..))) {
+    if !is_project_id(first)
+        && (first.is_empty() || !matches!(operation, Operation::Metadata(_, _, MetadataOperation::Replace)))
+    {
         return None;
     }
     Some(Route { operation, project_id: Some((*first).to_owned()) })
@@ -172,7 +183,7 @@ fn is_project_id(segment: &str) -> bool {
 }
 
 fn operation(method: &Method, segments: &[&str]) -> Option<Operation> {
-    use Operation as Op;
+    use {MetadataOperation as OnMetadata, Operation as Op};
     if segments.iter().any(|segment| segment.is_empty()) {
         return None;
     }
@@ -181,7 +192,8 @@ fn operation(method: &Method, segments: &[&str]) -> Option<Operation> {
     let put = method == Method::PUT;
     let delete = method == Method::DELETE;
     let own = |id: &&str| (*id).to_owned();
-    let owner = if segments.first() == Some(&"volumes") { Owner::Volume } else { Owner::Snapshot };
+    let owner = if segments.first() == Some(&"volumes") { MetadataOwner::Volume } else { MetadataOwner::Snapshot };
+    let on_metadata = |id, operation| Op::Metadata(owner, own(id), operation);
     Some(match segments {
         [resource, "new"] if get && RESOURCES.contains(resource) => Op::Phantom,
         ["snapshots" | "volumes", _, "metadata", "new"] if get => Op::Phantom,
@@ -192,18 +204,18 @@ fn operation(method: &Method, segments: &[&str]) -> Option<Operation> {
         ["snapshots", id] if put => Op::UpdateSnapshot(own(id)),
         ["snapshots", id] if delete => Op::DeleteSnapshot(own(id)),
         ["snapshots", id, "action"] if post => Op::ActOnSnapshot(own(id)),
-        ["snapshots" | "volumes", id, "metadata"] if get => Op::ShowMetadata(owner, own(id)),
-        ["snapshots" | "volumes", id, "metadata"] if post => Op::MergeMetadata(owner, own(id)),
-        ["snapshots" | "volumes", id, "metadata"] if put => Op::ReplaceMetadata(owner, own(id)),
+        ["snapshots" | "volumes", id, "metadata"] if get => on_metadata(id, OnMetadata::ShowAll),
+        ["snapshots" | "volumes", id, "metadata"] if post => on_metadata(id, OnMetadata::Merge),
+        ["snapshots" | "volumes", id, "metadata"] if put => on_metadata(id, OnMetadata::Replace),
         // The reference documentation has these three with a singular `snapshot`, so its readers try that.
         ["snapshots" | "snapshot" | "volumes", id, "metadata", key] if get => {
-            Op::ShowMetadataItem(owner, own(id), own(key))
+            on_metadata(id, OnMetadata::Show(own(key)))
         }
         ["snapshots" | "snapshot" | "volumes", id, "metadata", key] if put => {
-            Op::PutMetadataItem(owner, own(id), own(key))
+            on_metadata(id, OnMetadata::Put(own(key)))
         }
         ["snapshots" | "snapshot" | "volumes", id, "metadata", key] if delete => {
-            Op::DeleteMetadataItem(owner, own(id), own(key))
+            on_metadata(id, OnMetadata::Delete(own(key)))
         }
         ["volumes"] if get => Op::ListVolumes { detail: false },
         ["volumes"] if post => Op::CreateVolume,
@@ -245,8 +257,9 @@ mod tests {
     #[test]
     fn paths_lead_where_cinder_leads_them() {
         let show = |id: &str| Some(Operation::ShowSnapshot(id.to_owned()));
-        let item = |key: &str| Some(Operation::ShowMetadataItem(Owner::Snapshot, "s".to_owned(), key.to_owned()));
-        let of_volume = Some(Operation::ShowMetadata(Owner::Volume, "v".to_owned()));
+        let metadata = |owner, id: &str, operation| Some(Operation::Metadata(owner, id.to_owned(), operation));
+        let item = |key: &str| metadata(MetadataOwner::Snapshot, "s", MetadataOperation::Show(key.to_owned()));
+        let of_volume = metadata(MetadataOwner::Volume, "v", MetadataOperation::ShowAll);
         let get = [
             ("/v3/", Some(Operation::Discover)),
             ("/v3/snapshots", Some(Operation::ListSnapshots { detail: false })),

@@ -8,6 +8,7 @@ use crate::service::policy::Rule;
 use crate::service::snapshots::{InUse, NewSnapshot, SnapshotUpdate};
 
 use super::call::Call;
+use super::metadata::{ITEM, ITEMS, MetadataSchemas};
 use super::microversion::{self, Microversion};
 use super::python;
 use super::query::{self, Parameters};
@@ -59,6 +60,11 @@ const UPDATED: ObjectSchema = ObjectSchema {
     others_allowed: false,
     one_of: &["name", "description", "display_name", "display_description"],
 };
+
+impl MetadataSchemas for Snapshot {
+    const ITEMS: &'static ObjectSchema = &ITEMS;
+    const ITEM: &'static ObjectSchema = &ITEM;
+}
 
 /// A snapshot as the API shows it.
 #[derive(Debug, Clone, Copy)]

@@ -10,6 +10,7 @@ use crate::service::listing::{Filter, ListPage, ListRequest, Prepared};
 use crate::service::volumes::{NewVolume, VolumeUpdate};
 
 use super::call::{Call, Link, NextLinks};
+use super::metadata::{ITEM, ITEMS, MetadataSchemas};
 use super::microversion::{self, Microversion};
 use super::query::{self, Parameters};
 use super::schema::{self, Check, ObjectSchema};
@@ -79,6 +80,17 @@ const UPDATED: ObjectSchema = ObjectSchema {
     others_allowed: false,
     one_of: &["name", "description", "display_name", "display_description", "metadata"],
 };
+
+/// The keys of a volume's metadata may have slashes, and a body that writes it may have no other members.
+impl MetadataSchemas for Volume {
+    const ITEMS: &'static ObjectSchema =
+        &ObjectSchema { properties: &[("metadata", Check::Specs)], others_allowed: false, ..ITEMS };
+    const ITEM: &'static ObjectSchema = &ObjectSchema {
+        properties: &[("meta", Check::OneMetadataItem { slash_allowed: true })],
+        others_allowed: false,
+        ..ITEM
+    };
+}
 
 /// The message for the removed parameter `multiattach`.
 const MULTIATTACH_REMOVED: &str = "multiattach parameter has been removed. The default behavior is to use multiattach \

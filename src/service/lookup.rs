@@ -3,9 +3,10 @@
 use crate::domain::lifecycle::{Completion, Occasion, Pending};
 use crate::domain::{Caller, Snapshot, SnapshotId, Timestamp, Volume, VolumeId};
 use crate::settings::LazySettings;
-use crate::store::{Identifiers, KeyValue, Store};
+use crate::store::{Change, Identifiers, KeyValue, Store};
 
 use super::Error;
+use super::listing::Listed;
 use super::policy::Rule;
 
 /// The service for one request: the store, the caller, the time, and the settings.
@@ -80,5 +81,18 @@ impl<'a> Service<'a> {
     pub(super) fn seen_volume(&self, row: Option<Volume>) -> Option<Volume> {
         row.and_then(|row| row.effective(self.now, Occasion::Reading))
             .filter(|volume| self.caller.allow(Rule::GetVolume, &volume.project_id).is_ok())
+    }
+
+    /// Changes a row by compare-and-swap. `change` gets the row as it is now, with the changes that are due applied.
+    pub(super) fn change_row<T: Listed, R>(
+        &self,
+        row: &T,
+        mut change: impl FnMut(T) -> Result<Change<T, R>, Error>,
+    ) -> Result<R, Error> {
+        let id = row.id();
+        self.store.update(id.into(), |row: Option<T>| {
+            let row = row.and_then(|row| row.effective(self.now, Occasion::Reading));
+            change(row.ok_or_else(|| T::not_found(&id.to_string()))?)
+        })
     }
 }

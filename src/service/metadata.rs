@@ -1,22 +1,16 @@
-//! The metadata of snapshots and volumes (`docs/spec/snapshots-api.md` section 7). A snapshot's metadata may be read
-//! and written in every status.
+//! The metadata of every resource that has it (`docs/spec/snapshots-api.md` section 7). What differs between resources
+//! is in their implementations of [`HasMetadata`].
 
-use crate::domain::{Metadata, ProjectId, Snapshot, Volume};
+use crate::domain::{Metadata, Timestamp};
 use crate::store::Change;
 
+use super::listing::Listed;
 use super::policy::Rule;
 use super::{Error, Service};
 
-/// The kind of resource to which metadata belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
-    Snapshot,
-    Volume,
-}
-
 /// The kind of access to metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Access {
+pub enum Access {
     Read,
     /// Writing items with a POST.
     Create,
@@ -25,52 +19,35 @@ enum Access {
     Delete,
 }
 
-impl Owner {
-    const fn rule(self, access: Access) -> Rule {
-        match (self, access) {
-            (Self::Snapshot, Access::Read) => Rule::GetSnapshotMetadata,
-            (Self::Snapshot, Access::Create | Access::Update) => Rule::UpdateSnapshotMetadata,
-            (Self::Snapshot, Access::Delete) => Rule::DeleteSnapshotMetadata,
-            (Self::Volume, Access::Read) => Rule::GetVolumeMetadata,
-            (Self::Volume, Access::Create) => Rule::CreateVolumeMetadata,
-            (Self::Volume, Access::Update) => Rule::UpdateVolumeMetadata,
-            (Self::Volume, Access::Delete) => Rule::DeleteVolumeMetadata,
-        }
+/// A resource with metadata that clients can read and write item by item.
+pub trait HasMetadata: Listed {
+    /// The name in Cinder's messages.
+    const NAME: &'static str;
+
+    /// Returns the policy rule for an access.
+    fn metadata_rule(access: Access) -> Rule;
+
+    /// Returns a row that the caller of the service may read.
+    ///
+    /// # Errors
+    ///
+    /// Not found, or not allowed.
+    fn readable(service: &Service<'_>, id: &str) -> Result<Self, Error>;
+
+    /// Returns the metadata, to change it.
+    fn metadata_mut(&mut self) -> &mut Metadata;
+
+    /// Checks that the metadata may be written in the current state. By default it may be written in every state.
+    ///
+    /// # Errors
+    ///
+    /// The state forbids it.
+    fn accepts_metadata(&self, _access: Access) -> Result<(), Error> {
+        Ok(())
     }
 
-    /// Returns the name that Cinder's messages use.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Snapshot => "Snapshot",
-            Self::Volume => "Volume",
-        }
-    }
-
-    fn missing(self, id: &str, key: &str) -> Error {
-        Error::MetadataNotFound { owner: self.name(), id: id.to_owned(), key: key.to_owned() }
-    }
-}
-
-/// A snapshot or a volume that was found.
-enum Found {
-    Snapshot(Snapshot),
-    Volume(Volume),
-}
-
-impl Found {
-    const fn project_id(&self) -> &ProjectId {
-        match self {
-            Self::Snapshot(snapshot) => &snapshot.project_id,
-            Self::Volume(volume) => &volume.project_id,
-        }
-    }
-
-    const fn metadata(&self) -> &Metadata {
-        match self {
-            Self::Snapshot(snapshot) => &snapshot.metadata,
-            Self::Volume(volume) => &volume.metadata,
-        }
-    }
+    /// Changes the other fields that depend on a write of metadata. By default there are none.
+    fn metadata_written(&mut self, _access: Access, _now: Timestamp) {}
 }
 
 impl Service<'_> {
@@ -78,9 +55,9 @@ impl Service<'_> {
     ///
     /// # Errors
     ///
-    /// The snapshot or volume is not found, or the caller may not read it.
-    pub fn show_metadata(&self, owner: Owner, id: &str) -> Result<Metadata, Error> {
-        Ok(self.find(owner, id, Access::Read)?.metadata().clone())
+    /// The resource is not found, or the caller may not read it.
+    pub fn show_metadata<T: HasMetadata>(&self, id: &str) -> Result<Metadata, Error> {
+        Ok(self.find::<T>(id, Access::Read)?.metadata().clone())
     }
 
     /// Returns the value of one item.
@@ -88,18 +65,18 @@ impl Service<'_> {
     /// # Errors
     ///
     /// As for [`Service::show_metadata`], or there is no such key.
-    pub fn show_metadata_item(&self, owner: Owner, id: &str, key: &str) -> Result<String, Error> {
-        let found = self.find(owner, id, Access::Read)?;
-        found.metadata().get(key).cloned().ok_or_else(|| owner.missing(id, key))
+    pub fn show_metadata_item<T: HasMetadata>(&self, id: &str, key: &str) -> Result<String, Error> {
+        let found = self.find::<T>(id, Access::Read)?;
+        found.metadata().get(key).cloned().ok_or_else(|| missing::<T>(id, key))
     }
 
     /// Adds items, replacing those with the same keys. Items that are added concurrently are not lost.
     ///
     /// # Errors
     ///
-    /// The snapshot or volume is not found, the caller may not write it, or a volume's status forbids it.
-    pub fn merge_metadata(&self, owner: Owner, id: &str, items: &Metadata) -> Result<Metadata, Error> {
-        self.write_metadata(owner, id, Access::Create, &|metadata| add(metadata, items))
+    /// The resource is not found, the caller may not write it, or its state forbids it.
+    pub fn merge_metadata<T: HasMetadata>(&self, id: &str, items: &Metadata) -> Result<Metadata, Error> {
+        self.write_metadata::<T>(id, Access::Create, &|metadata| add(metadata, items))
     }
 
     /// Adds or replaces one item.
@@ -107,8 +84,8 @@ impl Service<'_> {
     /// # Errors
     ///
     /// As for [`Service::merge_metadata`].
-    pub fn put_metadata_item(&self, owner: Owner, id: &str, item: &Metadata) -> Result<Metadata, Error> {
-        self.write_metadata(owner, id, Access::Update, &|metadata| add(metadata, item))
+    pub fn put_metadata_item<T: HasMetadata>(&self, id: &str, item: &Metadata) -> Result<Metadata, Error> {
+        self.write_metadata::<T>(id, Access::Update, &|metadata| add(metadata, item))
     }
 
     /// Replaces all items.
@@ -116,74 +93,60 @@ impl Service<'_> {
     /// # Errors
     ///
     /// As for [`Service::merge_metadata`].
-    pub fn replace_metadata(&self, owner: Owner, id: &str, items: &Metadata) -> Result<Metadata, Error> {
-        self.write_metadata(owner, id, Access::Update, &|metadata| {
+    pub fn replace_metadata<T: HasMetadata>(&self, id: &str, items: &Metadata) -> Result<Metadata, Error> {
+        self.write_metadata::<T>(id, Access::Update, &|metadata| {
             metadata.clone_from(items);
             Ok(())
         })
     }
 
-    /// Deletes one item. As in Cinder, this does not change a snapshot's `updated_at`, unlike every other write.
+    /// Deletes one item.
     ///
     /// # Errors
     ///
     /// As for [`Service::merge_metadata`], or there is no such key.
-    pub fn delete_metadata_item(&self, owner: Owner, id: &str, key: &str) -> Result<(), Error> {
-        let found = self.find(owner, id, Access::Read)?;
+    pub fn delete_metadata_item<T: HasMetadata>(&self, id: &str, key: &str) -> Result<(), Error> {
+        let found = self.find::<T>(id, Access::Read)?;
         if !found.metadata().contains_key(key) {
-            return Err(owner.missing(id, key));
+            return Err(missing::<T>(id, key));
         }
-        self.caller.allow(owner.rule(Access::Delete), found.project_id())?;
+        self.caller.allow(T::metadata_rule(Access::Delete), found.project_id())?;
         let remove = |metadata: &mut Metadata| match metadata.remove(key) {
             Some(_) => Ok(()),
-            None => Err(owner.missing(id, key)),
+            None => Err(missing::<T>(id, key)),
         };
         self.change_metadata(&found, Access::Delete, &remove).map(drop)
     }
 
-    fn find(&self, owner: Owner, id: &str, access: Access) -> Result<Found, Error> {
-        let found = match owner {
-            Owner::Snapshot => Found::Snapshot(self.readable_snapshot(id)?),
-            Owner::Volume => Found::Volume(self.readable_volume(id)?),
-        };
-        self.caller.allow(owner.rule(access), found.project_id())?;
+    fn find<T: HasMetadata>(&self, id: &str, access: Access) -> Result<T, Error> {
+        let found = T::readable(self, id)?;
+        self.caller.allow(T::metadata_rule(access), found.project_id())?;
         Ok(found)
     }
 
-    fn write_metadata(
+    fn write_metadata<T: HasMetadata>(
         &self,
-        owner: Owner,
         id: &str,
         access: Access,
         write: &dyn Fn(&mut Metadata) -> Result<(), Error>,
     ) -> Result<Metadata, Error> {
-        let found = self.find(owner, id, access)?;
+        let found = self.find::<T>(id, access)?;
         self.change_metadata(&found, access, write)
     }
 
-    fn change_metadata(
+    fn change_metadata<T: HasMetadata>(
         &self,
-        found: &Found,
+        found: &T,
         access: Access,
         change: &dyn Fn(&mut Metadata) -> Result<(), Error>,
     ) -> Result<Metadata, Error> {
-        match found {
-            Found::Snapshot(snapshot) => self.change_snapshot(snapshot, |mut snapshot| {
-                change(&mut snapshot.metadata)?;
-                if access != Access::Delete {
-                    snapshot.updated_at = Some(self.now);
-                }
-                let metadata = snapshot.metadata.clone();
-                Ok(Change::Write(snapshot, metadata))
-            }),
-            // Cinder keeps metadata in a table of its own, so a change does not touch a volume's `updated_at`.
-            Found::Volume(volume) => self.change_volume(volume, |mut volume| {
-                refuse_if_volume_is_busy(&volume, access)?;
-                change(&mut volume.metadata)?;
-                let metadata = volume.metadata.clone();
-                Ok(Change::Write(volume, metadata))
-            }),
-        }
+        self.change_row(found, |mut row| {
+            row.accepts_metadata(access)?;
+            change(row.metadata_mut())?;
+            row.metadata_written(access, self.now);
+            let metadata = row.metadata().clone();
+            Ok(Change::Write(row, metadata))
+        })
     }
 }
 
@@ -193,12 +156,6 @@ fn add(metadata: &mut Metadata, items: &Metadata) -> Result<(), Error> {
     Ok(())
 }
 
-fn refuse_if_volume_is_busy(volume: &Volume, access: Access) -> Result<(), Error> {
-    let status = volume.status.as_str();
-    if !["maintenance", "uploading"].contains(&status) {
-        return Ok(());
-    }
-    let action = if access == Access::Delete { "Deleting" } else { "Updating" };
-    let message = format!("Invalid volume: {action} volume metadata is not allowed for volumes in {status} status.");
-    Err(Error::BadRequest(message))
+fn missing<T: HasMetadata>(id: &str, key: &str) -> Error {
+    Error::MetadataNotFound { owner: T::NAME, id: id.to_owned(), key: key.to_owned() }
 }

@@ -16,7 +16,7 @@ impl Service<'_> {
     pub fn report_snapshot_status(&self, id: &str, reported: &str, progress: Option<&str>) -> Result<(), Error> {
         let snapshot = self.visible_snapshot(id)?;
         self.caller.allow(Rule::UpdateSnapshotStatus, &snapshot.project_id)?;
-        self.change_snapshot(&snapshot, |mut snapshot| {
+        self.change_row(&snapshot, |mut snapshot| {
             let current = snapshot.status;
             let reportable = Snapshot::reportable(current).ok_or_else(|| {
                 Error::BadRequest(format!("Snapshot status {current} not allowed for update_snapshot_status"))
@@ -51,7 +51,7 @@ impl Service<'_> {
         let snapshot = self.visible_snapshot(id)?;
         self.caller.allow(Rule::ResetStatus, &snapshot.project_id)?;
         let pending = status.completion().map(|_| self.begin(Completion::None)).transpose()?;
-        self.change_snapshot(&snapshot, |mut snapshot| {
+        self.change_row(&snapshot, |mut snapshot| {
             snapshot.enter(status, pending, self.now, Cause::Reset);
             Ok(Change::Write(snapshot, ()))
         })

@@ -3,12 +3,13 @@
 use crate::domain::lifecycle::{Completion, Occasion, Schedule};
 use crate::domain::quota::{self, Counted};
 use crate::domain::snapshot::Cause;
-use crate::domain::{Metadata, Snapshot, SnapshotId, SnapshotStatus, Volume, VolumeId};
+use crate::domain::{Metadata, Snapshot, SnapshotId, SnapshotStatus, Timestamp, Volume, VolumeId};
 use crate::store::Change;
 use crate::store::agenda::{AgendaItem, Purpose};
 use crate::store::deployment::Deployment;
 
 use super::listing::{Column, Listed, columns, type_id};
+use super::metadata::{Access, HasMetadata};
 use super::policy::Rule;
 use super::{Error, FROZEN, Service};
 
@@ -160,7 +161,7 @@ impl Service<'_> {
     pub fn update_snapshot(&self, id: &str, update: &SnapshotUpdate) -> Result<Snapshot, Error> {
         let snapshot = self.readable_snapshot(id)?;
         self.caller.allow(Rule::UpdateSnapshot, &snapshot.project_id)?;
-        self.change_snapshot(&snapshot, |mut snapshot| {
+        self.change_row(&snapshot, |mut snapshot| {
             let updated_before = snapshot.updated_at;
             if let Some(name) = &update.name {
                 snapshot.name.clone_from(name);
@@ -239,19 +240,6 @@ impl Service<'_> {
             Ok(Change::Write(row, ()))
         })
     }
-
-    /// Changes a snapshot's row by compare-and-swap. `change` gets the row as it is now, with the changes that are due
-    /// applied.
-    pub(super) fn change_snapshot<R>(
-        &self,
-        snapshot: &Snapshot,
-        mut change: impl FnMut(Snapshot) -> Result<Change<Snapshot, R>, Error>,
-    ) -> Result<R, Error> {
-        self.store.update(snapshot.id, |row: Option<Snapshot>| {
-            let row = row.and_then(|row| row.effective(self.now, Occasion::Reading));
-            change(row.ok_or_else(|| Error::SnapshotNotFound(snapshot.id.to_string()))?)
-        })
-    }
 }
 
 columns! { row: Snapshot;
@@ -290,5 +278,32 @@ impl Listed for Snapshot {
 
     fn not_found(id: &str) -> Error {
         Error::SnapshotNotFound(id.to_owned())
+    }
+}
+
+impl HasMetadata for Snapshot {
+    const NAME: &'static str = "Snapshot";
+
+    fn metadata_rule(access: Access) -> Rule {
+        match access {
+            Access::Read => Rule::GetSnapshotMetadata,
+            Access::Create | Access::Update => Rule::UpdateSnapshotMetadata,
+            Access::Delete => Rule::DeleteSnapshotMetadata,
+        }
+    }
+
+    fn readable(service: &Service<'_>, id: &str) -> Result<Self, Error> {
+        service.readable_snapshot(id)
+    }
+
+    fn metadata_mut(&mut self) -> &mut Metadata {
+        &mut self.metadata
+    }
+
+    /// As in Cinder, every write except a delete changes `updated_at`.
+    fn metadata_written(&mut self, access: Access, now: Timestamp) {
+        if access != Access::Delete {
+            self.updated_at = Some(now);
+        }
     }
 }

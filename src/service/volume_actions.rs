@@ -69,7 +69,7 @@ impl Service<'_> {
         }
         self.caller.allow(Rule::Revert, &volume.project_id)?;
         let pending = self.begin(Completion::Release)?;
-        self.change_volume(&volume, |mut volume| {
+        self.change_row(&volume, |mut volume| {
             if volume.status != VolumeStatus::AVAILABLE {
                 let message = format!("Invalid volume: {cannot} Volume's status must be 'available'.");
                 return Err(Error::Conflict(message));
@@ -77,7 +77,7 @@ impl Service<'_> {
             volume.enter(VolumeStatus::REVERTING, Some(pending), self.now);
             Ok(Change::Write(volume, ()))
         })?;
-        self.change_snapshot(&latest, |mut snapshot| {
+        self.change_row(&latest, |mut snapshot| {
             if snapshot.status != SnapshotStatus::Available {
                 let message = format!("Invalid snapshot: {cannot} Snapshot's status must be 'available'.");
                 return Err(Error::Conflict(message));
@@ -106,7 +106,7 @@ impl Service<'_> {
         if status.as_deref() == Some("deleting") {
             return Err(Error::BadRequest("Cannot reset-state to deleting".to_owned()));
         }
-        self.change_volume(&volume, |mut volume| {
+        self.change_row(&volume, |mut volume| {
             if let Some(attach_status) = &reset.attach_status {
                 volume.attach_status = attach_status.to_lowercase();
             }

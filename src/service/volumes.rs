@@ -12,6 +12,7 @@ use crate::store::index::Direction;
 use crate::store::{Change, Kind, Listing};
 
 use super::listing::{Column, Listed, columns, type_id};
+use super::metadata::{Access, HasMetadata};
 use super::policy::Rule;
 use super::{Error, Service};
 
@@ -118,7 +119,7 @@ impl Service<'_> {
     pub fn update_volume(&self, id: &str, update: &VolumeUpdate) -> Result<Volume, Error> {
         let volume = self.readable_volume(id)?;
         self.caller.allow(Rule::UpdateVolume, &volume.project_id)?;
-        self.change_volume(&volume, |mut volume| {
+        self.change_row(&volume, |mut volume| {
             if let Some(name) = &update.name {
                 volume.name.clone_from(name);
             }
@@ -169,7 +170,7 @@ impl Service<'_> {
         // snapshots and removes them with their volume.
         let pending = self.begin(Completion::Remove)?;
         self.announce(&snapshots, Some(&volume), pending)?;
-        let before = self.change_volume(&volume, |mut volume| {
+        let before = self.change_row(&volume, |mut volume| {
             if !may_be_deleted(&volume) {
                 return Err(not_deletable());
             }
@@ -182,7 +183,7 @@ impl Service<'_> {
         // the snapshot, so at least one of the two sees the other. If we see the snapshot, we undo the deletion.
         let mut after = self.snapshots_of(&volume)?;
         if !deletable_snapshots(&after) {
-            self.change_volume(&volume, |_| Ok(Change::Write(before.clone(), ())))?;
+            self.change_row(&volume, |_| Ok(Change::Write(before.clone(), ())))?;
             return Err(not_deletable());
         }
         let late: Vec<Snapshot> =
@@ -217,19 +218,6 @@ impl Service<'_> {
             let rows = self.store.rows::<Snapshot>(&ids)?.into_iter().flatten();
             snapshots.extend(rows.filter_map(|row| row.effective(self.now, Occasion::Reading)));
         }
-    }
-
-    /// Changes a volume's row by compare-and-swap. `change` gets the row as it is now, with the changes that are due
-    /// applied.
-    pub(super) fn change_volume<R>(
-        &self,
-        volume: &Volume,
-        mut change: impl FnMut(Volume) -> Result<Change<Volume, R>, Error>,
-    ) -> Result<R, Error> {
-        self.store.update(volume.id, |row: Option<Volume>| {
-            let row = row.and_then(|row| row.effective(self.now, Occasion::Reading));
-            change(row.ok_or_else(|| Error::VolumeNotFound(volume.id.to_string()))?)
-        })
     }
 }
 
@@ -291,5 +279,38 @@ impl Listed for Volume {
 
     fn not_found(id: &str) -> Error {
         Error::VolumeNotFound(id.to_owned())
+    }
+}
+
+/// Cinder keeps metadata in a table of its own, so a change does not touch a volume's `updated_at`.
+impl HasMetadata for Volume {
+    const NAME: &'static str = "Volume";
+
+    fn metadata_rule(access: Access) -> Rule {
+        match access {
+            Access::Read => Rule::GetVolumeMetadata,
+            Access::Create => Rule::CreateVolumeMetadata,
+            Access::Update => Rule::UpdateVolumeMetadata,
+            Access::Delete => Rule::DeleteVolumeMetadata,
+        }
+    }
+
+    fn readable(service: &Service<'_>, id: &str) -> Result<Self, Error> {
+        service.readable_volume(id)
+    }
+
+    fn metadata_mut(&mut self) -> &mut Metadata {
+        &mut self.metadata
+    }
+
+    fn accepts_metadata(&self, access: Access) -> Result<(), Error> {
+        let status = self.status.as_str();
+        if !["maintenance", "uploading"].contains(&status) {
+            return Ok(());
+        }
+        let action = if access == Access::Delete { "Deleting" } else { "Updating" };
+        let message =
+            format!("Invalid volume: {action} volume metadata is not allowed for volumes in {status} status.");
+        Err(Error::BadRequest(message))
     }
 }
