@@ -3,7 +3,7 @@
 use crate::domain::{Caller, ProjectId};
 
 use super::Error;
-use super::policy::{Demand, Rule};
+use super::policy::{RoleCheck, Rule};
 
 impl Caller {
     /// Returns whether the rows of a project exist for this caller.
@@ -20,10 +20,10 @@ impl Caller {
     pub fn allow(&self, rule: Rule, owner: &ProjectId) -> Result<(), Error> {
         let owns = self.project_id.as_ref() == Some(owner);
         let allowed = self.roles.admin
-            || match rule.row().1 {
-                Demand::Reader => owns && self.roles.reader,
-                Demand::Member => owns && self.roles.member,
-                Demand::Admin => false,
+            || match rule.role_check() {
+                RoleCheck::Reader => owns && self.roles.reader,
+                RoleCheck::Member => owns && self.roles.member,
+                RoleCheck::Admin => false,
             };
         if allowed { Ok(()) } else { Err(Error::Forbidden(rule)) }
     }

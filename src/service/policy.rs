@@ -1,44 +1,8 @@
 //! Cinder's default policy as a table of rules (`docs/spec/snapshots-api.md` section 8).
 
-/// The rules of Cinder that this service checks.
+/// The role that a rule requires. The role `admin` passes every rule on every project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
-    GetAllSnapshots,
-    GetSnapshot,
-    GetSnapshotMetadata,
-    ExtendedSnapshotAttributes,
-    CreateSnapshot,
-    UpdateSnapshot,
-    DeleteSnapshot,
-    UpdateSnapshotMetadata,
-    DeleteSnapshotMetadata,
-    UpdateSnapshotStatus,
-    ResetStatus,
-    ForceDelete,
-    Unmanage,
-    Manage,
-    ListManageable,
-    GetVolumeMetadata,
-    CreateVolumeMetadata,
-    UpdateVolumeMetadata,
-    DeleteVolumeMetadata,
-    GetVolume,
-    GetAllVolumes,
-    CreateVolume,
-    UpdateVolume,
-    DeleteVolume,
-    ForceDeleteVolume,
-    Revert,
-    ResetVolumeStatus,
-    ShowQuotas,
-    UpdateQuotas,
-    DeleteQuotas,
-    UsedLimits,
-}
-
-/// The requirement of a rule. The role `admin` passes every rule on every project.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Demand {
+pub(super) enum RoleCheck {
     /// The role `reader` in the owning project.
     Reader,
     /// The role `member` in the owning project.
@@ -47,50 +11,68 @@ pub(super) enum Demand {
     Admin,
 }
 
-impl Rule {
-    /// Returns the name of the rule in policy files and fault messages.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        self.row().0
-    }
-
-    pub(super) const fn row(self) -> (&'static str, Demand) {
-        match self {
-            Self::GetAllSnapshots => ("volume:get_all_snapshots", Demand::Reader),
-            Self::GetSnapshot => ("volume:get_snapshot", Demand::Reader),
-            Self::GetSnapshotMetadata => ("volume:get_snapshot_metadata", Demand::Reader),
-            Self::ExtendedSnapshotAttributes => ("volume_extension:extended_snapshot_attributes", Demand::Reader),
-            Self::CreateSnapshot => ("volume:create_snapshot", Demand::Member),
-            Self::UpdateSnapshot => ("volume:update_snapshot", Demand::Member),
-            Self::DeleteSnapshot => ("volume:delete_snapshot", Demand::Member),
-            Self::UpdateSnapshotMetadata => ("volume:update_snapshot_metadata", Demand::Member),
-            Self::DeleteSnapshotMetadata => ("volume:delete_snapshot_metadata", Demand::Member),
-            Self::UpdateSnapshotStatus => {
-                ("snapshot_extension:snapshot_actions:update_snapshot_status", Demand::Member)
-            }
-            Self::ResetStatus => ("volume_extension:snapshot_admin_actions:reset_status", Demand::Admin),
-            Self::ForceDelete => ("volume_extension:snapshot_admin_actions:force_delete", Demand::Admin),
-            Self::Unmanage => ("snapshot_extension:snapshot_unmanage", Demand::Admin),
-            Self::Manage => ("snapshot_extension:snapshot_manage", Demand::Admin),
-            Self::ListManageable => ("snapshot_extension:list_manageable", Demand::Admin),
-            Self::GetVolumeMetadata => ("volume:get_volume_metadata", Demand::Reader),
-            Self::CreateVolumeMetadata => ("volume:create_volume_metadata", Demand::Member),
-            Self::UpdateVolumeMetadata => ("volume:update_volume_metadata", Demand::Member),
-            Self::DeleteVolumeMetadata => ("volume:delete_volume_metadata", Demand::Member),
-            Self::GetVolume => ("volume:get", Demand::Reader),
-            Self::GetAllVolumes => ("volume:get_all", Demand::Reader),
-            Self::CreateVolume => ("volume:create", Demand::Member),
-            Self::UpdateVolume => ("volume:update", Demand::Member),
-            Self::DeleteVolume => ("volume:delete", Demand::Member),
-            Self::ForceDeleteVolume => ("volume:force_delete", Demand::Admin),
-            Self::Revert => ("volume:revert_to_snapshot", Demand::Member),
-            Self::ResetVolumeStatus => ("volume_extension:volume_admin_actions:reset_status", Demand::Admin),
-            Self::ShowQuotas => ("volume_extension:quotas:show", Demand::Reader),
-            Self::UpdateQuotas => ("volume_extension:quotas:update", Demand::Admin),
-            Self::DeleteQuotas => ("volume_extension:quotas:delete", Demand::Admin),
-            Self::UsedLimits => ("limits_extension:used_limits", Demand::Reader),
+/// Defines [`Rule`] from a table of the rules, their names, and the roles that they require.
+macro_rules! rules {
+    ($($rule:ident: $name:literal, $check:ident;)+) => {
+        /// The rules of Cinder that this service checks.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Rule {
+            $($rule),+
         }
-    }
+
+        impl Rule {
+            #[cfg(test)]
+            const ALL: &'static [Self] = &[$(Self::$rule),+];
+
+            /// Returns the name of the rule in policy files and fault messages.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$rule => $name),+
+                }
+            }
+
+            pub(super) const fn role_check(self) -> RoleCheck {
+                match self {
+                    $(Self::$rule => RoleCheck::$check),+
+                }
+            }
+        }
+    };
+}
+
+rules! {
+    GetAllSnapshots: "volume:get_all_snapshots", Reader;
+    GetSnapshot: "volume:get_snapshot", Reader;
+    GetSnapshotMetadata: "volume:get_snapshot_metadata", Reader;
+    ExtendedSnapshotAttributes: "volume_extension:extended_snapshot_attributes", Reader;
+    CreateSnapshot: "volume:create_snapshot", Member;
+    UpdateSnapshot: "volume:update_snapshot", Member;
+    DeleteSnapshot: "volume:delete_snapshot", Member;
+    UpdateSnapshotMetadata: "volume:update_snapshot_metadata", Member;
+    DeleteSnapshotMetadata: "volume:delete_snapshot_metadata", Member;
+    UpdateSnapshotStatus: "snapshot_extension:snapshot_actions:update_snapshot_status", Member;
+    ResetStatus: "volume_extension:snapshot_admin_actions:reset_status", Admin;
+    ForceDelete: "volume_extension:snapshot_admin_actions:force_delete", Admin;
+    Unmanage: "snapshot_extension:snapshot_unmanage", Admin;
+    Manage: "snapshot_extension:snapshot_manage", Admin;
+    ListManageable: "snapshot_extension:list_manageable", Admin;
+    GetVolumeMetadata: "volume:get_volume_metadata", Reader;
+    CreateVolumeMetadata: "volume:create_volume_metadata", Member;
+    UpdateVolumeMetadata: "volume:update_volume_metadata", Member;
+    DeleteVolumeMetadata: "volume:delete_volume_metadata", Member;
+    GetVolume: "volume:get", Reader;
+    GetAllVolumes: "volume:get_all", Reader;
+    CreateVolume: "volume:create", Member;
+    UpdateVolume: "volume:update", Member;
+    DeleteVolume: "volume:delete", Member;
+    ForceDeleteVolume: "volume:force_delete", Admin;
+    Revert: "volume:revert_to_snapshot", Member;
+    ResetVolumeStatus: "volume_extension:volume_admin_actions:reset_status", Admin;
+    ShowQuotas: "volume_extension:quotas:show", Reader;
+    UpdateQuotas: "volume_extension:quotas:update", Admin;
+    DeleteQuotas: "volume_extension:quotas:delete", Admin;
+    UsedLimits: "limits_extension:used_limits", Reader;
 }
 
 #[cfg(test)]
@@ -107,7 +89,7 @@ mod tests {
     }
 
     /// Cinder's default policy, from its `cinder/policies/*.py`, for every rule in the order of [`Rule`].
-    const POLICY: [(Rule, &str, Least); 31] = [
+    const POLICY: &[(Rule, &str, Least)] = &[
         (Rule::GetAllSnapshots, "volume:get_all_snapshots", Least::Reader),
         (Rule::GetSnapshot, "volume:get_snapshot", Least::Reader),
         (Rule::GetSnapshotMetadata, "volume:get_snapshot_metadata", Least::Reader),
@@ -152,8 +134,9 @@ mod tests {
         };
         let (admin, member) = (caller(true, false, false), caller(false, true, true));
         let (reader, nobody) = (caller(false, false, true), caller(false, false, false));
-        for (position, (rule, name, least)) in POLICY.into_iter().enumerate() {
-            assert_eq!(rule as usize, position, "{rule:?} has no row of its own");
+        let rules: Vec<Rule> = POLICY.iter().map(|(rule, ..)| *rule).collect();
+        assert_eq!(rules, Rule::ALL, "every rule is in the table");
+        for (rule, name, least) in POLICY.iter().copied() {
             assert_eq!(rule.name(), name);
             assert!(admin.allow(rule, &own).is_ok(), "{rule:?}");
             assert!(admin.allow(rule, &other).is_ok(), "{rule:?}");
