@@ -76,7 +76,7 @@ macro_rules! uuid_identifier {
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                $crate::domain::text::deserialize(deserializer)
+                $crate::domain::strings::deserialize(deserializer)
             }
         }
     };
@@ -154,7 +154,7 @@ macro_rules! name_identifier {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                super::text::deserialize(deserializer)
+                super::strings::deserialize(deserializer)
             }
         }
     };

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
-use super::text::words;
+use super::strings::words;
 
 /// How work ends without a storage backend (the Spin variable `progression`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ pub mod identifiers;
 pub mod lifecycle;
 pub mod quota;
 pub mod snapshot;
-mod text;
+mod strings;
 pub mod timestamp;
 pub mod volume;
 
@@ -16,6 +16,6 @@ pub use caller::{Caller, Roles};
 pub use identifiers::{GroupSnapshotId, ProjectId, UserId};
 pub use lifecycle::{Completion, Pending, Progression, Schedule};
 pub use snapshot::{Metadata, Snapshot, SnapshotId, SnapshotStatus};
-pub use text::UnknownWord;
+pub use strings::UnknownWord;
 pub use timestamp::Timestamp;
 pub use volume::{Volume, VolumeId, VolumeStatus};

@@ -3,7 +3,7 @@
 
 use super::identifiers::uuid_identifier;
 use super::lifecycle::{Completion, Ending, Occasion, Pending};
-use super::text::words;
+use super::strings::words;
 use super::{GroupSnapshotId, ProjectId, Timestamp, UserId, VolumeId};
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::text::integer;
+use super::values::integer;
 
 /// The error for a dict literal that Python cannot build, because one of its keys, or an item of a set, is mutable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,8 @@
 //! Functions carry the names of Python's own: [`strip`], [`repr`].
 
 mod literal;
-mod text;
 pub mod unicode;
+mod values;
 
 pub use literal::{Unhashable, dict_literal};
-pub use text::{boolean, integer, quote_plus, repr, repr_of_string, strip, to_string};
+pub use values::{boolean, integer, quote_plus, repr, repr_of_string, strip, to_string};

@@ -1,4 +1,4 @@
-//! Values that are strings on the wire and in storage: the words of enums, and deserialization that does not copy the
+//! Types that are strings on the wire and in storage: the words of enums, and deserialization that does not copy the
 //! string first.
 
 use std::fmt;
@@ -43,12 +43,12 @@ macro_rules! words {
         }
 
         impl std::str::FromStr for $name {
-            type Err = $crate::domain::text::UnknownWord;
+            type Err = $crate::domain::strings::UnknownWord;
 
             fn from_str(word: &str) -> Result<Self, Self::Err> {
                 match word {
                     $($word => Ok(Self::$variant),)+
-                    _ => Err($crate::domain::text::UnknownWord::new(word, $what)),
+                    _ => Err($crate::domain::strings::UnknownWord::new(word, $what)),
                 }
             }
         }
@@ -61,7 +61,7 @@ macro_rules! words {
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                $crate::domain::text::deserialize(deserializer)
+                $crate::domain::strings::deserialize(deserializer)
             }
         }
     };
