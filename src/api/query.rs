@@ -178,6 +178,6 @@ pub(super) fn column_filter(key: &str, value: &str) -> Filter {
         "description" if like => "display_description",
         column => column,
     };
-    let (column, text) = (column.to_owned(), value.to_owned());
-    if like { Filter::Like { column, text } } else { Filter::Exact { column, text } }
+    let (column, string) = (column.to_owned(), value.to_owned());
+    if like { Filter::Like { column, string } } else { Filter::Exact { column, string } }
 }

@@ -281,13 +281,13 @@ fn list_query(
     for key in ["use_quota", "bootable", "multiattach"] {
         if let Some(value) = rest.get(key).map(str::to_owned) {
             let wanted = body::boolean(key, &value)?;
-            request.filters.push(Filter::Exact { column: key.to_owned(), text: i64::from(wanted).to_string() });
+            request.filters.push(Filter::Exact { column: key.to_owned(), string: i64::from(wanted).to_string() });
             rest.remove_all(key);
         }
     }
     request.filters.extend(rest.0.iter().map(|(key, value)| match key.as_str() {
-        "host" => Filter::Place { column: "host", text: value.clone() },
-        "cluster_name" => Filter::Place { column: "cluster_name", text: value.clone() },
+        "host" => Filter::OwnHost { column: "host", host: value.clone() },
+        "cluster_name" => Filter::OwnHost { column: "cluster_name", host: value.clone() },
         _ => query::column_filter(key, value),
     }));
     if let Some((column, _)) = request.sort.iter_mut().find(|(column, _)| column == "name") {

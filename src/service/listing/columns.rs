@@ -10,7 +10,7 @@ use crate::store::Row;
 /// The value of a column for sorting and filtering.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Column {
-    Text(Option<String>),
+    String(Option<String>),
     Number(i64),
     Boolean(bool),
     Time(Option<Timestamp>),
@@ -21,7 +21,7 @@ impl Column {
     /// use. Cinder's marker condition treats null as the empty string, and so may lose rows between pages.
     pub(super) fn compare(&self, other: &Self) -> Ordering {
         match (self, other) {
-            (Self::Text(one), Self::Text(two)) => one.cmp(two),
+            (Self::String(one), Self::String(two)) => one.cmp(two),
             (Self::Number(one), Self::Number(two)) => one.cmp(two),
             (Self::Boolean(one), Self::Boolean(two)) => one.cmp(two),
             (Self::Time(one), Self::Time(two)) => one.cmp(two),
@@ -31,19 +31,19 @@ impl Column {
     }
 
     /// Returns whether a database considers the column equal to a string from the query. Null equals nothing.
-    pub(super) fn equals(&self, text: &str) -> bool {
+    pub(super) fn equals(&self, string: &str) -> bool {
         match self {
-            Self::Text(column) => column.as_deref() == Some(text),
-            Self::Number(number) => is_number(text, *number),
-            Self::Boolean(boolean) => is_number(text, i64::from(*boolean)),
-            Self::Time(time) => time.is_some_and(|time| time.to_string().replace('T', " ") == text),
+            Self::String(column) => column.as_deref() == Some(string),
+            Self::Number(number) => is_number(string, *number),
+            Self::Boolean(boolean) => is_number(string, i64::from(*boolean)),
+            Self::Time(time) => time.is_some_and(|time| time.to_string().replace('T', " ") == string),
         }
     }
 
     /// Returns the string that a `LIKE` filter searches.
-    pub(super) fn text(&self) -> Option<String> {
+    pub(super) fn string(&self) -> Option<String> {
         match self {
-            Self::Text(column) => column.clone(),
+            Self::String(column) => column.clone(),
             Self::Number(number) => Some(number.to_string()),
             Self::Boolean(boolean) => Some(i64::from(*boolean).to_string()),
             Self::Time(time) => time.map(|time| time.to_string().replace('T', " ")),
@@ -53,13 +53,13 @@ impl Column {
 
 /// Returns the column of a volume type: the id that belongs to its name.
 pub(in crate::service) fn type_id(name: Option<&str>) -> Column {
-    Column::Text(name.map(|name| crate::domain::volume::type_id(name).to_string()))
+    Column::String(name.map(|name| crate::domain::volume::type_id(name).to_string()))
 }
 
 /// Returns whether a database considers a string equal to an integer. `3.0` equals 3.
-fn is_number(text: &str, number: i64) -> bool {
+fn is_number(string: &str, number: i64) -> bool {
     let same = |value: f64| i32::try_from(number).is_ok_and(|number| f64::from(number).total_cmp(&value).is_eq());
-    text.trim().parse().is_ok_and(same)
+    string.trim().parse().is_ok_and(same)
 }
 
 /// The columns of a row type, by their names in Cinder's database.

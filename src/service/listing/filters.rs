@@ -12,9 +12,9 @@ use super::columns::{Column, Listed};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Filter {
     /// A column equals a string.
-    Exact { column: String, text: String },
+    Exact { column: String, string: String },
     /// A column contains a string in which `%` and `_` are wildcards. The case of ASCII letters is ignored.
-    Like { column: String, text: String },
+    Like { column: String, string: String },
     /// Whether the row counts towards quota.
     UsesQuota(bool),
     /// The metadata of the row contains all these items.
@@ -26,7 +26,7 @@ pub enum Filter {
     /// The cluster of the row's volume, or a host below it.
     Cluster(String),
     /// The host or the cluster in a column of the row itself, or a host below it.
-    Place { column: &'static str, text: String },
+    OwnHost { column: &'static str, host: String },
     /// A condition that no row meets.
     Nothing,
 }
@@ -48,10 +48,11 @@ impl Filter {
 
     pub(super) fn matches<T: Listed>(&self, row: &T, volume: Option<&Volume>) -> bool {
         match self {
-            Self::Exact { column, text } => row.column(column).is_some_and(|column| column.equals(text)),
-            Self::Like { column, text } => {
-                row.column(column).and_then(|column| column.text()).is_some_and(|column| contains_like(&column, text))
-            }
+            Self::Exact { column, string } => row.column(column).is_some_and(|column| column.equals(string)),
+            Self::Like { column, string } => row
+                .column(column)
+                .and_then(|column| column.string())
+                .is_some_and(|column| contains_like(&column, string)),
             Self::UsesQuota(wanted) => row.column("use_quota") == Some(Column::Boolean(*wanted)),
             Self::Metadata(items) => items.iter().all(|(key, value)| row.metadata().get(key) == Some(value)),
             Self::Zone(zone) => volume.is_some_and(|volume| volume.availability_zone.as_ref() == Some(zone)),
@@ -59,8 +60,8 @@ impl Filter {
             Self::Cluster(cluster) => {
                 volume.and_then(|volume| volume.cluster_name.as_deref()).is_some_and(|own| on_host(own, cluster))
             }
-            Self::Place { column, text } => {
-                row.column(column).and_then(|column| column.text()).is_some_and(|own| on_host(&own, text))
+            Self::OwnHost { column, host } => {
+                row.column(column).and_then(|column| column.string()).is_some_and(|own| on_host(&own, host))
             }
             Self::Nothing => false,
         }
@@ -79,9 +80,9 @@ pub fn on_host(own: &str, wanted: &str) -> bool {
         }
 }
 
-/// Returns whether `column` matches `LIKE '%text%'` of SQL, ignoring the case of ASCII letters.
-fn contains_like(column: &str, text: &str) -> bool {
-    let pattern: Vec<char> = format!("%{text}%").to_ascii_lowercase().chars().collect();
+/// Returns whether `column` matches `LIKE '%string%'` of SQL, ignoring the case of ASCII letters.
+fn contains_like(column: &str, string: &str) -> bool {
+    let pattern: Vec<char> = format!("%{string}%").to_ascii_lowercase().chars().collect();
     let column: Vec<char> = column.to_ascii_lowercase().chars().collect();
     // The usual greedy match: on a mismatch, the last `%` consumes one more character.
     let (mut at, mut in_pattern) = (0, 0);
@@ -110,7 +111,9 @@ fn contains_like(column: &str, text: &str) -> bool {
 /// Returns the volume that the filters ask for, so that the listing can skip the entries of other volumes.
 pub fn volume_of(filters: &[Filter]) -> Option<Uuid> {
     filters.iter().find_map(|filter| match filter {
-        Filter::Exact { column, text } if column == "volume_id" => text.parse::<VolumeId>().ok().map(|id| id.as_uuid()),
+        Filter::Exact { column, string } if column == "volume_id" => {
+            string.parse::<VolumeId>().ok().map(|id| id.as_uuid())
+        }
         _ => None,
     })
 }
@@ -133,8 +136,8 @@ mod tests {
             ("aab", "ab", true),
             ("ÄB", "äb", false),
         ];
-        for (column, text, expected) in cases {
-            assert_eq!(contains_like(column, text), expected, "{column} like {text}");
+        for (column, string, expected) in cases {
+            assert_eq!(contains_like(column, string), expected, "{column} like {string}");
         }
     }
 

@@ -144,10 +144,10 @@ impl Service<'_> {
             return Ok(own.into_iter().collect());
         }
         let named = query.filters.iter().find_map(|filter| match filter {
-            Filter::Exact { column, text } if column == "project_id" => Some(text),
+            Filter::Exact { column, string } if column == "project_id" => Some(string),
             _ => None,
         });
-        Ok(match named.map(|text| text.parse::<ProjectId>()) {
+        Ok(match named.map(|string| string.parse::<ProjectId>()) {
             Some(Ok(project_id)) => self.store.project(&project_id)?.into_iter().collect(),
             Some(Err(_)) => Vec::new(),
             None => self.store.projects(&projects.map_or_else(|| self.store.project_ids(), Ok)?)?,
