@@ -52,14 +52,14 @@ pub enum Schedule {
     Clock,
     /// Any tick.
     NextTick,
-    /// A report of the storage agent, or an operator's tick whose time has reached [`Pending::due`].
-    Told,
+    /// A request: a report of the storage agent, or an operator's tick whose time has reached [`Pending::due`].
+    OnRequest,
 }
 
 words!(Schedule, "a schedule of work under way", {
     Clock => "clock",
     NextTick => "next-tick",
-    Told => "told",
+    OnRequest => "told",
 });
 
 /// Work that is under way on a resource.
@@ -69,7 +69,7 @@ pub struct Pending {
     pub completion: Completion,
     /// The trigger that may end it.
     pub schedule: Schedule,
-    /// The time when it ends. For [`Schedule::Told`], the earliest time when an operator's tick ends it.
+    /// The time when it ends. For [`Schedule::OnRequest`], the earliest time when an operator's tick ends it.
     pub due: Timestamp,
     /// The time bound: when waiting for the end stops. Unless a retry is left, no transient status lasts longer.
     pub gives_up: Timestamp,
@@ -143,11 +143,10 @@ impl Pending {
     pub fn ending(&self, now: Timestamp, occasion: Occasion) -> Option<Ending> {
         let completes = match (self.completion, self.schedule, occasion) {
             (Completion::None, ..) => false,
-            (_, Schedule::Clock, _) | (_, Schedule::Told, Occasion::OperatorTick) => self.due <= now,
+            (_, Schedule::Clock, _) | (_, Schedule::OnRequest, Occasion::OperatorTick) => self.due <= now,
             (_, Schedule::NextTick, Occasion::Tick | Occasion::OperatorTick) => true,
-            (_, Schedule::NextTick, Occasion::Reading) | (_, Schedule::Told, Occasion::Reading | Occasion::Tick) => {
-                false
-            }
+            (_, Schedule::NextTick, Occasion::Reading)
+            | (_, Schedule::OnRequest, Occasion::Reading | Occasion::Tick) => false,
         };
         if completes && (self.due <= self.gives_up || now < self.gives_up) {
             let at = if self.schedule == Schedule::NextTick { now } else { self.due };
@@ -184,7 +183,7 @@ impl Delays {
     #[must_use]
     pub fn begin(&self, completion: Completion, now: Timestamp) -> Pending {
         let (delay, schedule) = match (completion, self.progression) {
-            (Completion::None, _) => (0.0, Schedule::Told),
+            (Completion::None, _) => (0.0, Schedule::OnRequest),
             (Completion::Remove, progression) => (self.delete_seconds, progression.schedule()),
             (_, progression) => (self.create_seconds, progression.schedule()),
         };
@@ -206,7 +205,7 @@ impl Progression {
         match self {
             Self::Time => Schedule::Clock,
             Self::Immediate => Schedule::NextTick,
-            Self::Manual => Schedule::Told,
+            Self::Manual => Schedule::OnRequest,
         }
     }
 }

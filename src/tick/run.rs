@@ -114,7 +114,7 @@ fn under_way(store: &Store<'_>, limit: usize) -> Result<Vec<AgendaItem>, StoreEr
     let records = store.projects(&store.project_ids()?)?;
     let due = |pending: Pending| match pending.schedule {
         Schedule::NextTick => Timestamp::from_seconds(0),
-        Schedule::Clock | Schedule::Told => pending.due,
+        Schedule::Clock | Schedule::OnRequest => pending.due,
     };
     let mut items = Vec::new();
     for kind in Kind::ALL {

@@ -16,7 +16,7 @@ pub fn explanation_document(explanation: &Explanation) -> Value {
         let by = match pending.schedule {
             Schedule::Clock => "the clock",
             Schedule::NextTick => "the next run of the schedule",
-            Schedule::Told => {
+            Schedule::OnRequest => {
                 "a report of the storage agent, or an operator's tick that names this time or a later one"
             }
         };
