@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::{ProjectId, Roles, Timestamp, UserId};
 use crate::settings::{KEYSTONE_PASSWORD, KeystoneSettings, Variables};
-use crate::store::tokens::{TokenDigest, TokenRow};
+use crate::store::tokens::{StoredToken, TokenDigest};
 use crate::store::{Identifiers, KeyValue, Store};
 
 pub use access_rules::AccessRule;
@@ -162,7 +162,7 @@ impl<'a> Keystone<'a> {
         if self.keeps_tokens() {
             // After a failure the next request asks Keystone again. The request's own use of the store reports the
             // failure.
-            let _ = self.store.keep_token(&TokenRow::new(digest, self.now, token));
+            let _ = self.store.keep_token(&StoredToken::new(digest, self.now, token));
         }
     }
 
@@ -240,10 +240,10 @@ fn unexpected(when: &str, status: StatusCode) -> KeystoneError {
     KeystoneError::Unavailable(format!("it answered {} when {when}", status.as_u16()))
 }
 
-/// The name of a service's role in a row.
+/// The name of a service's role in a stored token.
 const SERVICE: &str = "service";
 
-impl TokenRow {
+impl StoredToken {
     fn new(digest: TokenDigest, checked_at: Timestamp, token: &Token) -> Self {
         let Roles { admin, member, reader } = token.roles;
         let mut roles = Vec::new();
@@ -262,17 +262,17 @@ impl TokenRow {
     }
 }
 
-impl From<TokenRow> for Token {
-    fn from(row: TokenRow) -> Self {
-        let has = |role: &str| row.roles.split(' ').any(|own| own == role);
+impl From<StoredToken> for Token {
+    fn from(stored: StoredToken) -> Self {
+        let has = |role: &str| stored.roles.split(' ').any(|own| own == role);
         let roles = Roles { admin: has("admin"), member: has("member"), reader: has("reader") };
         Self {
             roles,
             is_service: has(SERVICE),
-            user_id: row.user,
-            project_id: row.project,
-            expires_at: Timestamp::from_microseconds(row.expires),
-            access_rules: row.rules.map(|rules| rules.iter().filter_map(|rule| AccessRule::read(rule)).collect()),
+            user_id: stored.user,
+            project_id: stored.project,
+            expires_at: Timestamp::from_microseconds(stored.expires),
+            access_rules: stored.rules.map(|rules| rules.iter().filter_map(|rule| AccessRule::read(rule)).collect()),
         }
     }
 }

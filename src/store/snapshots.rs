@@ -12,7 +12,7 @@ use crate::domain::{
 use super::codec::bytes::{Field, fields, read_all, uuid_field, word_field};
 use super::codec::envelope::Stored;
 use super::codec::metadata::{identifier, metadata, owned, pairs};
-use super::codec::pending::PendingRow;
+use super::codec::pending::StoredPending;
 use super::row::{Kind, Row, Rows};
 
 impl Row for Snapshot {
@@ -74,7 +74,7 @@ impl Row for Snapshot {
 
 /// The stored form of a [`Snapshot`]. The order of the fields is the format.
 #[derive(Debug)]
-struct SnapshotRow<'a> {
+struct StoredSnapshot<'a> {
     id: SnapshotId,
     project: &'a str,
     user: Option<&'a str>,
@@ -90,13 +90,13 @@ struct SnapshotRow<'a> {
     group: Option<GroupSnapshotId>,
     /// Whether the snapshot is one of the few that do not count towards quota.
     uncounted: bool,
-    pending: Option<PendingRow>,
+    pending: Option<StoredPending>,
     metadata: Vec<(&'a str, &'a str)>,
     /// The changes of status: the time, the new status, and the cause.
     history: Vec<(i64, SnapshotStatus, Cause)>,
 }
 
-fields!(SnapshotRow<'a> {
+fields!(StoredSnapshot<'a> {
     id,
     project,
     user,
@@ -121,15 +121,15 @@ word_field!(Cause, SnapshotStatus);
 
 impl Stored for Snapshot {
     fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
-        SnapshotRow::from(self).write(bytes)
+        StoredSnapshot::from(self).write(bytes)
     }
 
     fn read(_version: u32, bytes: &[u8]) -> Result<Self, String> {
-        read_all::<SnapshotRow<'_>>(bytes)?.try_into()
+        read_all::<StoredSnapshot<'_>>(bytes)?.try_into()
     }
 }
 
-impl<'a> From<&'a Snapshot> for SnapshotRow<'a> {
+impl<'a> From<&'a Snapshot> for StoredSnapshot<'a> {
     fn from(snapshot: &'a Snapshot) -> Self {
         Self {
             id: snapshot.id,
@@ -153,31 +153,31 @@ impl<'a> From<&'a Snapshot> for SnapshotRow<'a> {
     }
 }
 
-impl TryFrom<SnapshotRow<'_>> for Snapshot {
+impl TryFrom<StoredSnapshot<'_>> for Snapshot {
     type Error = String;
 
-    fn try_from(row: SnapshotRow<'_>) -> Result<Self, String> {
-        let project_id = identifier(row.project)?;
-        let user_id = row.user.map(identifier).transpose()?;
+    fn try_from(stored: StoredSnapshot<'_>) -> Result<Self, String> {
+        let project_id = identifier(stored.project)?;
+        let user_id = stored.user.map(identifier).transpose()?;
         Ok(Self {
-            id: row.id,
+            id: stored.id,
             project_id,
             user_id,
-            volume_id: row.volume,
-            volume_type: owned(row.volume_type),
-            name: owned(row.name),
-            description: owned(row.description),
-            metadata: metadata(&row.metadata),
-            size: row.size,
-            status: row.status,
-            progress: owned(row.progress),
-            created_at: Timestamp::from_microseconds(row.created),
-            updated_at: row.updated.map(Timestamp::from_microseconds),
-            group_snapshot_id: row.group,
-            consumes_quota: !row.uncounted,
-            pending: row.pending.map(Into::into),
+            volume_id: stored.volume,
+            volume_type: owned(stored.volume_type),
+            name: owned(stored.name),
+            description: owned(stored.description),
+            metadata: metadata(&stored.metadata),
+            size: stored.size,
+            status: stored.status,
+            progress: owned(stored.progress),
+            created_at: Timestamp::from_microseconds(stored.created),
+            updated_at: stored.updated.map(Timestamp::from_microseconds),
+            group_snapshot_id: stored.group,
+            consumes_quota: !stored.uncounted,
+            pending: stored.pending.map(Into::into),
             history: {
-                let past = row.history.into_iter();
+                let past = stored.history.into_iter();
                 past.map(|(at, status, cause)| Transition { at: Timestamp::from_microseconds(at), status, cause })
                     .collect()
             },

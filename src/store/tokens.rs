@@ -37,7 +37,7 @@ impl TokenDigest {
 /// Keystone's answer about a token. It is stored as lines, which none of its strings can break: the digest, the two
 /// times, the user, the project, the roles, and then the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenRow {
+pub struct StoredToken {
     pub digest: TokenDigest,
     /// The time of the answer, in microseconds since the epoch.
     pub checked: i64,
@@ -54,7 +54,7 @@ pub struct TokenRow {
 /// The line for no project, and for the absence of rules. No id and no rule is empty.
 const NONE: &str = "";
 
-impl Stored for TokenRow {
+impl Stored for StoredToken {
     fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
         let project = self.project.as_ref().map_or(NONE, ProjectId::as_str);
         let Self { digest, checked, expires, user, roles, .. } = self;
@@ -76,7 +76,7 @@ impl Stored for TokenRow {
     }
 }
 
-impl TokenRow {
+impl StoredToken {
     fn parse(lines: &str) -> Option<Self> {
         let mut lines = lines.split_terminator('\n');
         let digest = TokenDigest(lines.next()?.to_owned());
@@ -95,13 +95,13 @@ impl TokenRow {
 }
 
 /// The service user's own token, which the caller has sealed.
-struct OwnTokenRow {
+struct StoredOwnToken {
     /// The time at which the token expires, in microseconds since the epoch.
     expires: i64,
     sealed: Vec<u8>,
 }
 
-impl Stored for OwnTokenRow {
+impl Stored for StoredOwnToken {
     fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
         bytes.extend_from_slice(&self.expires.to_be_bytes());
         bytes.extend_from_slice(&self.sealed);
@@ -118,30 +118,30 @@ impl Stored for OwnTokenRow {
 impl Store<'_> {
     /// Returns Keystone's answer about a token, if the cache holds it.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
-    pub fn token(&self, digest: &TokenDigest) -> Result<Option<TokenRow>, StoreError> {
-        let row = self.read::<TokenRow>(&keys::token(digest.slot()))?;
+    pub fn token(&self, digest: &TokenDigest) -> Result<Option<StoredToken>, StoreError> {
+        let stored = self.read::<StoredToken>(&keys::token(digest.slot()))?;
         // The slot may hold another token by now. A digest reveals nothing about its token, so the comparison need not
         // take constant time.
-        Ok(row.filter(|row| row.digest == *digest))
+        Ok(stored.filter(|stored| stored.digest == *digest))
     }
 
     /// Keeps Keystone's answer about a token. One commit.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
-    pub fn keep_token(&self, row: &TokenRow) -> Result<(), StoreError> {
-        self.keep(keys::token(row.digest.slot()), row)
+    pub fn keep_token(&self, stored: &StoredToken) -> Result<(), StoreError> {
+        self.keep(keys::token(stored.digest.slot()), stored)
     }
 
     /// Returns the service user's own token: the time at which it expires, and the sealed token.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn own_token(&self) -> Result<Option<(Timestamp, Vec<u8>)>, StoreError> {
-        let row = self.read::<OwnTokenRow>(keys::OWN_TOKEN)?;
-        Ok(row.map(|row| (Timestamp::from_microseconds(row.expires), row.sealed)))
+        let stored = self.read::<StoredOwnToken>(keys::OWN_TOKEN)?;
+        Ok(stored.map(|stored| (Timestamp::from_microseconds(stored.expires), stored.sealed)))
     }
 
     /// Keeps the service user's own token. One commit.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn keep_own_token(&self, expires_at: Timestamp, sealed: Vec<u8>) -> Result<(), StoreError> {
-        self.keep(keys::OWN_TOKEN.to_owned(), &OwnTokenRow { expires: expires_at.microseconds(), sealed })
+        self.keep(keys::OWN_TOKEN.to_owned(), &StoredOwnToken { expires: expires_at.microseconds(), sealed })
     }
 
     fn keep<T: Stored>(&self, key: String, value: &T) -> Result<(), StoreError> {
@@ -172,7 +172,7 @@ mod tests {
             (Some("a1"), "reader", some(&["GET volumev3 /v3/**"])),
             (None, "member", some(&["GET volume /", "POST volume /v3/*/snapshots"])),
         ] {
-            let row = TokenRow {
+            let stored = StoredToken {
                 digest: TokenDigest::new([7; 32]),
                 checked: -1,
                 expires: 1_790_000_000_000_000,
@@ -182,12 +182,12 @@ mod tests {
                 rules,
             };
             let mut bytes = Vec::new();
-            row.write(&mut bytes).expect("written");
-            assert_eq!(TokenRow::read(2, &bytes), Ok(row));
+            stored.write(&mut bytes).expect("written");
+            assert_eq!(StoredToken::read(2, &bytes), Ok(stored));
             for length in 0..64 {
-                assert!(TokenRow::read(2, &bytes[..length]).is_err(), "{length} bytes");
+                assert!(StoredToken::read(2, &bytes[..length]).is_err(), "{length} bytes");
             }
         }
-        assert!(TokenRow::read(2, b"\xff").is_err());
+        assert!(StoredToken::read(2, b"\xff").is_err());
     }
 }

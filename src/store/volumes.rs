@@ -9,7 +9,7 @@ use crate::domain::{Pending, ProjectId, SnapshotId, Timestamp, UserId, Volume, V
 use super::codec::bytes::{Field, fields, read_all, uuid_field};
 use super::codec::envelope::Stored;
 use super::codec::metadata::{identifier, metadata, owned, pairs};
-use super::codec::pending::PendingRow;
+use super::codec::pending::StoredPending;
 use super::row::{Kind, Row, Rows};
 
 impl Row for Volume {
@@ -67,7 +67,7 @@ impl Row for Volume {
 
 /// The stored form of a [`Volume`]. The order of the fields is the format.
 #[derive(Debug)]
-struct VolumeRow<'a> {
+struct StoredVolume<'a> {
     id: VolumeId,
     project: &'a str,
     user: Option<&'a str>,
@@ -88,11 +88,11 @@ struct VolumeRow<'a> {
     created: i64,
     updated: Option<i64>,
     uncounted: bool,
-    pending: Option<PendingRow>,
+    pending: Option<StoredPending>,
     metadata: Vec<(&'a str, &'a str)>,
 }
 
-fields!(VolumeRow<'a> {
+fields!(StoredVolume<'a> {
     id,
     project,
     user,
@@ -121,15 +121,15 @@ uuid_field!(VolumeId);
 
 impl Stored for Volume {
     fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
-        VolumeRow::from(self).write(bytes)
+        StoredVolume::from(self).write(bytes)
     }
 
     fn read(_version: u32, bytes: &[u8]) -> Result<Self, String> {
-        read_all::<VolumeRow<'_>>(bytes)?.try_into()
+        read_all::<StoredVolume<'_>>(bytes)?.try_into()
     }
 }
 
-impl<'a> From<&'a Volume> for VolumeRow<'a> {
+impl<'a> From<&'a Volume> for StoredVolume<'a> {
     fn from(volume: &'a Volume) -> Self {
         Self {
             id: volume.id,
@@ -158,35 +158,35 @@ impl<'a> From<&'a Volume> for VolumeRow<'a> {
     }
 }
 
-impl TryFrom<VolumeRow<'_>> for Volume {
+impl TryFrom<StoredVolume<'_>> for Volume {
     type Error = String;
 
-    fn try_from(row: VolumeRow<'_>) -> Result<Self, String> {
-        let project_id = identifier(row.project)?;
-        let user_id = row.user.map(identifier).transpose()?;
+    fn try_from(stored: StoredVolume<'_>) -> Result<Self, String> {
+        let project_id = identifier(stored.project)?;
+        let user_id = stored.user.map(identifier).transpose()?;
         Ok(Self {
-            id: row.id,
+            id: stored.id,
             project_id,
             user_id,
-            name: owned(row.name),
-            description: owned(row.description),
-            metadata: metadata(&row.metadata),
-            size: row.size,
-            status: VolumeStatus::new(row.status.to_owned()),
-            host: owned(row.host),
-            cluster_name: owned(row.cluster),
-            availability_zone: owned(row.zone),
-            attach_status: row.attach_status.to_owned(),
-            migration_status: owned(row.migration),
-            volume_type: owned(row.volume_type),
-            snapshot_id: row.snapshot,
-            group_id: owned(row.group),
-            bootable: row.bootable,
-            multiattach: row.multiattach,
-            created_at: Timestamp::from_microseconds(row.created),
-            updated_at: row.updated.map(Timestamp::from_microseconds),
-            consumes_quota: !row.uncounted,
-            pending: row.pending.map(Into::into),
+            name: owned(stored.name),
+            description: owned(stored.description),
+            metadata: metadata(&stored.metadata),
+            size: stored.size,
+            status: VolumeStatus::new(stored.status.to_owned()),
+            host: owned(stored.host),
+            cluster_name: owned(stored.cluster),
+            availability_zone: owned(stored.zone),
+            attach_status: stored.attach_status.to_owned(),
+            migration_status: owned(stored.migration),
+            volume_type: owned(stored.volume_type),
+            snapshot_id: stored.snapshot,
+            group_id: owned(stored.group),
+            bootable: stored.bootable,
+            multiattach: stored.multiattach,
+            created_at: Timestamp::from_microseconds(stored.created),
+            updated_at: stored.updated.map(Timestamp::from_microseconds),
+            consumes_quota: !stored.uncounted,
+            pending: stored.pending.map(Into::into),
         })
     }
 }

@@ -11,15 +11,15 @@ use super::envelope::Stored;
 
 /// The stored form of an [`AgendaItem`].
 #[derive(Serialize, Deserialize)]
-struct ItemRow(ProjectId, Kind, Uuid, i64, i64, u32, Option<String>, bool, Purpose);
+struct StoredItem(ProjectId, Kind, Uuid, i64, i64, u32, Option<String>, bool, Purpose);
 
-impl From<ItemRow> for AgendaItem {
-    fn from(ItemRow(project, kind, id, due, created, size, volume_type, counted, purpose): ItemRow) -> Self {
+impl From<StoredItem> for AgendaItem {
+    fn from(StoredItem(project, kind, id, due, created, size, volume_type, counted, purpose): StoredItem) -> Self {
         Self { project, kind, id, due, created, size, volume_type, counted, purpose }
     }
 }
 
-impl From<&AgendaItem> for ItemRow {
+impl From<&AgendaItem> for StoredItem {
     fn from(item: &AgendaItem) -> Self {
         let AgendaItem { project, kind, id, due, created, size, volume_type, counted, purpose } = item.clone();
         Self(project, kind, id, due, created, size, volume_type, counted, purpose)
@@ -28,8 +28,8 @@ impl From<&AgendaItem> for ItemRow {
 
 impl Stored for Agenda {
     fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
-        let rows: Vec<ItemRow> = self.0.iter().map(ItemRow::from).collect();
-        serde_json::to_writer(bytes, &rows).map_err(|error| error.to_string())
+        let items: Vec<StoredItem> = self.0.iter().map(StoredItem::from).collect();
+        serde_json::to_writer(bytes, &items).map_err(|error| error.to_string())
     }
 
     fn read(_version: u32, bytes: &[u8]) -> Result<Self, String> {
@@ -37,7 +37,7 @@ impl Stored for Agenda {
         if bytes == b"[]" {
             return Ok(Self::default());
         }
-        let rows: Vec<ItemRow> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        Ok(Self(rows.into_iter().map(AgendaItem::from).collect()))
+        let items: Vec<StoredItem> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        Ok(Self(items.into_iter().map(AgendaItem::from).collect()))
     }
 }

@@ -6,7 +6,7 @@ use super::bytes::{fields, word_field};
 
 /// The stored form of [`Pending`].
 #[derive(Debug, Clone, Copy)]
-pub struct PendingRow {
+pub struct StoredPending {
     completion: Completion,
     schedule: Schedule,
     due: i64,
@@ -14,11 +14,11 @@ pub struct PendingRow {
     retries: u8,
 }
 
-fields!(PendingRow { completion, schedule, due, gives_up, retries });
+fields!(StoredPending { completion, schedule, due, gives_up, retries });
 
 word_field!(Completion, Schedule);
 
-impl From<Pending> for PendingRow {
+impl From<Pending> for StoredPending {
     fn from(pending: Pending) -> Self {
         Self {
             completion: pending.completion,
@@ -30,14 +30,14 @@ impl From<Pending> for PendingRow {
     }
 }
 
-impl From<PendingRow> for Pending {
-    fn from(row: PendingRow) -> Self {
+impl From<StoredPending> for Pending {
+    fn from(stored: StoredPending) -> Self {
         Self {
-            completion: row.completion,
-            schedule: row.schedule,
-            due: Timestamp::from_microseconds(row.due),
-            gives_up: Timestamp::from_microseconds(row.gives_up),
-            retries: row.retries,
+            completion: stored.completion,
+            schedule: stored.schedule,
+            due: Timestamp::from_microseconds(stored.due),
+            gives_up: Timestamp::from_microseconds(stored.gives_up),
+            retries: stored.retries,
         }
     }
 }

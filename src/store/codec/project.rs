@@ -18,7 +18,7 @@ const FIRST_KINDS: usize = 2;
 
 /// The line of JSON. Fields that hold their default are left out.
 #[derive(Serialize, Deserialize)]
-struct RecordRow {
+struct StoredRecord {
     project: ProjectId,
     #[serde(default, skip_serializing_if = "Amounts::is_empty")]
     totals: Amounts,
@@ -34,7 +34,7 @@ struct RecordRow {
 
 impl Stored for ProjectRecord {
     fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
-        let row = RecordRow {
+        let stored = StoredRecord {
             project: self.project.clone(),
             totals: self.totals.clone(),
             usage: self.usage.clone(),
@@ -42,7 +42,7 @@ impl Stored for ProjectRecord {
             retired: self.retired.clone(),
             has_snapshots_of_other_projects_volumes: self.has_snapshots_of_other_projects_volumes,
         };
-        serde_json::to_writer(&mut *bytes, &row).map_err(|error| error.to_string())?;
+        serde_json::to_writer(&mut *bytes, &stored).map_err(|error| error.to_string())?;
         bytes.push(b'\n');
         Kind::ALL.into_iter().try_for_each(|kind| self.index(kind).write(bytes))
     }
@@ -50,13 +50,13 @@ impl Stored for ProjectRecord {
     fn read(_version: u32, bytes: &[u8]) -> Result<Self, String> {
         // The JSON is written without a line break.
         let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("it has no indexes")?;
-        let row: RecordRow = crate::json::read(&bytes[..end]).map_err(|error| error.to_string())?;
-        let mut record = Self::new(row.project);
-        record.totals = row.totals;
-        record.usage = row.usage;
-        record.quotas = row.quotas;
-        record.retired = row.retired;
-        record.has_snapshots_of_other_projects_volumes = row.has_snapshots_of_other_projects_volumes;
+        let stored: StoredRecord = crate::json::read(&bytes[..end]).map_err(|error| error.to_string())?;
+        let mut record = Self::new(stored.project);
+        record.totals = stored.totals;
+        record.usage = stored.usage;
+        record.quotas = stored.quotas;
+        record.retired = stored.retired;
+        record.has_snapshots_of_other_projects_volumes = stored.has_snapshots_of_other_projects_volumes;
         let mut indexes = Bytes::new(&bytes[end + 1..]);
         for (number, kind) in Kind::ALL.into_iter().enumerate() {
             if number >= FIRST_KINDS && indexes.is_empty() {
@@ -70,7 +70,7 @@ impl Stored for ProjectRecord {
 
 /// The stored form of a [`DirectoryEntry`].
 #[derive(Serialize, Deserialize)]
-struct EntryRow {
+struct StoredEntry {
     project: ProjectId,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     has_snapshots_of_other_projects_volumes: bool,
@@ -78,20 +78,20 @@ struct EntryRow {
 
 impl Stored for Directory {
     fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
-        let row = |entry: &DirectoryEntry| EntryRow {
+        let stored = |entry: &DirectoryEntry| StoredEntry {
             project: entry.project.clone(),
             has_snapshots_of_other_projects_volumes: entry.has_snapshots_of_other_projects_volumes,
         };
-        let rows: Vec<EntryRow> = self.0.iter().map(row).collect();
-        serde_json::to_writer(bytes, &rows).map_err(|error| error.to_string())
+        let entries: Vec<StoredEntry> = self.0.iter().map(stored).collect();
+        serde_json::to_writer(bytes, &entries).map_err(|error| error.to_string())
     }
 
     fn read(_version: u32, bytes: &[u8]) -> Result<Self, String> {
-        let rows: Vec<EntryRow> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        let entry = |row: EntryRow| DirectoryEntry {
-            project: row.project,
-            has_snapshots_of_other_projects_volumes: row.has_snapshots_of_other_projects_volumes,
+        let entries: Vec<StoredEntry> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let entry = |stored: StoredEntry| DirectoryEntry {
+            project: stored.project,
+            has_snapshots_of_other_projects_volumes: stored.has_snapshots_of_other_projects_volumes,
         };
-        Ok(Self(rows.into_iter().map(entry).collect()))
+        Ok(Self(entries.into_iter().map(entry).collect()))
     }
 }
