@@ -336,38 +336,38 @@ mod tests {
 
     #[test]
     fn a_uuid_is_taken_in_every_spelling() {
-        for text in [
+        for string in [
             "aaaaaaaa-0000-4000-8000-000000000001",
             "AAAAAAAA00004000800000000000000F",
             "{aaaaaaaa-0000-4000-8000-000000000001}",
             "urn:uuid:aaaaaaaa-0000-4000-8000-000000000001",
         ] {
-            assert!(is_uuid_like(text), "{text}");
+            assert!(is_uuid_like(string), "{string}");
         }
-        for text in ["", "abc", "gaaaaaaa-0000-4000-8000-000000000001", "aaaaaaaa-0000-4000-8000-0000000000011"] {
-            assert!(!is_uuid_like(text), "{text}");
+        for string in ["", "abc", "gaaaaaaa-0000-4000-8000-000000000001", "aaaaaaaa-0000-4000-8000-0000000000011"] {
+            assert!(!is_uuid_like(string), "{string}");
         }
     }
 
     #[test]
     fn a_description_is_printable_and_of_the_basic_plane() {
-        for text in ["", "Überblick 漢字", "a b", "a\u{a0}b", "trailing\n"] {
-            assert!(is_printable(text), "{text:?}");
+        for string in ["", "Überblick 漢字", "a b", "a\u{a0}b", "trailing\n"] {
+            assert!(is_printable(string), "{string:?}");
         }
-        for text in ["a\nb", "a\tb", "\r", "\u{1f600}", "\u{ffff}", "\u{200b}", "\u{2028}", "\u{e000}", "a\n\n"] {
-            assert!(!is_printable(text), "{text:?}");
+        for string in ["a\nb", "a\tb", "\r", "\u{1f600}", "\u{ffff}", "\u{200b}", "\u{2028}", "\u{e000}", "a\n\n"] {
+            assert!(!is_printable(string), "{string:?}");
         }
     }
 
     #[test]
     fn progress_is_what_python_takes_for_a_percentage() {
-        for text in ["0%", "100%", "+5%", " 5%", "\u{663}%"] {
-            assert_eq!(progress(Some(&Value::from(text))), Ok(Some(text)), "{text}");
+        for string in ["0%", "100%", "+5%", " 5%", "\u{663}%"] {
+            assert_eq!(progress(Some(&Value::from(string))), Ok(Some(string)), "{string}");
         }
         assert_eq!(progress(Some(&Value::Null)), Ok(None));
         assert_eq!(progress(Some(&Value::from(""))), Ok(None));
-        for text in ["abc", "50", "101%", "-1%", "%", "5", "é", "५"] {
-            assert!(progress(Some(&Value::from(text))).is_err(), "{text}");
+        for string in ["abc", "50", "101%", "-1%", "%", "5", "é", "५"] {
+            assert!(progress(Some(&Value::from(string))).is_err(), "{string}");
         }
         assert!(progress(Some(&Value::from(5))).is_err());
         assert_eq!(progress(Some(&Value::from(0))), Ok(None));

@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn an_overflow_beats_every_limit() {
-        let text = refusal(&[("snapshots", 0)], &[("gigabytes", LARGEST_USAGE), ("gigabytes_fast", LARGEST_USAGE)]);
-        assert!(text.is_some_and(|text| text.contains("['gigabytes', 'gigabytes_fast']")));
+        let message = refusal(&[("snapshots", 0)], &[("gigabytes", LARGEST_USAGE), ("gigabytes_fast", LARGEST_USAGE)]);
+        assert!(message.is_some_and(|message| message.contains("['gigabytes', 'gigabytes_fast']")));
     }
 }

@@ -30,8 +30,8 @@ struct Recording {
 
 impl Recording {
     fn read(path: &str) -> Self {
-        let text = std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).expect("a recording");
-        let mut recording: Value = serde_json::from_str(&text).expect("JSON");
+        let json = std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).expect("a recording");
+        let mut recording: Value = serde_json::from_str(&json).expect("JSON");
         let values = recording["values"].as_object().expect("values");
         let values = values.iter().map(|(key, value)| (key.clone(), bytes(value))).collect();
         let now = recording["now"].as_str().expect("a time").parse().expect("a time");

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::Service;
-use crate::support::calls::{Answer, BOUND, Calls, id_of, text_of};
+use crate::support::calls::{Answer, BOUND, Calls, id_of, string_of};
 use crate::support::host_process::{HostProcess, StateDirectory};
 use crate::support::laws::short_or_whole;
 use serde_json::{Value, json};
@@ -199,7 +199,7 @@ fn assert_nothing_is_lost(host: &HostProcess, writers: &mut [Writer], shared: &s
     }
     // Snapshots whose creation was not answered.
     for (id, row) in listed {
-        let name = text_of(&row["name"]);
+        let name = string_of(&row["name"]);
         let writer = writers.iter_mut().find(|writer| writer.unsure_names.contains(&name));
         writer.unwrap_or_else(|| panic!("nobody has asked for {row}")).snapshots.insert(id, Known::default());
     }

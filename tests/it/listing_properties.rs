@@ -329,19 +329,19 @@ fn metadata_operation() -> impl Strategy<Value = MetadataOperation> {
 }
 
 /// Matches like SQL's `LIKE` with `%` on both sides, by trying every position.
-fn is_like(text: &str, pattern: &str) -> bool {
-    fn matches(text: &[char], pattern: &[char]) -> bool {
+fn is_like(string: &str, pattern: &str) -> bool {
+    fn matches(string: &[char], pattern: &[char]) -> bool {
         match pattern.split_first() {
-            None => text.is_empty(),
-            Some(('%', rest)) => (0..=text.len()).any(|taken| matches(&text[taken..], rest)),
-            Some((expected, rest)) => text.split_first().is_some_and(|(first, others)| {
+            None => string.is_empty(),
+            Some(('%', rest)) => (0..=string.len()).any(|taken| matches(&string[taken..], rest)),
+            Some((expected, rest)) => string.split_first().is_some_and(|(first, others)| {
                 (*expected == '_' || first.eq_ignore_ascii_case(expected)) && matches(others, rest)
             }),
         }
     }
-    let text: Vec<char> = text.chars().collect();
+    let string: Vec<char> = string.chars().collect();
     let pattern: Vec<char> = format!("%{pattern}%").chars().collect();
-    matches(&text, &pattern)
+    matches(&string, &pattern)
 }
 
 #[test]

@@ -424,7 +424,7 @@ fn an_explanation_says_what_is_why_and_what_comes_next() {
     service.advance(61.0);
     let given_up = explain();
     assert_eq!((&given_up.body["status"], &given_up.body["stored_status"]), (&json!("error"), &json!("creating")));
-    assert!(given_up.body["why"].as_str().expect("a text").contains("given up"), "{given_up:?}");
+    assert!(given_up.body["why"].as_str().expect("a string").contains("given up"), "{given_up:?}");
     assert_eq!(history(&given_up)[3..], ["error given up"]);
 
     let act = |action: Value| {
@@ -432,7 +432,7 @@ fn an_explanation_says_what_is_why_and_what_comes_next() {
         assert_eq!(answer.status, 202, "{answer:?}");
     };
     act(json!({ "os-reset_status": { "status": "creating" } }));
-    assert!(explain().body["why"].as_str().expect("a text").contains("administrator"), "no work is under way");
+    assert!(explain().body["why"].as_str().expect("a string").contains("administrator"), "no work is under way");
     act(json!({ "os-update_snapshot_status": { "status": "available", "progress": "100%" } }));
     assert_eq!(service.delete(&path).status, 202);
     let deleting = explain();
@@ -483,7 +483,7 @@ fn health_is_that_of_the_store_and_needs_no_token() {
     let check = || service.send(Request::get("/healthcheck").body(Vec::new()).expect("a request"));
     let healthy = check();
     assert_eq!((healthy.status().as_u16(), text(&healthy).as_str()), (200, "OK"));
-    assert!(healthy.headers()["content-type"].to_str().expect("a text").starts_with("text/plain"));
+    assert!(healthy.headers()["content-type"].to_str().expect("a string").starts_with("text/plain"));
 
     service.faults.plan(When::FromCall(1), Fault::ErrorBefore("disk I/O error".to_owned()));
     let ill: Answer = check().into();

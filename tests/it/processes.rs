@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::support::Service;
-use crate::support::calls::{Calls, id_of, insist, text_of, wait_until};
+use crate::support::calls::{Calls, id_of, insist, string_of, wait_until};
 use crate::support::host_process::{HostProcess, StateDirectory};
 use crate::support::laws::short_or_whole;
 use serde_json::{Value, json};
@@ -147,7 +147,7 @@ fn creates_and_deletes_through_two_processes_are_listed_and_counted() {
     wait_until("the removal of what was deleted", || quota(&hosts[0]) == left.len());
     println!("all was removed after {:?}", begin.elapsed());
     let named = |rows: Vec<Value>| -> BTreeMap<String, String> {
-        rows.iter().map(|row| (id_of(row), text_of(&row["name"]))).collect()
+        rows.iter().map(|row| (id_of(row), string_of(&row["name"]))).collect()
     };
     for host in &hosts {
         let mut listed: Vec<Value> = Vec::new();

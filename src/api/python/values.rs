@@ -130,8 +130,8 @@ mod tests {
             ("0x1", None),
             ("- 1", None),
         ];
-        for (text, expected) in cases {
-            assert_eq!(integer(text), expected, "{text:?}");
+        for (string, expected) in cases {
+            assert_eq!(integer(string), expected, "{string:?}");
         }
         assert!(integer(&"9".repeat(100)).is_some_and(|number| number > i128::from(u64::MAX)));
     }

@@ -121,11 +121,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_text_is_written_as_serde_json_writes_it(text: String, control in "[\u{0}-\u{ff}\"\\\\\u{2028}\u{1f4f8}]*") {
-            for text in [&text, &control] {
+        fn a_string_is_written_as_serde_json_writes_it(string: String, control in "[\u{0}-\u{ff}\"\\\\\u{2028}\u{1f4f8}]*") {
+            for string in [&string, &control] {
                 let mut bytes = Vec::new();
-                write_string(&mut bytes, text);
-                prop_assert_eq!(bytes, serde_json::to_vec(text).expect("JSON"));
+                write_string(&mut bytes, string);
+                prop_assert_eq!(bytes, serde_json::to_vec(string).expect("JSON"));
             }
         }
     }
@@ -142,16 +142,16 @@ mod tests {
         object.value("number", &7);
         object.strings("empty", [].into_iter());
         let pairs = [("k".to_owned(), "v".to_owned()), ("l".to_owned(), String::new())];
-        object.strings("texts", pairs.iter().map(|(key, value)| (key, value)));
+        object.strings("strings", pairs.iter().map(|(key, value)| (key, value)));
         object.array("array", &[1, 2], |bytes, item| bytes.extend(item.to_string().as_bytes()));
         object.close();
-        let text = String::from_utf8(bytes).expect("a text");
+        let document = String::from_utf8(bytes).expect("a string");
         let id = "00000000-0000-0000-0000-000000000000";
         let expected = json!({
             "b": "\"", "none": null, "a": "plain", "id": id, "no_id": null, "number": 7, "empty": {},
-            "texts": { "k": "v", "l": "" }, "array": [1, 2],
+            "strings": { "k": "v", "l": "" }, "array": [1, 2],
         });
-        assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), expected);
-        assert!(text.starts_with("{\"b\":\"\\\"\",\"none\":null,\"a\":\"plain\",\"id\":\"00"), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&document).expect("JSON"), expected);
+        assert!(document.starts_with("{\"b\":\"\\\"\",\"none\":null,\"a\":\"plain\",\"id\":\"00"), "{document}");
     }
 }

@@ -243,7 +243,7 @@ mod tests {
         let pairs = vec![("a", "\n"), ("b", "")];
         assert_eq!(written(&pairs), [0, 0, 0, 2, 0, 0, 0, 1, b'a', 0, 0, 0, 1, 10, 0, 0, 0, 1, b'b', 0, 0, 0, 0]);
         assert_eq!(read_all(&written(&pairs)), Ok(pairs));
-        assert_eq!(read_all(&written(&Some("text"))), Ok(Some("text")));
+        assert_eq!(read_all(&written(&Some("string"))), Ok(Some("string")));
     }
 
     #[test]

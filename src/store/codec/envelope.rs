@@ -159,7 +159,7 @@ mod tests {
 
     #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
     struct Anything {
-        text: String,
+        string: String,
     }
 
     stored_as_json!(Anything, crate::json::read);
@@ -172,7 +172,7 @@ mod tests {
             assert_eq!(header.forgot(&first), write_id > 32, "{write_id}");
             header = header.next(write_id);
         }
-        let written = Anything { text: "line\nbreak".to_owned() };
+        let written = Anything { string: "line\nbreak".to_owned() };
         let bytes = encode("k", &header, &written).expect("encodes");
         let (read, value): (Header, Anything) = decode("k", &bytes).expect("decodes");
         assert_eq!((read.clone(), value), (header, written));

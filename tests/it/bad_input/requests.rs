@@ -119,7 +119,7 @@ fn bodies_that_are_no_json() -> Vec<(&'static str, Vec<u8>)> {
         ("a lone high surrogate", b"{\"snapshot\": {\"name\": \"\\ud800\"}}".to_vec()),
         ("a lone low surrogate", b"{\"snapshot\": {\"name\": \"\\udc00x\"}}".to_vec()),
         ("a number beyond all floats", b"{\"snapshot\": 1e400}".to_vec()),
-        ("a control character in a text", b"{\"snapshot\": {\"name\": \"a\nb\"}}".to_vec()),
+        ("a control character in a string", b"{\"snapshot\": {\"name\": \"a\nb\"}}".to_vec()),
     ]
 }
 

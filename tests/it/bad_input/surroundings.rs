@@ -250,7 +250,7 @@ const FOREIGN: [(&str, &[u8]); 8] = [
     ("no header", b"{}"),
     ("only a header", b"1 1"),
     ("a header and no JSON", b"1 1\nnot json"),
-    ("a header and another shape", b"1 1\n\"a text\""),
+    ("a header and another shape", b"1 1\n\"a string\""),
     ("a cut JSON", b"1 3 00000000000000aa\n{\"id\":\"bbbb"),
     ("a wrong write id", b"1 1 zz\n{}"),
     ("a newer format", b"9 1\n{}"),

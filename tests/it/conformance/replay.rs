@@ -90,9 +90,9 @@ fn request(vector: &Value) -> Request<Vec<u8>> {
     let body = if let Some(body) = recorded.get("body") {
         body.to_string().into_bytes()
     } else if let Some(raw) = recorded.get("raw_body") {
-        raw.as_str().expect("a text").as_bytes().to_vec()
+        raw.as_str().expect("a string").as_bytes().to_vec()
     } else if let Some(build) = recorded.get("raw_body_build") {
-        let part = |name: &str| build[name].as_str().expect("a text");
+        let part = |name: &str| build[name].as_str().expect("a string");
         let count = usize::try_from(build["count"].as_u64().expect("a count")).expect("small");
         format!("{}{}{}", part("head"), part("repeat").repeat(count), part("tail")).into_bytes()
     } else {
@@ -248,7 +248,7 @@ fn compare_rows(expected: &Value, service: &impl Service) -> Result<(), String> 
 fn compare_value(name: &str, expected: &Value, actual: &Value) -> Result<(), String> {
     let differs = || Err(format!("{name}: expected {expected}, got {actual}"));
     match (expected, actual) {
-        (Value::String(expected), Value::String(actual)) if matches_text(expected, actual) => Ok(()),
+        (Value::String(expected), Value::String(actual)) if matches_string(expected, actual) => Ok(()),
         (Value::Array(one), Value::Array(two)) if one.len() == two.len() => {
             one.iter().zip(two).try_for_each(|(one, two)| compare_value(name, one, two))
         }
@@ -292,7 +292,7 @@ fn contains(name: &str, expected: &Value, actual: &Value) -> Result<(), String> 
 }
 
 /// Whether a string matches a string with placeholders.
-fn matches_text(expected: &str, actual: &str) -> bool {
+fn matches_string(expected: &str, actual: &str) -> bool {
     match expected {
         "$now" => actual.len() == 26 && actual.is_ascii() && !actual.ends_with('Z') && actual.as_bytes()[10] == b'T',
         _ => match expected.split_once("$uuid") {
@@ -304,9 +304,9 @@ fn matches_text(expected: &str, actual: &str) -> bool {
     }
 }
 
-fn is_uuid(text: &str) -> bool {
-    text.len() == 36
-        && text.char_indices().all(|(at, character)| match at {
+fn is_uuid(string: &str) -> bool {
+    string.len() == 36
+        && string.char_indices().all(|(at, character)| match at {
             8 | 13 | 18 | 23 => character == '-',
             _ => character.is_ascii_digit() || ('a'..='f').contains(&character),
         })

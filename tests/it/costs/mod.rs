@@ -112,12 +112,12 @@ fn allowed(name: &str, baseline: u64) -> RangeInclusive<u64> {
 fn nothing_costs_more_or_less_than_the_baseline_says() {
     let measured = measured();
     if std::env::var_os("UPDATE_BASELINE").is_some() {
-        let text = serde_json::to_string_pretty(&measured).expect("JSON");
-        std::fs::write(BASELINE, text + "\n").expect("the baseline is written");
+        let json = serde_json::to_string_pretty(&measured).expect("JSON");
+        std::fs::write(BASELINE, json + "\n").expect("the baseline is written");
         return;
     }
-    let text = std::fs::read_to_string(BASELINE).expect("a baseline");
-    let baseline: BTreeMap<String, u64> = serde_json::from_str(&text).expect("a baseline");
+    let json = std::fs::read_to_string(BASELINE).expect("a baseline");
+    let baseline: BTreeMap<String, u64> = serde_json::from_str(&json).expect("a baseline");
     let names = |costs: &BTreeMap<String, u64>| costs.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&measured), names(&baseline), "UPDATE_BASELINE=1 rewrites the baseline");
     let different: Vec<String> = measured

@@ -84,7 +84,7 @@ const REDIS: [Case; 10] = [
         assert_eq!(store.get("default", "a"), Ok(None));
         store.delete("default", "a").unwrap();
     }),
-    ("any text is a key and any bytes are a value", |store| {
+    ("any string is a key and any bytes are a value", |store| {
         let all_bytes: Vec<u8> = (0..=255).collect();
         for key in ["", " ", "a:b/c?d#e'f\"g", "näive", "a\0b", "a*b[c]"] {
             store.set("default", key, &all_bytes).unwrap();
@@ -102,10 +102,10 @@ const REDIS: [Case; 10] = [
     ("get-many works for no key that exists", |store| {
         store.set_many("default", &[row("a", "1"), row("b", "2")]).unwrap();
         for two in [["a", "b"], ["a", "missing"], ["missing", "gone"], ["a", "a"]] {
-            let StoreError::Other(text) = store.get_many("default", &keys(&two)).unwrap_err() else {
+            let StoreError::Other(message) = store.get_many("default", &keys(&two)).unwrap_err() else {
                 panic!("{two:?}")
             };
-            assert!(text.contains("wrong number of arguments for 'keys' command"), "{text}");
+            assert!(message.contains("wrong number of arguments for 'keys' command"), "{message}");
         }
         assert_eq!(store.get_many("default", &keys(&["missing"])), Ok(Vec::new()));
         assert!(matches!(store.get_many("default", &keys(&["a"])), Err(StoreError::InvocationEnds(_))));
@@ -125,7 +125,7 @@ const REDIS: [Case; 10] = [
         store.delete_many("default", &names).unwrap();
         assert_eq!(store.get_keys("default"), Ok(Vec::new()));
     }),
-    ("numbers are text, and what is none is refused without further harm", |store| {
+    ("numbers are strings, and what is none is refused without further harm", |store| {
         assert_eq!(store.increment("default", "n", 3), Ok(3));
         assert_eq!(store.increment("default", "n", -5), Ok(-2));
         assert_eq!(store.get("default", "n"), Ok(Some(b"-2".to_vec())));
@@ -137,8 +137,10 @@ const REDIS: [Case; 10] = [
             ("9223372036854775807", "overflow"),
         ] {
             store.set("default", "n", value.as_bytes()).unwrap();
-            let StoreError::Other(text) = store.increment("default", "n", 1).unwrap_err() else { panic!("{value:?}") };
-            assert!(text.contains(says), "{value:?}: {text}");
+            let StoreError::Other(message) = store.increment("default", "n", 1).unwrap_err() else {
+                panic!("{value:?}")
+            };
+            assert!(message.contains(says), "{value:?}: {message}");
             assert_eq!(store.get("default", "n"), Ok(Some(value.as_bytes().to_vec())));
         }
     }),
@@ -188,7 +190,7 @@ fn values_are_written_read_and_removed() {
 }
 
 #[test]
-fn any_text_is_a_key_and_any_bytes_are_a_value() {
+fn any_string_is_a_key_and_any_bytes_are_a_value() {
     on_both(|store| {
         let long = "k".repeat(10_000);
         let all_bytes: Vec<u8> = (0..=255).collect();

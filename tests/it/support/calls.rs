@@ -123,7 +123,7 @@ pub trait Calls: Service {
         let answer = self.get(path);
         let kind = if path.contains("/snapshots/") { "snapshot" } else { "volume" };
         match answer.status {
-            200 => Some(text_of(&answer.body[kind]["status"])),
+            200 => Some(string_of(&answer.body[kind]["status"])),
             404 => None,
             _ => panic!("GET {path}: {answer:?}"),
         }
@@ -139,12 +139,12 @@ impl<S: Service + ?Sized> Calls for S {}
 
 /// Returns the id of a row.
 pub fn id_of(row: &Value) -> String {
-    text_of(&row["id"])
+    string_of(&row["id"])
 }
 
 /// Returns the value of a JSON string.
-pub fn text_of(value: &Value) -> String {
-    value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned()
+pub fn string_of(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no string")).to_owned()
 }
 
 /// Retries a call while the answer is a 503, after the pause that the answer asks for. Returns the last answer, and

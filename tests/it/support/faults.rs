@@ -132,8 +132,8 @@ impl Fault {
 impl fmt::Debug for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ErrorBefore(text) => formatter.debug_tuple("ErrorBefore").field(text).finish(),
-            Self::ErrorAfter(text) => formatter.debug_tuple("ErrorAfter").field(text).finish(),
+            Self::ErrorBefore(message) => formatter.debug_tuple("ErrorBefore").field(message).finish(),
+            Self::ErrorAfter(message) => formatter.debug_tuple("ErrorAfter").field(message).finish(),
             Self::KillBefore => formatter.write_str("KillBefore"),
             Self::KillAfter => formatter.write_str("KillAfter"),
             Self::Run(_) => formatter.write_str("Run"),
@@ -192,7 +192,7 @@ impl Faults {
         let killed = || StoreError::InvocationEnds("a test lets the process die at this store call".to_owned());
         for fault in &faults {
             match fault {
-                Fault::ErrorBefore(text) => return Err(StoreError::Other(text.clone())),
+                Fault::ErrorBefore(message) => return Err(StoreError::Other(message.clone())),
                 Fault::KillBefore => return Err(killed()),
                 // The lock is not held here, so the function may use this store too.
                 Fault::Run(function) => function(),
@@ -205,7 +205,7 @@ impl Faults {
         let answer = effect(self.store.as_ref())?;
         for fault in &faults {
             match fault {
-                Fault::ErrorAfter(text) => return Err(StoreError::Other(text.clone())),
+                Fault::ErrorAfter(message) => return Err(StoreError::Other(message.clone())),
                 Fault::KillAfter => return Err(killed()),
                 Fault::ErrorBefore(_) | Fault::KillBefore | Fault::Run(_) => {}
             }

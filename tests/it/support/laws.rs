@@ -17,7 +17,7 @@ pub fn short_or_whole<T>(short: T, whole: T) -> T {
 /// Returns a configuration with the number of cases of the short or the whole form. The environment takes precedence.
 pub fn cases(short: u32, whole: u32) -> Config {
     let cases = short_or_whole(short, whole);
-    let from_environment = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let from_environment = |name: &str| std::env::var(name).ok().and_then(|string| string.parse::<u64>().ok());
     Config {
         cases: from_environment("PROPTEST_CASES").and_then(|cases| u32::try_from(cases).ok()).unwrap_or(cases),
         rng_seed: RngSeed::Fixed(from_environment("PROPTEST_RNG_SEED").unwrap_or(SEED)),

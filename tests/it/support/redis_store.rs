@@ -78,9 +78,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Parses a number. Redis only accepts the form that it would write itself.
-fn number(text: &[u8]) -> Option<i64> {
-    let text = std::str::from_utf8(text).ok()?;
-    text.parse().ok().filter(|number: &i64| number.to_string() == text)
+fn number(string: &[u8]) -> Option<i64> {
+    let string = std::str::from_utf8(string).ok()?;
+    string.parse().ok().filter(|number: &i64| number.to_string() == string)
 }
 
 /// The commands that Spin sends.
@@ -151,7 +151,7 @@ impl Server {
         match self {
             Self::Memory(values) => {
                 let mut values = lock(values);
-                let stored = values.get(key).map_or(Some(0), |text| number(text));
+                let stored = values.get(key).map_or(Some(0), |string| number(string));
                 let stored = stored.ok_or_else(|| failed("value is not an integer or out of range"))?;
                 let sum = stored.checked_add(delta).ok_or_else(|| failed("increment or decrement would overflow"))?;
                 values.insert(key.to_owned(), sum.to_string().into_bytes());
