@@ -4,13 +4,10 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::domain::{Volume, VolumeId};
-
 use super::codec::envelope::{Stored, decode_optional};
 use super::deployment::Deployment;
 use super::key_value::{KeyValue, StoreError};
 use super::keys;
-use super::row::Row;
 
 /// The source of ids, passed in so that the core has no randomness of its own.
 pub trait Identifiers {
@@ -52,16 +49,6 @@ impl<'a> Store<'a> {
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn deployment(&self) -> Result<Deployment, StoreError> {
         Ok(self.read::<Deployment>(keys::DEPLOYMENT)?.unwrap_or_default())
-    }
-
-    /// Returns a volume and the deployment, in one call.
-    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
-    pub fn volume_and_deployment(&self, id: VolumeId) -> Result<(Option<Volume>, Deployment), StoreError> {
-        let keys = [keys::row(Volume::KIND, id.as_uuid()), keys::DEPLOYMENT.to_owned()];
-        let mut values = self.key_value.get_many(&keys)?.into_iter();
-        let volume = decode_optional(&keys[0], values.next().flatten())?;
-        let deployment = decode_optional::<Deployment>(&keys[1], values.next().flatten())?;
-        Ok((volume, deployment.unwrap_or_default()))
     }
 
     pub(super) fn read<T: Stored>(&self, key: &str) -> Result<Option<T>, StoreError> {

@@ -1,4 +1,4 @@
-//! The row of a volume: its layout in bytes, and the facts that the store needs.
+//! The row of a volume: its layout in bytes, the facts that the store needs, and the read together with the deployment.
 
 use uuid::Uuid;
 
@@ -6,10 +6,14 @@ use crate::domain::lifecycle::Occasion;
 use crate::domain::quota::Counted;
 use crate::domain::{Pending, ProjectId, SnapshotId, Timestamp, UserId, Volume, VolumeId, VolumeStatus};
 
+use super::Store;
 use super::codec::bytes::{Field, fields, read_all, uuid_field};
-use super::codec::envelope::Stored;
+use super::codec::envelope::{Stored, decode_optional};
 use super::codec::metadata::{identifier, metadata, owned, pairs};
 use super::codec::pending::StoredPending;
+use super::deployment::Deployment;
+use super::key_value::StoreError;
+use super::keys;
 use super::row::{Kind, Row, Rows};
 
 impl Row for Volume {
@@ -188,6 +192,18 @@ impl TryFrom<StoredVolume<'_>> for Volume {
             consumes_quota: !stored.uncounted,
             pending: stored.pending.map(Into::into),
         })
+    }
+}
+
+impl Store<'_> {
+    /// Returns a volume and the deployment, in one call.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
+    pub fn volume_and_deployment(&self, id: VolumeId) -> Result<(Option<Volume>, Deployment), StoreError> {
+        let keys = [keys::row(Volume::KIND, id.as_uuid()), keys::DEPLOYMENT.to_owned()];
+        let mut values = self.key_value.get_many(&keys)?.into_iter();
+        let volume = decode_optional(&keys[0], values.next().flatten())?;
+        let deployment = decode_optional::<Deployment>(&keys[1], values.next().flatten())?;
+        Ok((volume, deployment.unwrap_or_default()))
     }
 }
 
