@@ -1,4 +1,4 @@
-//! Reads the listings of one project or of all projects in one order, page by page.
+//! Reads the indexes of one project or of all projects in one order, page by page.
 
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ const RESTARTS: u32 = 8;
 /// each.
 const PAGES_AT_ONCE: usize = 8;
 
-/// A merge of the listings of several projects, in the order of their positions.
+/// A merge of the indexes of several projects, in the order of their positions.
 #[derive(Debug)]
 pub struct Listing<'a> {
     store: Store<'a>,
@@ -37,7 +37,7 @@ struct Source {
 }
 
 impl<'a> Listing<'a> {
-    /// Returns a reader of the listings of records, from after a position or from the start.
+    /// Returns a reader of the indexes of records, from after a position or from the start.
     #[must_use]
     pub fn new(
         store: Store<'a>,

@@ -1,4 +1,4 @@
-//! Rebuilds listings, counters, and the agenda from the rows, and reports what was wrong.
+//! Rebuilds indexes, counters, and the agenda from the rows, and reports what was wrong.
 //!
 //! A repair is safe while requests run. It replaces a project's record by compare-and-swap, like any other change, and
 //! reads the rows after the record. A request that creates or removes a row meanwhile changes the record last. So
@@ -37,9 +37,9 @@ pub struct Repair {
     pub projects: usize,
     /// Rows that were checked.
     pub rows: usize,
-    /// Entries of listings whose row is gone.
+    /// Entries of indexes whose row is gone.
     pub entries_without_row: usize,
-    /// Rows that were in no listing.
+    /// Rows that were in no index.
     pub rows_without_entry: usize,
     /// Counters that did not match the rows.
     pub counters: usize,
@@ -74,7 +74,7 @@ struct Suspects(Vec<(String, i64)>);
 
 stored_as_json!(Suspects, serde_json::from_slice);
 
-/// The part of a row that listings, counters, and the agenda depend on.
+/// The part of a row that indexes, counters, and the agenda depend on.
 struct IndexedRow {
     item: AgendaItem,
     volume_id: Uuid,
@@ -115,7 +115,7 @@ impl Store<'_> {
         let mut without_rows = self.project_ids()?;
         for (project, of_project) in agenda::by_project(rows) {
             without_rows.retain(|other| *other != project);
-            repair.add(&self.repair_listings(&project, &of_project)?);
+            repair.add(&self.repair_indexes(&project, &of_project)?);
         }
         for project in without_rows {
             repair.add(&self.repair_project(&project)?);
@@ -124,18 +124,18 @@ impl Store<'_> {
         Ok(repair)
     }
 
-    /// Repairs one project, as far as its listings name its rows.
+    /// Repairs one project, as far as its indexes name its rows.
     ///
     /// # Errors
     ///
     /// As [`Store::repair`].
     pub fn repair_project(&self, project: &ProjectId) -> Result<Repair, StoreError> {
-        self.repair_listings(project, &[])
+        self.repair_indexes(project, &[])
     }
 
-    /// Repairs one project, which may own `known` rows besides those that its listings name. If nothing is wrong,
+    /// Repairs one project, which may own `known` rows besides those that its indexes name. If nothing is wrong,
     /// nothing is written.
-    fn repair_listings(&self, project: &ProjectId, known: &[AgendaItem]) -> Result<Repair, StoreError> {
+    fn repair_indexes(&self, project: &ProjectId, known: &[AgendaItem]) -> Result<Repair, StoreError> {
         let gigabytes = self.deployment()?.snapshots_count_gigabytes();
         let seen = match self.project(project)? {
             Some(mut record) => {
@@ -173,21 +173,21 @@ impl Store<'_> {
         repair.projects = 1;
         let mut totals = Amounts::new();
         for kind in Kind::ALL {
-            let listed = self.every_entry(record.index(kind))?;
+            let indexed = self.every_entry(record.index(kind))?;
             let of_kind = known.iter().filter(|item| item.kind == kind).map(|item| item.id);
-            let mut ids: Vec<Uuid> = listed.iter().map(|entry| entry.position.id).chain(of_kind).collect();
+            let mut ids: Vec<Uuid> = indexed.iter().map(|entry| entry.position.id).chain(of_kind).collect();
             ids.sort_unstable();
             ids.dedup();
             let mut rows = self.counted(kind, &ids)?;
             rows.retain(|row| row.item.project == record.project);
             repair.rows += rows.len();
-            let entries = rows.iter().filter(|row| index::search(&listed, row.item.position()).is_ok()).count();
-            repair.entries_without_row += listed.len() - entries;
+            let entries = rows.iter().filter(|row| index::search(&indexed, row.item.position()).is_ok()).count();
+            repair.entries_without_row += indexed.len() - entries;
             repair.rows_without_entry += rows.len() - entries;
-            // A missing page makes a listing shorter than its record says.
-            let is_whole = record.index(kind).len() == listed.len();
+            // A missing page makes an index shorter than its record says.
+            let is_whole = record.index(kind).len() == indexed.len();
             inspection.is_whole &= is_whole;
-            if !is_whole || entries != listed.len() || entries != rows.len() {
+            if !is_whole || entries != indexed.len() || entries != rows.len() {
                 rebuild(record, kind, &rows, changes, source);
             }
             for row in rows {

@@ -12,7 +12,7 @@ const HEAD_CAPACITY: usize = 128;
 /// The entries that stay in the head after such a move.
 const HEAD_KEPT: usize = 28;
 
-/// The listing of one kind of resource in one project.
+/// The index of one kind of resource in one project.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Index {
     pub(in crate::store) head: Vec<Entry>,

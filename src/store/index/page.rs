@@ -35,14 +35,14 @@ impl fmt::Display for PageId {
     }
 }
 
-/// The position of a row in the listing: by its time of creation, and then by its id.
+/// The position of a row in its index: by its time of creation, and then by its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     pub created_at: Timestamp,
     pub id: Uuid,
 }
 
-/// The part of a snapshot or a volume that the listing knows without its row.
+/// The part of a snapshot or a volume that the index knows without its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     pub position: Position,
