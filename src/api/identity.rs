@@ -43,11 +43,12 @@ pub fn identify(
 ) -> Result<Caller, Reply> {
     let headers = &request.headers;
     let caller = match auth_mode {
-        AuthMode::NoAuth => unauthenticated(headers, || routes::project_id(path)),
-        AuthMode::Headers => confirmed(headers),
         AuthMode::Keystone(_) if DISCOVERY.contains(&path) => {
             Some(Caller { user_id: None, project_id: None, roles: Roles::default() })
         }
+        mode if identity_headers(mode).iter().any(|header| is_ambiguous(headers, *header)) => None,
+        AuthMode::NoAuth => unauthenticated(headers, || routes::project_id(path)),
+        AuthMode::Headers => confirmed(headers),
         AuthMode::Keystone(settings) => {
             let Environment { key_value, identifiers, variables, outbound, now, .. } = *environment;
             let keystone = Keystone::new(settings, variables, key_value, identifiers, outbound, now);
@@ -64,6 +65,22 @@ pub fn identify(
             Err(error) => Fault::from(error).into(),
         },
     })
+}
+
+/// Returns the headers that identify a caller in a mode.
+const fn identity_headers(mode: &AuthMode) -> &'static [Header] {
+    match mode {
+        AuthMode::NoAuth => &[Header::XAuthToken],
+        AuthMode::Headers => &[Header::XIdentityStatus, Header::XUserId, Header::XProjectId, Header::XRoles],
+        AuthMode::Keystone(_) => &[Header::XAuthToken, Header::XServiceToken],
+    }
+}
+
+/// Returns whether a request has a header more than once, or with bytes that are not ASCII. A repeated header identifies
+/// nobody, even if its values are equal: a proxy that appends its own header to the caller's would otherwise let the
+/// caller choose one.
+fn is_ambiguous(headers: &Headers<'_>, header: Header) -> bool {
+    headers.is_repeated(header) || (headers.has(header) && headers.string(header).is_none())
 }
 
 fn value<'a>(headers: &Headers<'a>, header: Header) -> Option<&'a str> {

@@ -12,6 +12,7 @@ mod costs;
 mod crash;
 mod formats;
 mod host;
+mod identity;
 mod interleavings;
 mod keystone;
 mod kill;

@@ -85,6 +85,12 @@ impl<'a> Headers<'a> {
         self.get(header).and_then(visible_ascii)
     }
 
+    /// Returns whether a request has a header more than once.
+    #[must_use]
+    pub fn is_repeated(&self, header: Header) -> bool {
+        self.all(header).nth(1).is_some()
+    }
+
     /// Returns the values of a header that are strings.
     pub fn strings(&self, header: Header) -> impl Iterator<Item = &'a str> {
         self.all(header).filter_map(visible_ascii)
