@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::domain::ProjectId;
 use crate::domain::identifiers::prefixed;
-use crate::settings::{AuthMode, LazySettings, Variables};
+use crate::settings::{AuthMode, LazySettings};
 
 use super::call::{Call, origin};
 use super::dispatch::{self, Action};
@@ -17,7 +17,7 @@ use super::query::Parameters;
 use super::routes::Operation;
 use super::wire::accept::prefers_vendor_type;
 use super::wire::body;
-use super::wire::faults::{BAD_REQUEST, Fault, MALFORMED_BODY};
+use super::wire::faults::{BAD_REQUEST, Fault, INCOMPLETE_BODY, MALFORMED_BODY};
 use super::wire::reply::{Answer, Content, Reply};
 use super::wire::request::{Body, Headers, Request};
 use super::{discovery, health, identity, microversion, ops, routes};
@@ -25,14 +25,8 @@ use super::{discovery, health, identity, microversion, ops, routes};
 /// The largest body of an API request, in bytes: oslo's `max_request_body_size`.
 const LARGEST_BODY: usize = 114_688;
 
-/// Returns the number of bytes that the body of a request may have. Only an operator who has shown the secret may send
-/// a large one.
-#[must_use]
-pub fn largest_body(path: &str, headers: &Headers<'_>, variables: &dyn Variables) -> usize {
-    let is_operator =
-        routes::decoded(path).starts_with(ops::PREFIX) && ops::authorize_operator(headers, variables).is_ok();
-    if is_operator { ops::LARGEST_BODY } else { LARGEST_BODY }
-}
+/// The longest path in the log, in bytes.
+const LONGEST_LOGGED_PATH: usize = 256;
 
 /// Answers a request.
 #[must_use]
@@ -41,7 +35,9 @@ pub fn handle(request: &Request<'_>, environment: &Environment<'_>) -> Answer {
     let mut named_version = None;
     let reply = reply(request, environment, &mut named_version);
     if let Some(cause) = &reply.cause {
-        let (method, path, status) = (&request.method, request.path, reply.status.as_u16());
+        // The client chooses the path, so only a part of it is written.
+        let (method, status) = (&request.method, reply.status.as_u16());
+        let path = request.path.get(..LONGEST_LOGGED_PATH).unwrap_or(request.path);
         (environment.log)(&format!("{request_id} {method} {path} answered {status}: {cause}"));
     }
     let vendor_type = prefers_vendor_type(request);
@@ -60,14 +56,28 @@ fn reply(request: &Request<'_>, environment: &Environment<'_>, named_version: &m
         // In Cinder the CORS layer answers these before all other checks.
         return Reply::new(StatusCode::OK, Content::NonApi { media_type: "", body: String::new() });
     }
-    let Body::Complete(body) = &request.body else {
-        let message = format!("Request is too large. Larger than max_request_body_size ({LARGEST_BODY}).");
-        return Reply::non_api_fault(&Fault::new(StatusCode::PAYLOAD_TOO_LARGE, message), &Headers::default());
-    };
-    resource_layer(request, &path, body, environment, named_version).unwrap_or_else(|refusal| match refusal {
+    if request.headers.content_length().is_some_and(|length| length > LARGEST_BODY as u64) {
+        return too_large();
+    }
+    resource_layer(request, &path, environment, named_version).unwrap_or_else(|refusal| match refusal {
         Refusal::Fault(fault) => fault.into(),
         Refusal::Reply(reply) => reply,
     })
+}
+
+/// Returns the reply to a body that is too large.
+fn too_large() -> Reply {
+    let message = format!("Request is too large. Larger than max_request_body_size ({LARGEST_BODY}).");
+    Reply::non_api_fault(&Fault::new(StatusCode::PAYLOAD_TOO_LARGE, message), &Headers::default())
+}
+
+/// Reads the body of a request.
+fn read_body(request: &Request<'_>) -> Result<Vec<u8>, Refusal> {
+    match (request.body)(LARGEST_BODY) {
+        Body::Complete(body) => Ok(body),
+        Body::TooLarge => Err(Refusal::Reply(too_large())),
+        Body::Broken => Err(Fault::bad_request(INCOMPLETE_BODY).into()),
+    }
 }
 
 /// The reason why no resource answered.
@@ -87,7 +97,6 @@ impl<T: Into<Fault>> From<T> for Refusal {
 fn resource_layer(
     request: &Request<'_>,
     path: &str,
-    body: &[u8],
     environment: &Environment<'_>,
     named_version: &mut Option<Cow<'static, str>>,
 ) -> Result<Reply, Refusal> {
@@ -121,12 +130,13 @@ fn resource_layer(
     let negotiated = microversion::negotiate(microversion::header(headers).as_deref());
     *named_version = negotiated.named;
     let version = negotiated.version?;
-    let is_json = body::is_json(headers, body)?;
+    let body = read_body(request)?;
+    let is_json = body::is_json(headers, &body)?;
     if route.operation == Operation::Phantom {
         return Err(Fault::not_found().into());
     }
     let body: Option<Value> =
-        if is_json { Some(body::parse(body).ok_or_else(|| Fault::bad_request(MALFORMED_BODY))?) } else { None };
+        if is_json { Some(body::parse(&body).ok_or_else(|| Fault::bad_request(MALFORMED_BODY))?) } else { None };
     // Cinder looks up the action before it compares the project of the path.
     let action = Action::named(&route.operation, body.as_ref())?;
     let own_project = caller.project_id.as_ref().map(ProjectId::as_str);

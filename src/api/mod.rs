@@ -43,6 +43,6 @@ mod volumes;
 pub mod wire;
 
 pub use environment::Environment;
-pub use handle::{handle, largest_body};
+pub use handle::handle;
 pub use wire::reply::Answer;
 pub use wire::request;

@@ -33,10 +33,12 @@ pub(super) fn serve(incoming: IncomingRequest, response_out: ResponseOutparam) {
     let fields = Leaked::new(incoming.headers());
     let entries = Leaked::new(fields.entries());
     let headers = Headers::read(entries.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
-    let body = read_body(&incoming, &method, path, &headers);
+    // A client that sends a body with one of these methods sends its length too. Without one, skip the calls of the host.
+    let has_no_body = matches!(method, http::Method::GET | http::Method::DELETE) && !headers.has(Header::ContentLength);
+    let body = |largest| if has_no_body { Body::Complete(Vec::new()) } else { read_body(&incoming, largest) };
     let origin =
         || Origin { is_https: matches!(incoming.scheme(), Some(Scheme::Https)), authority: incoming.authority() };
-    let request = Leaked::new(Request { method, path, query, headers, body, origin: &origin });
+    let request = Leaked::new(Request { method, path, query, headers, body: &body, origin: &origin });
     let key_value = Leaked::new(SpinKeyValue::default());
     let environment = Environment {
         key_value: &*key_value,
@@ -65,25 +67,22 @@ fn method(method: Method) -> Option<http::Method> {
     })
 }
 
-/// Reads the body of a request, up to the limit of the core.
-fn read_body(request: &IncomingRequest, method: &http::Method, path: &str, headers: &Headers<'_>) -> Body {
+/// Reads the body of a request, up to `largest` bytes.
+fn read_body(request: &IncomingRequest, largest: usize) -> Body {
+    let Ok(body) = request.consume().map(Leaked::new) else { return Body::Broken };
+    let Ok(stream) = body.stream().map(Leaked::new) else { return Body::Broken };
     let mut bytes = Vec::new();
-    // A client that sends a body with one of these methods sends its length too. Without one, skip the calls of the
-    // host.
-    if matches!(*method, http::Method::GET | http::Method::DELETE) && !headers.has(Header::ContentLength) {
-        return Body::Complete(bytes);
-    }
-    let largest = api::largest_body(path, headers, &SpinVariables);
-    let Ok(body) = request.consume().map(Leaked::new) else { return Body::Complete(bytes) };
-    let Ok(stream) = body.stream().map(Leaked::new) else { return Body::Complete(bytes) };
-    // A failure ends the body as its end does. A body that was cut short is not valid JSON, so the core refuses it.
-    while let Ok(chunk) = stream.blocking_read(CHUNK).map_err(Leaked::new) {
-        bytes.extend_from_slice(&chunk);
+    loop {
+        match stream.blocking_read(CHUNK).map_err(Leaked::new) {
+            Ok(chunk) => bytes.extend_from_slice(&chunk),
+            Err(error) if matches!(*error, StreamError::Closed) => return Body::Complete(bytes),
+            // The client has left, or has sent something that is not a body.
+            Err(_) => return Body::Broken,
+        }
         if bytes.len() > largest {
             return Body::TooLarge;
         }
     }
-    Body::Complete(bytes)
 }
 
 /// Writes an answer. A failure only ends the writing, because the usual cause is a client that has gone away.

@@ -6,6 +6,7 @@
 mod support;
 
 mod bad_input;
+mod bodies;
 mod cinder_rules;
 mod conformance;
 mod costs;

@@ -8,4 +8,4 @@ mod explain;
 mod routes;
 mod state_document;
 
-pub use routes::{LARGEST_BODY, PREFIX, answer, authorize_operator};
+pub use routes::{PREFIX, answer};

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::api::environment::Environment;
-use crate::api::wire::faults::Fault;
+use crate::api::wire::faults::{Fault, INCOMPLETE_BODY};
 use crate::api::wire::headers::Header;
 use crate::api::wire::reply::{Content, Reply};
 use crate::api::wire::request::{Body, Headers, Request};
@@ -23,7 +23,7 @@ pub const PREFIX: &str = "/_ops/";
 const EXPLAIN: &str = "explain/";
 
 /// The largest body, in bytes: a state of some hundred thousand snapshots.
-pub const LARGEST_BODY: usize = 128 * 1024 * 1024;
+const LARGEST_BODY: usize = 128 * 1024 * 1024;
 
 /// Answers an operator's request.
 ///
@@ -32,16 +32,15 @@ pub const LARGEST_BODY: usize = 128 * 1024 * 1024;
 /// A request that is not the operator's, an unknown route, an invalid document, or a failure of the store.
 pub fn answer(request: &Request<'_>, path: &str, environment: &Environment<'_>) -> Result<Reply, Fault> {
     authorize_operator(&request.headers, environment.variables)?;
-    let Body::Complete(body) = &request.body else {
-        let message = format!("The document is larger than {LARGEST_BODY} bytes.");
-        return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, message));
-    };
+    if request.headers.content_length().is_some_and(|length| length > LARGEST_BODY as u64) {
+        return Err(too_large());
+    }
     let ops = Ops::new(environment.key_value, environment.identifiers, environment.now);
     let method = &request.method;
     match &path[PREFIX.len()..] {
         "state" if method == Method::GET => Reply::json(StatusCode::OK, &StateDocument::from(&ops.state()?)),
         "state" if method == Method::PUT => {
-            let document: StateDocument = read(body)?;
+            let document: StateDocument = read(&read_body(request)?)?;
             let state = document.into_state(&settings(environment)?.delays, environment.now)?;
             let counts = json!({ "volumes": state.rows.volumes.len(), "snapshots": state.rows.snapshots.len() });
             ops.replace(state)?;
@@ -52,7 +51,8 @@ pub fn answer(request: &Request<'_>, path: &str, environment: &Environment<'_>) 
             Ok(Reply::new(StatusCode::NO_CONTENT, Content::Empty))
         }
         "tick" if method == Method::POST => {
-            let TickRequest { now } = if body.is_empty() { TickRequest::default() } else { read(body)? };
+            let body = read_body(request)?;
+            let TickRequest { now } = if body.is_empty() { TickRequest::default() } else { read(&body)? };
             let rows = settings(environment)?.rows_per_tick;
             let (now, TickReport { removed, settled, repaired, more }) = ops.tick(now, rows)?;
             let document = json!({
@@ -96,7 +96,7 @@ fn settings(environment: &Environment<'_>) -> Result<Settings, SettingsError> {
 /// # Errors
 ///
 /// A 404 if no secret is set, and a 403 for a request without the secret.
-pub fn authorize_operator(headers: &Headers<'_>, variables: &dyn Variables) -> Result<(), Fault> {
+fn authorize_operator(headers: &Headers<'_>, variables: &dyn Variables) -> Result<(), Fault> {
     let secret = variables.get(OPS_TOKEN).unwrap_or_default();
     if secret.is_empty() {
         return Err(Fault::not_found());
@@ -112,6 +112,19 @@ pub fn authorize_operator(headers: &Headers<'_>, variables: &dyn Variables) -> R
 fn equal_in_constant_time(one: &[u8], two: &[u8]) -> bool {
     let differences = one.iter().zip(two).fold(0_u8, |seen, (one, two)| seen | (one ^ two));
     one.len() == two.len() && std::hint::black_box(differences) == 0
+}
+
+fn too_large() -> Fault {
+    Fault::new(StatusCode::PAYLOAD_TOO_LARGE, format!("The document is larger than {LARGEST_BODY} bytes."))
+}
+
+/// Reads the body of a request.
+fn read_body(request: &Request<'_>) -> Result<Vec<u8>, Fault> {
+    match (request.body)(LARGEST_BODY) {
+        Body::Complete(body) => Ok(body),
+        Body::TooLarge => Err(too_large()),
+        Body::Broken => Err(Fault::bad_request(INCOMPLETE_BODY)),
+    }
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> {

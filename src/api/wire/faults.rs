@@ -19,6 +19,9 @@ pub const SERVER_ERROR: &str = "The server has either erred or is incapable of p
 /// The message for a body that cannot be read.
 pub const MALFORMED_BODY: &str = "Malformed request body";
 
+/// The message for a body that broke off before its end.
+pub const INCOMPLETE_BODY: &str = "The request body is incomplete.";
+
 /// An error in the API's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {

@@ -17,7 +17,9 @@ pub struct Request<'a> {
     /// The string behind the question mark, or an empty one.
     pub query: &'a str,
     pub headers: Headers<'a>,
-    pub body: Body,
+    /// Reads the body, of which it takes at most this many bytes. The core calls it once, when it knows the caller, so that
+    /// nobody else makes it wait for a body.
+    pub body: &'a dyn Fn(usize) -> Body,
     /// Returns the scheme and authority of the request. Only answers with links call it.
     pub origin: &'a dyn Fn() -> Origin,
 }
@@ -37,8 +39,10 @@ impl fmt::Debug for Request<'_> {
 pub enum Body {
     /// The whole body.
     Complete(Vec<u8>),
-    /// A body larger than [`crate::api::largest_body`], which the shell did not read to its end.
+    /// A body with more bytes than were asked for, which was not read to its end.
     TooLarge,
+    /// A body that broke off before its end. It must not be used, even if the part that came makes sense.
+    Broken,
 }
 
 /// The scheme and the authority of a request, as its client wrote them.
@@ -83,6 +87,12 @@ impl<'a> Headers<'a> {
     #[must_use]
     pub fn string(&self, header: Header) -> Option<&'a str> {
         self.get(header).and_then(visible_ascii)
+    }
+
+    /// Returns the length of the body, where the client has declared it.
+    #[must_use]
+    pub fn content_length(&self) -> Option<u64> {
+        self.string(Header::ContentLength)?.trim().parse().ok()
     }
 
     /// Returns whether a request has a header more than once.

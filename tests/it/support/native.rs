@@ -130,6 +130,13 @@ impl NativeService {
 impl NativeService {
     /// Sends a request that uses another store than [`NativeService::key_value`].
     pub fn send_through(&self, key_value: &dyn KeyValue, request: Request<Vec<u8>>) -> Response<Vec<u8>> {
+        let (parts, body) = request.into_parts();
+        let whole = |largest| if body.len() > largest { Body::TooLarge } else { Body::Complete(body.clone()) };
+        self.send_body(key_value, Request::from_parts(parts, &whole))
+    }
+
+    /// Sends a request whose body is read by a function.
+    pub fn send_body(&self, key_value: &dyn KeyValue, request: Request<&dyn Fn(usize) -> Body>) -> Response<Vec<u8>> {
         let environment = Environment {
             key_value,
             identifiers: &self.identifiers,
@@ -141,13 +148,12 @@ impl NativeService {
         let (parts, body) = request.into_parts();
         let entries = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         let headers = Headers::read(entries);
-        let limit = api::largest_body(parts.uri.path(), &headers, &self.variables);
         let request = CoreRequest {
             method: parts.method,
             path: parts.uri.path(),
             query: parts.uri.query().unwrap_or_default(),
             headers,
-            body: if body.len() > limit { Body::TooLarge } else { Body::Complete(body) },
+            body,
             origin: &|| Origin {
                 is_https: parts.uri.scheme_str() == Some("https"),
                 authority: parts.uri.authority().map(ToString::to_string),
