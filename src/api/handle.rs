@@ -49,8 +49,8 @@ fn reply(request: &Request<'_>, environment: &Environment<'_>, named_version: &m
     if path.starts_with(ops::PREFIX) {
         return ops::answer(request, &path, environment).unwrap_or_else(Reply::from);
     }
-    if path == "/healthcheck" {
-        return health::check(environment);
+    if let Some(reply) = health::answer(&path, environment) {
+        return reply;
     }
     if request.method == Method::OPTIONS {
         // In Cinder the CORS layer answers these before all other checks.

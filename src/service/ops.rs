@@ -22,6 +22,9 @@ pub use crate::tick::Report as TickReport;
 /// The number of rows that are read at once.
 const BATCH: usize = 1_000;
 
+/// How long a successful write proves that the store can be written.
+const PROOF_SECONDS: f64 = 10.0;
+
 /// The settings and counters of a project, besides its rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProjectSettings {
@@ -86,6 +89,21 @@ impl<'a> Ops<'a> {
     pub fn check_store(&self) -> Result<(), StoreError> {
         self.store.deployment()?;
         self.store.refuse_unreleased()
+    }
+
+    /// Checks that the store can be written: that a write of this check succeeded in the last [`PROOF_SECONDS`]. If none
+    /// did, it writes now. A proof that lies in the future of the clock counts as none.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store.
+    pub fn check_writable(&self) -> Result<(), StoreError> {
+        let is_recent = |proof: Timestamp| proof <= self.now && self.now < proof.plus_seconds(PROOF_SECONDS);
+        if self.store.last_proof()?.is_some_and(is_recent) {
+            return Ok(());
+        }
+        self.check_store()?;
+        self.store.prove_writable(self.now)
     }
 
     /// Reads the whole state.

@@ -71,6 +71,9 @@ pub fn token(slot: &str) -> String {
 /// The key of the service user's own token, which is sealed.
 pub const OWN_TOKEN: &str = "vs1:own-token";
 
+/// The key of the last write of the readiness check.
+pub const READINESS: &str = "vs1:readiness";
+
 /// The key of the deployment's record.
 pub const DEPLOYMENT: &str = "vs1:deployment";
 

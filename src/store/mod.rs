@@ -24,6 +24,7 @@ mod keys;
 mod legacy;
 pub mod listing;
 pub mod projects;
+mod readiness;
 pub mod repair;
 pub mod row;
 mod row_state;

@@ -23,6 +23,7 @@ mod listing_properties;
 mod model;
 mod ops;
 mod processes;
+mod readiness;
 mod redis;
 mod repair;
 mod socket;
