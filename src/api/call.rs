@@ -58,9 +58,9 @@ impl<'a> Call<'a> {
         settings: &'a LazySettings<'a>,
         environment: &'a Environment<'a>,
     ) -> Self {
-        let Environment { key_value, identifiers, now, .. } = *environment;
+        let Environment { key_value, identifiers, ref unreadable, now, .. } = *environment;
         Self {
-            service: Service::new(key_value, identifiers, caller, now, settings),
+            service: Service::new(key_value, identifiers, unreadable, caller, now, settings),
             version,
             parameters,
             body,

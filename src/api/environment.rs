@@ -2,7 +2,7 @@
 
 use crate::domain::Timestamp;
 use crate::keystone::Outbound;
-use crate::service::{Identifiers, KeyValue};
+use crate::service::{Identifiers, KeyValue, UnreadableLog};
 use crate::settings::Variables;
 
 /// Everything that a request works with. The core reaches nothing outside it.
@@ -10,6 +10,8 @@ pub struct Environment<'a> {
     pub key_value: &'a dyn KeyValue,
     pub identifiers: &'a dyn Identifiers,
     pub variables: &'a dyn Variables,
+    /// The stored values that the request went on without, for the log.
+    pub unreadable: UnreadableLog,
     /// The way to Keystone.
     pub outbound: &'a dyn Outbound,
     /// The time of the request.

@@ -40,6 +40,9 @@ pub fn handle(request: &Request<'_>, environment: &Environment<'_>) -> Answer {
         let path = request.path.get(..LONGEST_LOGGED_PATH).unwrap_or(request.path);
         (environment.log)(&format!("{request_id} {method} {path} answered {status}: {cause}"));
     }
+    for line in environment.unreadable.lines() {
+        (environment.log)(&format!("{request_id} {} {} {line}", request.method, request.path));
+    }
     let vendor_type = prefers_vendor_type(request);
     reply.into_answer(&request_id, named_version.as_deref(), vendor_type)
 }

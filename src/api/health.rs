@@ -37,6 +37,6 @@ fn is_ready(environment: &Environment<'_>) -> Result<(), Fault> {
     Ok(ops(environment).check_writable()?)
 }
 
-const fn ops<'a>(environment: &Environment<'a>) -> Ops<'a> {
-    Ops::new(environment.key_value, environment.identifiers, environment.now)
+const fn ops<'a>(environment: &'a Environment<'_>) -> Ops<'a> {
+    Ops::new(environment.key_value, environment.identifiers, &environment.unreadable, environment.now)
 }

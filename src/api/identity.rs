@@ -50,8 +50,8 @@ pub fn identify(
         AuthMode::NoAuth => unauthenticated(headers, || routes::project_id(path)),
         AuthMode::Headers => confirmed(headers),
         AuthMode::Keystone(settings) => {
-            let Environment { key_value, identifiers, variables, outbound, now, .. } = *environment;
-            let keystone = Keystone::new(settings, variables, key_value, identifiers, outbound, now);
+            let Environment { key_value, identifiers, variables, ref unreadable, outbound, now, .. } = *environment;
+            let keystone = Keystone::new(settings, variables, key_value, identifiers, unreadable, outbound, now);
             validated(headers, request.method.as_str(), path, keystone)?
         }
     };

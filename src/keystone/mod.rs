@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::domain::{ProjectId, Roles, Timestamp, UserId};
 use crate::settings::{KEYSTONE_PASSWORD, KeystoneSettings, Variables};
 use crate::store::tokens::{StoredToken, TokenDigest};
-use crate::store::{Identifiers, KeyValue, Store};
+use crate::store::{Identifiers, KeyValue, Store, UnreadableLog};
 
 pub use access_rules::AccessRule;
 
@@ -103,10 +103,11 @@ impl<'a> Keystone<'a> {
         variables: &'a dyn Variables,
         key_value: &'a dyn KeyValue,
         identifiers: &'a dyn Identifiers,
+        unreadable: &'a UnreadableLog,
         outbound: &'a dyn Outbound,
         now: Timestamp,
     ) -> Self {
-        Self { settings, variables, store: Store::new(key_value, identifiers), identifiers, outbound, now }
+        Self { settings, variables, store: Store::new(key_value, identifiers, unreadable), identifiers, outbound, now }
     }
 
     /// Returns the known facts about a token. `may_be_expired` accepts an expired one, for a service that continues a

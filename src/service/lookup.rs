@@ -3,7 +3,7 @@
 use crate::domain::lifecycle::{Completion, Occasion, Pending};
 use crate::domain::{Caller, Snapshot, SnapshotId, Timestamp, Volume, VolumeId};
 use crate::settings::LazySettings;
-use crate::store::{Change, Identifiers, KeyValue, Store};
+use crate::store::{Change, Identifiers, KeyValue, Store, UnreadableLog};
 
 use super::Error;
 use super::listing::Listed;
@@ -24,11 +24,12 @@ impl<'a> Service<'a> {
     pub const fn new(
         key_value: &'a dyn KeyValue,
         identifiers: &'a dyn Identifiers,
+        unreadable: &'a UnreadableLog,
         caller: &'a Caller,
         now: Timestamp,
         settings: &'a LazySettings<'a>,
     ) -> Self {
-        Self { store: Store::new(key_value, identifiers), identifiers, caller, now, settings }
+        Self { store: Store::new(key_value, identifiers, unreadable), identifiers, caller, now, settings }
     }
 
     /// Returns a pending operation that starts now.

@@ -25,6 +25,6 @@ pub mod volumes;
 
 use error::FROZEN;
 
-pub use crate::store::{Identifiers, KeyValue, StoreError};
+pub use crate::store::{Identifiers, KeyValue, StoreError, UnreadableLog};
 pub use error::Error;
 pub use lookup::Service;

@@ -12,7 +12,9 @@ use crate::store::agenda::{Agenda, AgendaItem};
 use crate::store::index::Direction;
 use crate::store::projects::ProjectRecord;
 use crate::store::row::with_row_type;
-use crate::store::{Identifiers, KeyValue, Kind, Listing, Row, Rows, Store, StoreError, StoredState};
+use crate::store::{
+    Identifiers, KeyValue, Kind, Listing, Row, Rows, Store, StoreError, StoredRow, StoredState, UnreadableLog,
+};
 use crate::tick;
 
 pub use crate::store::deployment::{BackendService, Deployment, GroupSnapshot};
@@ -77,8 +79,13 @@ pub struct Ops<'a> {
 impl<'a> Ops<'a> {
     /// Returns access to the store in `key_value` at `now`.
     #[must_use]
-    pub const fn new(key_value: &'a dyn KeyValue, identifiers: &'a dyn Identifiers, now: Timestamp) -> Self {
-        Self { store: Store::new(key_value, identifiers), now }
+    pub const fn new(
+        key_value: &'a dyn KeyValue,
+        identifiers: &'a dyn Identifiers,
+        unreadable: &'a UnreadableLog,
+        now: Timestamp,
+    ) -> Self {
+        Self { store: Store::new(key_value, identifiers, unreadable), now }
     }
 
     /// Checks that the store can be read and was not written by an unreleased version.
@@ -129,14 +136,15 @@ impl<'a> Ops<'a> {
 
     /// Reads the current rows of one kind in all projects, oldest first.
     fn rows<T: Row>(&self, records: Vec<ProjectRecord>) -> Result<Vec<T>, StoreError> {
-        let mut listing = Listing::new(self.store, records, T::KIND, Direction::OldestFirst, None);
+        let mut listing =
+            Listing::new(self.store, records, T::KIND, Direction::OldestFirst, None).without_unreadable_pages(|_| true);
         let mut rows = Vec::new();
         loop {
             let ids: Vec<Uuid> = listing.next(BATCH)?.iter().map(|entry| entry.position.id).collect();
             if ids.is_empty() {
                 return Ok(rows);
             }
-            let read = self.store.rows::<T>(&ids)?.into_iter().flatten();
+            let read = self.store.rows::<T>(&ids)?.into_iter().filter_map(StoredRow::readable);
             rows.extend(read.filter_map(|row| row.effective(self.now, Occasion::Reading)));
         }
     }

@@ -93,7 +93,7 @@ impl Service<'_> {
         let not_found = || Error::VolumeNotFound(id.to_owned());
         let parsed: VolumeId = id.parse().map_err(|_| not_found())?;
         let (row, deployment) = self.store.volume_and_deployment(parsed)?;
-        Ok((self.seen_volume(row).ok_or_else(not_found)?, deployment))
+        Ok((self.seen_volume(row?).ok_or_else(not_found)?, deployment))
     }
 
     /// Returns a snapshot as it is when its work begins. It belongs to the caller's project, not to that of the volume.
@@ -194,9 +194,11 @@ impl Service<'_> {
 
     /// Refuses a change of a snapshot whose volume is on a frozen backend.
     pub(super) fn refuse_if_frozen(&self, snapshot: &Snapshot) -> Result<(), Error> {
-        match self.store.volume_and_deployment(snapshot.volume_id)? {
-            (Some(volume), deployment) => Self::refuse_if_volume_is_frozen(&volume, &deployment),
-            (None, _) => Ok(()),
+        let (volume, deployment) = self.store.volume_and_deployment(snapshot.volume_id)?;
+        // A volume that cannot be read names no backend, and must not keep its snapshots.
+        match self.store.without_unreadable(volume)?.flatten() {
+            Some(volume) => Self::refuse_if_volume_is_frozen(&volume, &deployment),
+            None => Ok(()),
         }
     }
 

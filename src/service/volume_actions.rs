@@ -53,7 +53,8 @@ impl Service<'_> {
     pub fn revert_volume(&self, id: &str, snapshot_id: Option<&str>) -> Result<(), Error> {
         let volume = self.visible_volume(id)?;
         self.caller.allow(Rule::GetVolume, &volume.project_id)?;
-        let latest = self.snapshots_of(&volume)?.into_iter().find(|snapshot| self.caller.sees(&snapshot.project_id));
+        let latest =
+            self.snapshots_of(&volume)?.readable.into_iter().find(|snapshot| self.caller.sees(&snapshot.project_id));
         let Some(latest) = latest else {
             return Err(Error::BadRequest(format!("Volume {id} doesn't have any snapshots.")));
         };

@@ -9,7 +9,7 @@ use crate::domain::snapshot::Cause;
 use crate::domain::{Metadata, Snapshot, SnapshotStatus, Volume, VolumeId, VolumeStatus};
 use crate::store::agenda::{AgendaItem, Purpose};
 use crate::store::index::Direction;
-use crate::store::{Change, Kind, Listing};
+use crate::store::{Change, Kind, Listing, StoredRow};
 
 use super::listing::{Column, Listed, columns, type_id};
 use super::metadata::{Access, HasMetadata};
@@ -155,10 +155,10 @@ impl Service<'_> {
         }
         let not_deletable = || Error::BadRequest(if force { NOT_FORCED } else { NOT_DELETABLE }.to_owned());
         let may_be_deleted = |volume: &Volume| volume.may_be_deleted(force);
-        let deletable_snapshots = |snapshots: &[Snapshot]| {
-            snapshots.is_empty()
+        let deletable_snapshots = |SnapshotsOfVolume { readable, has_unreadable }: &SnapshotsOfVolume| {
+            (readable.is_empty() && !has_unreadable)
                 || (cascade
-                    && snapshots
+                    && readable
                         .iter()
                         .all(|snapshot| snapshot.may_be_deleted().is_ok() && self.caller.sees(&snapshot.project_id)))
         };
@@ -166,6 +166,7 @@ impl Service<'_> {
         if !may_be_deleted(&volume) || !deletable_snapshots(&snapshots) {
             return Err(not_deletable());
         }
+        let snapshots = snapshots.readable;
         // All rows are put on the agenda before any row changes. If we stop halfway, the scheduled step finds the
         // snapshots and removes them with their volume.
         let pending = self.begin(Completion::Remove)?;
@@ -181,11 +182,12 @@ impl Service<'_> {
 
         // A snapshot may have been created since we looked. A create checks the volume once more after it has written
         // the snapshot, so at least one of the two sees the other. If we see the snapshot, we undo the deletion.
-        let mut after = self.snapshots_of(&volume)?;
+        let after = self.snapshots_of(&volume)?;
         if !deletable_snapshots(&after) {
             self.change_row(&volume, |_| Ok(Change::Write(before.clone(), ())))?;
             return Err(not_deletable());
         }
+        let mut after = after.readable;
         let late: Vec<Snapshot> =
             after.iter().filter(|own| !snapshots.iter().any(|seen| seen.id == own.id)).cloned().collect();
         self.announce(&late, None, pending)?;
@@ -205,20 +207,33 @@ impl Service<'_> {
     }
 
     /// Returns the snapshots of a volume in all projects, newest first, as they are now.
-    pub(super) fn snapshots_of(&self, volume: &Volume) -> Result<Vec<Snapshot>, Error> {
+    pub(super) fn snapshots_of(&self, volume: &Volume) -> Result<SnapshotsOfVolume, Error> {
         let records = self.store.projects_with_snapshots_of(volume)?;
         let mut listing = Listing::new(self.store, records, Kind::Snapshot, Direction::NewestFirst, None)
-            .of_volume(Some(volume.id.as_uuid()));
-        let mut snapshots = Vec::new();
+            .of_volume(Some(volume.id.as_uuid()))
+            .without_unreadable_pages(|project| *project != volume.project_id);
+        let mut snapshots = SnapshotsOfVolume::default();
         loop {
             let ids: Vec<Uuid> = listing.next(1_000)?.iter().map(|entry| entry.position.id).collect();
             if ids.is_empty() {
                 return Ok(snapshots);
             }
-            let rows = self.store.rows::<Snapshot>(&ids)?.into_iter().flatten();
-            snapshots.extend(rows.filter_map(|row| row.effective(self.now, Occasion::Reading)));
+            for row in self.store.rows::<Snapshot>(&ids)? {
+                snapshots.has_unreadable |= row == StoredRow::Unreadable;
+                let row = row.readable().and_then(|row| row.effective(self.now, Occasion::Reading));
+                snapshots.readable.extend(row);
+            }
         }
     }
+}
+
+/// The snapshots of a volume.
+#[derive(Debug, Default)]
+pub(super) struct SnapshotsOfVolume {
+    pub(super) readable: Vec<Snapshot>,
+    /// Whether there are others, which cannot be read. A volume is not deleted without its snapshots while it has any,
+    /// whether they can be read or not. A cascade goes on without those that cannot.
+    has_unreadable: bool,
 }
 
 fn size_of_new_volume(size: Option<u32>, snapshot: Option<&Snapshot>) -> Result<u32, Error> {

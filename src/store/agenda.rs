@@ -137,6 +137,16 @@ impl Store<'_> {
         Ok(is_full)
     }
 
+    /// Moves items to a later time, unless they were scheduled again meanwhile.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
+    pub fn postpone(&self, slot: usize, items: &[AgendaItem], until: Timestamp) -> Result<(), StoreError> {
+        self.change_shared(&keys::agenda(slot), |agenda: &mut Agenda| {
+            for item in agenda.0.iter_mut().filter(|item| items.contains(item)) {
+                item.due = until.microseconds();
+            }
+        })
+    }
+
     /// Takes items off the agenda, unless they were scheduled again meanwhile.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn forget(&self, slot: usize, items: &[AgendaItem]) -> Result<(), StoreError> {

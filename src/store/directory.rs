@@ -52,7 +52,13 @@ impl Store<'_> {
         let mut ids = vec![volume.project_id.clone()];
         let others = self.directory()?.into_iter().filter(|entry| entry.has_snapshots_of_other_projects_volumes);
         ids.extend(others.map(|entry| entry.project).filter(|project| *project != volume.project_id));
-        self.projects(&ids)
+        let mut read = self.read_records(&ids)?.into_iter();
+        // The record of the owner is needed. Another project that cannot be read does not keep the owner's volume.
+        let mut records: Vec<ProjectRecord> = read.next().transpose()?.flatten().into_iter().collect();
+        for record in read {
+            records.extend(self.without_unreadable(record)?.flatten());
+        }
+        Ok(records)
     }
 
     /// Returns the whole agenda, and the project whose turn it is to be looked after, in one call. `turn` counts seconds. All

@@ -17,6 +17,9 @@ pub const PREFIX: &str = "vs1:";
 /// The prefix of the keys of pages.
 pub const PAGES: &str = "vs1:page:";
 
+/// The prefix of the keys of projects' records.
+pub const PROJECTS: &str = "vs1:project:";
+
 /// Returns the key of a row.
 pub fn row(kind: Kind, id: Uuid) -> String {
     prefixed(kind.key_prefix(), id)
@@ -24,7 +27,22 @@ pub fn row(kind: Kind, id: Uuid) -> String {
 
 /// Returns the key of a project's record.
 pub fn project(id: &ProjectId) -> String {
-    format!("{PREFIX}project:{}", portable(id))
+    format!("{PROJECTS}{}", portable(id))
+}
+
+/// Returns the project whose record has a key, if the key is that of a record.
+pub fn project_of(key: &str) -> Option<ProjectId> {
+    let mut encoded = key.strip_prefix(PROJECTS)?.bytes();
+    let mut bytes = Vec::with_capacity(encoded.len());
+    while let Some(byte) = encoded.next() {
+        if byte == b'_' {
+            let digits = [encoded.next()?, encoded.next()?];
+            bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()?.parse().ok()
 }
 
 /// Returns the key of the counter that decides which writer creates a project's record.
@@ -107,6 +125,9 @@ mod tests {
         let keys: std::collections::BTreeSet<String> =
             ids.iter().map(|id| project(&id.parse().expect("a project id"))).collect();
         assert_eq!(keys.len(), ids.len());
+        for (id, key) in ids.iter().map(|id| (id, project(&id.parse().expect("a project id")))) {
+            assert_eq!(project_of(&key).map(|project| project.to_string()), Some((*id).to_string()), "{key}");
+        }
         for key in keys {
             assert!(key.len() <= 255, "{key}");
             assert!(key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":._-".contains(&byte)), "{key}");

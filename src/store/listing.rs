@@ -4,8 +4,9 @@ use uuid::Uuid;
 
 use crate::domain::ProjectId;
 
+use super::codec::envelope::decode_optional;
 use super::index::{Direction, Entry, IndexReader, Page, PageId, Position};
-use super::projects::ProjectRecord;
+use super::projects::{ProjectRecord, lost_page};
 use super::row::Kind;
 use super::{Store, StoreError, keys};
 
@@ -34,6 +35,8 @@ struct Source {
     /// The position of the last entry that was taken, or the start of the reading.
     after: Option<Position>,
     restarts: u32,
+    /// Whether the listing goes on without pages of this project that cannot be read.
+    may_be_incomplete: bool,
 }
 
 impl<'a> Listing<'a> {
@@ -50,7 +53,7 @@ impl<'a> Listing<'a> {
             .into_iter()
             .map(|mut record| {
                 let reader = IndexReader::new(std::mem::take(record.index_mut(kind)), direction, after);
-                Source { project: record.project, reader, after, restarts: 0 }
+                Source { project: record.project, reader, after, restarts: 0, may_be_incomplete: false }
             })
             .collect();
         Self { store, kind, direction, volume_id: None, sources }
@@ -60,6 +63,16 @@ impl<'a> Listing<'a> {
     #[must_use]
     pub const fn of_volume(mut self, volume_id: Option<Uuid>) -> Self {
         self.volume_id = volume_id;
+        self
+    }
+
+    /// Lets the listing go on without pages that cannot be read, in the projects that `is_one_of_many` accepts. Such a page
+    /// is noted. In other projects it is an error.
+    #[must_use]
+    pub fn without_unreadable_pages(mut self, is_one_of_many: impl Fn(&ProjectId) -> bool) -> Self {
+        for source in &mut self.sources {
+            source.may_be_incomplete = is_one_of_many(&source.project);
+        }
         self
     }
 
@@ -105,26 +118,49 @@ impl<'a> Listing<'a> {
                 return Ok(());
             }
             let keys: Vec<String> = wanted.iter().flat_map(|(_, pages)| pages).copied().map(keys::page).collect();
-            let mut read = self.store.read_many::<Page>(&keys)?.into_iter();
+            let mut read = keys.iter().zip(self.store.key_value.get_many(&keys)?);
             for (number, ids) in wanted {
-                let Some(pages) = read.by_ref().take(ids.len()).collect::<Option<Vec<Page>>>() else {
-                    // Collecting stopped at the first missing page, so the remaining pages no longer match the ids.
-                    self.restart(number)?;
-                    break;
-                };
-                self.sources[number].reader.supply(pages);
+                let pages: Vec<_> = read.by_ref().take(ids.len()).collect();
+                for (key, value) in pages {
+                    if !self.supply(number, key, value)? {
+                        break;
+                    }
+                }
             }
         }
     }
 
+    /// Supplies a source with its next page. Returns `false` if the source starts again, since the page was replaced.
+    fn supply(&mut self, number: usize, key: &str, value: Option<Vec<u8>>) -> Result<bool, StoreError> {
+        let supplied = match decode_optional::<Page>(key, value) {
+            Ok(Some(page)) => self.sources[number].reader.supply(page),
+            Ok(None) => match self.restart(number, key) {
+                Ok(()) => return Ok(false),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        if self.sources[number].may_be_incomplete {
+            if self.store.without_unreadable(supplied)?.is_none() {
+                self.sources[number].reader.skip_page();
+            }
+        } else {
+            supplied?;
+        }
+        Ok(true)
+    }
+
     /// Reads the record of a source again, since a missing page was replaced after the record was read.
-    fn restart(&mut self, number: usize) -> Result<(), StoreError> {
+    fn restart(&mut self, number: usize, missing: &str) -> Result<(), StoreError> {
         let source = &mut self.sources[number];
         source.restarts += 1;
         if source.restarts > RESTARTS {
             return Err(StoreError::Contended(keys::project(&source.project)));
         }
         let record = self.store.project(&source.project)?;
+        if record.as_ref().is_some_and(|record| record.names_page(missing)) {
+            return Err(lost_page(missing.to_owned()));
+        }
         let index = record.map(|record| record.index(self.kind).clone()).unwrap_or_default();
         source.reader = IndexReader::new(index, self.direction, source.after);
         Ok(())

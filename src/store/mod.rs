@@ -35,6 +35,7 @@ mod state;
 #[expect(clippy::module_inception, reason = "the handle has the name of its layer")]
 mod store;
 pub mod tokens;
+pub mod unreadable;
 mod usage;
 mod volumes;
 
@@ -46,3 +47,4 @@ pub use row::{Kind, Row, Rows};
 pub use row_state::RowState;
 pub use state::StoredState;
 pub use store::{Identifiers, Store};
+pub use unreadable::{StoredRow, Unreadable, UnreadableLog};

@@ -3,7 +3,7 @@
 //! A record is the only value that creators in one project contend for. It is replaced by compare-and-swap, so an
 //! index, its count, and its quota never disagree.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use crate::domain::ProjectId;
 use crate::domain::quota::Amounts;
@@ -103,6 +103,11 @@ impl ProjectRecord {
         }
     }
 
+    /// Returns whether an index names the page with a key.
+    pub(super) fn names_page(&self, key: &str) -> bool {
+        self.indexes.iter().flat_map(Index::pages).any(|page| keys::page(page) == key)
+    }
+
     /// Returns whether the counters must be wrong. Each row in an index counts as one at most.
     #[must_use]
     pub fn counts_too_much(&self) -> bool {
@@ -138,14 +143,15 @@ impl<E> From<StoreError> for UpdateError<E> {
 /// The pages of a record that is being changed. A missing page was replaced after the record was read.
 struct PagesOfRecord<'a> {
     store: &'a Store<'a>,
-    is_stale: Cell<bool>,
+    /// The key of the missing page.
+    missed: &'a RefCell<Option<String>>,
 }
 
 impl PageSource for PagesOfRecord<'_> {
     fn read(&self, ids: &[PageId]) -> Result<Vec<Page>, StoreError> {
         let pages = PageSource::read(self.store, ids);
-        if matches!(pages, Err(StoreError::Contended(_))) {
-            self.is_stale.set(true);
+        if let Err(StoreError::Contended(key)) = &pages {
+            *self.missed.borrow_mut() = Some(key.clone());
         }
         pages
     }
@@ -153,6 +159,32 @@ impl PageSource for PagesOfRecord<'_> {
     fn fresh(&self) -> PageId {
         self.store.fresh()
     }
+}
+
+/// Decodes the record of a project.
+pub(super) fn decode_record(
+    key: &str,
+    project: &ProjectId,
+    stored: Option<Vec<u8>>,
+) -> Result<Option<ProjectRecord>, StoreError> {
+    let record = decode_optional(key, stored)?;
+    if let Some(record) = &record {
+        check_project(key, project, record)?;
+    }
+    Ok(record)
+}
+
+/// Refuses the record of another project.
+fn check_project(key: &str, project: &ProjectId, record: &ProjectRecord) -> Result<(), StoreError> {
+    if record.project == *project {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt { key: key.to_owned(), reason: format!("it is the record of {}", record.project) })
+}
+
+/// Returns the error for a page that an index names and that does not exist.
+pub(super) fn lost_page(key: String) -> StoreError {
+    StoreError::Corrupt { key, reason: "it is missing".to_owned() }
 }
 
 impl PageSource for Store<'_> {
@@ -172,14 +204,28 @@ impl Store<'_> {
     /// Returns the record of a project. A project has none before its first change, such as a volume or a snapshot.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn project(&self, id: &ProjectId) -> Result<Option<ProjectRecord>, StoreError> {
-        self.read(&keys::project(id))
+        let key = keys::project(id);
+        decode_record(&key, id, self.key_value.get(&key)?)
     }
 
-    /// Returns the records of those projects that have one.
+    /// Returns the records of those projects that have one. A record that cannot be read is noted and left out.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn projects(&self, ids: &[ProjectId]) -> Result<Vec<ProjectRecord>, StoreError> {
+        let mut records = Vec::with_capacity(ids.len());
+        for record in self.read_records(ids)? {
+            records.extend(self.without_unreadable(record)?.flatten());
+        }
+        Ok(records)
+    }
+
+    /// Reads the records of projects. Each may fail by itself.
+    pub(super) fn read_records(
+        &self,
+        ids: &[ProjectId],
+    ) -> Result<Vec<Result<Option<ProjectRecord>, StoreError>>, StoreError> {
         let keys: Vec<String> = ids.iter().map(keys::project).collect();
-        Ok(self.read_many(&keys)?.into_iter().flatten().collect())
+        let values = if keys.is_empty() { Vec::new() } else { self.key_value.get_many(&keys)? };
+        Ok(keys.iter().zip(ids).zip(values).map(|((key, id), value)| decode_record(key, id, value)).collect())
     }
 
     /// Returns the deployment and the record of a project, in one call.
@@ -188,7 +234,7 @@ impl Store<'_> {
         let keys = [keys::DEPLOYMENT.to_owned(), keys::project(id)];
         let mut values = self.key_value.get_many(&keys)?.into_iter();
         let deployment = decode_optional::<Deployment>(&keys[0], values.next().flatten())?;
-        Ok((deployment.unwrap_or_default(), decode_optional(&keys[1], values.next().flatten())?))
+        Ok((deployment.unwrap_or_default(), decode_record(&keys[1], id, values.next().flatten())?))
     }
 
     /// Returns the record of a project with its agenda items, in one call, so that the two are consistent.
@@ -196,7 +242,7 @@ impl Store<'_> {
     pub fn project_with_agenda(&self, id: &ProjectId) -> Result<Option<(ProjectRecord, Vec<AgendaItem>)>, StoreError> {
         let keys = [keys::project(id), keys::agenda(slot_of(id))];
         let mut values = self.key_value.get_many(&keys)?.into_iter();
-        let record = decode_optional::<ProjectRecord>(&keys[0], values.next().flatten())?;
+        let record = decode_record(&keys[0], id, values.next().flatten())?;
         let agenda = decode_optional::<Agenda>(&keys[1], values.next().flatten())?.unwrap_or_default();
         Ok(record.map(|record| (record, agenda.0.into_iter().filter(|item| item.project == *id).collect())))
     }
@@ -212,6 +258,27 @@ impl Store<'_> {
             listed.extend(of_kind().filter(|item| positions.contains(&item.position())).cloned());
         }
         Ok(listed)
+    }
+
+    /// Returns the agenda items of one project that are in its indexes as they are now.
+    ///
+    /// # Errors
+    ///
+    /// An unreadable record or page, and [`StoreError::Contended`] if a page was replaced meanwhile.
+    pub fn still_listed(&self, project: &ProjectId, items: &[AgendaItem]) -> Result<Vec<AgendaItem>, StoreError> {
+        let Some(record) = self.project(project)? else { return Ok(Vec::new()) };
+        self.listed(&record, items).map_err(|error| self.lost_page(project, error))
+    }
+
+    /// Returns the error for a page that is missing. A page is written before the record names it, and deleted after the
+    /// record names it no more. So if the record still names it, no other writer has replaced it: it is lost.
+    pub(super) fn lost_page(&self, project: &ProjectId, error: StoreError) -> StoreError {
+        let StoreError::Contended(key) = error else { return error };
+        match self.project(project) {
+            Ok(Some(record)) if record.names_page(&key) => lost_page(key),
+            Ok(_) => StoreError::Contended(key),
+            Err(error) => error,
+        }
     }
 
     /// Changes a project's record, in cases in which only the store can fail.
@@ -236,18 +303,24 @@ impl Store<'_> {
         let key = keys::project(project);
         // No record names the pages of attempts that lost. The attempt that wins retires them.
         let mut orphans: Vec<PageId> = Vec::new();
+        // The key of a page that the last attempt missed.
+        let missed: RefCell<Option<String>> = RefCell::default();
         // The second round finds the record that the first one created. The third is for a record that an operator
         // deleted meanwhile.
         for _ in 0..3 {
             let answer = self.replace(&key, |record: Option<ProjectRecord>| {
                 let Some(mut record) = record else { return Ok(Change::Leave(None)) };
-                let source = PagesOfRecord { store: self, is_stale: Cell::new(false) };
+                check_project(&key, project, &record)?;
+                if let Some(page) = missed.take().filter(|page| record.names_page(page)) {
+                    return Err(lost_page(page).into());
+                }
+                let source = PagesOfRecord { store: self, missed: &missed };
                 let retires_little = record.retired.len() >= RETIRED_ENOUGH;
                 let pages = PageChanges { retires_little, ..PageChanges::default() };
                 let mut writes = ProjectWrites { pages, rows: Vec::new(), source: &source };
                 let answer = match change(&mut record, &mut writes) {
                     Ok(answer) => answer,
-                    Err(_) if source.is_stale.get() => return Ok(Change::Reread),
+                    Err(_) if missed.borrow().is_some() => return Ok(Change::Reread),
                     Err(refusal) => return Err(UpdateError::Refused(refusal)),
                 };
                 record.retired.append(&mut writes.pages.retired);

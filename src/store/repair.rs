@@ -5,6 +5,8 @@
 //! either our swap fails, or that request finds our record and adds nothing twice
 //! (`docs/adr/0004-repair-and-explanations.md`).
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -13,13 +15,15 @@ use crate::domain::{ProjectId, Timestamp};
 
 use super::Store;
 use super::agenda::{self, AgendaItem};
-use super::codec::envelope::{encode_fresh, stored_as_json};
-use super::index::{self, Direction, Entry, Index, IndexReader, PageChanges, PageId, PageSource};
+use super::codec::envelope::{decode_optional, encode_fresh, stored_as_json};
+use super::deployment::Deployment;
+use super::index::{self, Direction, Entry, Index, IndexReader, Page, PageChanges, PageId, PageSource};
 use super::key_value::StoreError;
 use super::keys;
 use super::projects::ProjectRecord;
 use super::row::Kind;
 use super::row::{Row, with_row_type};
+use super::unreadable::StoredRow;
 
 /// The rows that one call reads.
 const ROWS_AT_ONCE: usize = 1_000;
@@ -58,7 +62,9 @@ impl Repair {
         self.entries_without_row + self.rows_without_entry + self.counters + self.rows_without_agenda
     }
 
-    fn add(&mut self, other: &Self) {
+    /// Adds the result for a project, if the project could be repaired.
+    fn add(&mut self, other: Option<&Self>) {
+        let Some(other) = other else { return };
         self.projects += other.projects;
         self.rows += other.rows;
         self.entries_without_row += other.entries_without_row;
@@ -79,6 +85,13 @@ struct IndexedRow {
     item: AgendaItem,
     volume_id: Uuid,
     needs_tick: bool,
+}
+
+/// The rows with some ids.
+struct RowsFound {
+    rows: Vec<IndexedRow>,
+    /// The ids of rows that exist and cannot be read, in the order in which they were requested.
+    unreadable: Vec<Uuid>,
 }
 
 /// The result of comparing a project's record with its rows.
@@ -109,18 +122,19 @@ impl Store<'_> {
         for kind in Kind::ALL {
             let ids = stored.iter().filter_map(|key| key.strip_prefix(kind.key_prefix()));
             let ids: Vec<Uuid> = ids.filter_map(|id| Uuid::try_parse(id).ok()).collect();
-            rows.extend(self.counted(kind, &ids)?.into_iter().map(|row| row.item));
+            rows.extend(self.counted(kind, &ids)?.rows.into_iter().map(|row| row.item));
         }
         let mut repair = Repair::default();
-        let mut without_rows = self.project_ids()?;
+        let projects: Vec<ProjectId> = stored.iter().filter_map(|key| keys::project_of(key)).collect();
+        let mut without_rows: BTreeSet<&ProjectId> = projects.iter().collect();
         for (project, of_project) in agenda::by_project(rows) {
-            without_rows.retain(|other| *other != project);
-            repair.add(&self.repair_indexes(&project, &of_project)?);
+            without_rows.remove(&project);
+            repair.add(self.without_unreadable(self.repair_indexes(&project, &of_project))?.as_ref());
         }
         for project in without_rows {
-            repair.add(&self.repair_project(&project)?);
+            repair.add(self.without_unreadable(self.repair_project(project))?.as_ref());
         }
-        self.delete_unnamed(&stored, now, &mut repair)?;
+        self.delete_unnamed(&stored, &projects, now, &mut repair)?;
         Ok(repair)
     }
 
@@ -136,7 +150,8 @@ impl Store<'_> {
     /// Repairs one project, which may own `known` rows besides those that its indexes name. If nothing is wrong,
     /// nothing is written.
     fn repair_indexes(&self, project: &ProjectId, known: &[AgendaItem]) -> Result<Repair, StoreError> {
-        let gigabytes = self.deployment()?.snapshots_count_gigabytes();
+        let deployment = self.without_unreadable(self.deployment())?;
+        let gigabytes = deployment.as_ref().map(Deployment::snapshots_count_gigabytes);
         let seen = match self.project(project)? {
             Some(mut record) => {
                 let found = self.inspect(&mut record, known, gigabytes, &mut PageChanges::default(), self)?;
@@ -159,52 +174,63 @@ impl Store<'_> {
         Ok(repair)
     }
 
-    /// Compares a record with the rows of its project, and corrects the record.
+    /// Compares a record with the rows of its project, and corrects the record. An entry whose row cannot be read stays. The
+    /// amounts of such a row are unknown, so the counters stay as they are then, as they do without the settings of the
+    /// deployment, which say whether snapshots count gigabytes.
     fn inspect(
         &self,
         record: &mut ProjectRecord,
         known: &[AgendaItem],
-        snapshots_count_gigabytes: bool,
+        snapshots_count_gigabytes: Option<bool>,
         changes: &mut PageChanges,
         source: &dyn PageSource,
     ) -> Result<Inspection, StoreError> {
         let mut inspection = Inspection { is_whole: true, ..Inspection::default() };
         let repair = &mut inspection.repair;
         repair.projects = 1;
-        let mut totals = Amounts::new();
+        let mut totals = snapshots_count_gigabytes.map(|_| Amounts::new());
         for kind in Kind::ALL {
             let indexed = self.every_entry(record.index(kind))?;
             let of_kind = known.iter().filter(|item| item.kind == kind).map(|item| item.id);
             let mut ids: Vec<Uuid> = indexed.iter().map(|entry| entry.position.id).chain(of_kind).collect();
             ids.sort_unstable();
             ids.dedup();
-            let mut rows = self.counted(kind, &ids)?;
+            let RowsFound { mut rows, unreadable } = self.counted(kind, &ids)?;
             rows.retain(|row| row.item.project == record.project);
             repair.rows += rows.len();
+            let is_unreadable = |entry: &&Entry| unreadable.binary_search(&entry.position.id).is_ok();
+            let kept: Vec<Entry> = indexed.iter().filter(is_unreadable).copied().collect();
             let entries = rows.iter().filter(|row| index::search(&indexed, row.item.position()).is_ok()).count();
-            repair.entries_without_row += indexed.len() - entries;
+            repair.entries_without_row += indexed.len() - kept.len() - entries;
             repair.rows_without_entry += rows.len() - entries;
             // A missing page makes an index shorter than its record says.
             let is_whole = record.index(kind).len() == indexed.len();
             inspection.is_whole &= is_whole;
-            if !is_whole || entries != indexed.len() || entries != rows.len() {
-                rebuild(record, kind, &rows, changes, source);
+            if !is_whole || entries + kept.len() != indexed.len() || entries != rows.len() {
+                rebuild(record, kind, &rows, &kept, changes, source);
             }
+            totals = totals.filter(|_| kept.is_empty());
             for row in rows {
-                for (resource, amount) in &row.item.amounts(snapshots_count_gigabytes) {
-                    *totals.entry(resource.clone()).or_default() += amount;
+                if let (Some(totals), Some(gigabytes)) = (&mut totals, snapshots_count_gigabytes) {
+                    for (resource, amount) in &row.item.amounts(gigabytes) {
+                        *totals.entry(resource.clone()).or_default() += amount;
+                    }
                 }
                 if row.needs_tick {
                     inspection.unscheduled.push(row.item);
                 }
             }
         }
-        repair.counters = recount(record, totals);
+        repair.counters = match totals {
+            Some(totals) => recount(record, totals),
+            None => limit_counts(record),
+        };
         Ok(inspection)
     }
 
     /// Returns every entry of an index, newest first. A missing page counts as empty. If it was replaced meanwhile, so
-    /// was the record, and our swap of the record will fail.
+    /// was the record, and our swap of the record will fail. A damaged page counts as empty too, and is noted, since the
+    /// rows that it named are found by their keys. A page of a newer format is an error.
     fn every_entry(&self, index: &Index) -> Result<Vec<Entry>, StoreError> {
         let mut reader = IndexReader::new(index.clone(), Direction::NewestFirst, None);
         let mut entries = Vec::with_capacity(index.len());
@@ -212,7 +238,17 @@ impl Store<'_> {
             if reader.waits_for_page() {
                 let keys: Vec<String> =
                     reader.wanted_pages(usize::MAX, PAGES_AT_ONCE).into_iter().map(keys::page).collect();
-                reader.supply(self.read_many(&keys)?.into_iter().map(Option::unwrap_or_default).collect());
+                for (key, value) in keys.iter().zip(self.key_value.get_many(&keys)?) {
+                    let page = decode_optional::<Page>(key, value);
+                    match page.and_then(|page| page.map(|page| reader.supply(page)).transpose()) {
+                        Ok(Some(())) => {}
+                        Err(error @ StoreError::UnknownFormat { .. }) => return Err(error),
+                        missing_or_damaged => {
+                            self.without_unreadable(missing_or_damaged)?;
+                            reader.skip_page();
+                        }
+                    }
+                }
             } else if let Some(entry) = reader.take() {
                 entries.push(entry);
             } else {
@@ -222,27 +258,43 @@ impl Store<'_> {
     }
 
     /// Returns the parts of rows that a repair needs. Rows that are gone are left out.
-    fn counted(&self, kind: Kind, ids: &[Uuid]) -> Result<Vec<IndexedRow>, StoreError> {
-        let mut rows = Vec::with_capacity(ids.len());
+    fn counted(&self, kind: Kind, ids: &[Uuid]) -> Result<RowsFound, StoreError> {
+        let mut found = RowsFound { rows: Vec::with_capacity(ids.len()), unreadable: Vec::new() };
         for ids in ids.chunks(ROWS_AT_ONCE) {
-            with_row_type!(kind, R => rows.extend(self.rows::<R>(ids)?.into_iter().flatten().map(|row| IndexedRow {
-                item: AgendaItem::when_due(&row),
-                volume_id: row.indexed_volume(),
-                needs_tick: row.needs_tick(),
-            })));
+            with_row_type!(kind, R => for (id, row) in ids.iter().zip(self.rows::<R>(ids)?) {
+                match row {
+                    StoredRow::Readable(row) => found.rows.push(IndexedRow {
+                        item: AgendaItem::when_due(&row),
+                        volume_id: row.indexed_volume(),
+                        needs_tick: row.needs_tick(),
+                    }),
+                    StoredRow::Gone => {}
+                    StoredRow::Unreadable => found.unreadable.push(*id),
+                }
+            });
         }
-        Ok(rows)
+        Ok(found)
     }
 
-    /// Deletes pages that no index names, if an earlier repair already found them.
-    fn delete_unnamed(&self, stored: &[String], now: Timestamp, repair: &mut Repair) -> Result<(), StoreError> {
-        let mut named: Vec<PageId> = Vec::new();
-        for record in self.projects(&self.project_ids()?)? {
+    /// Deletes pages that no index names, if an earlier repair already found them. While a record cannot be read, none is
+    /// deleted, since that record may name any of them.
+    fn delete_unnamed(
+        &self,
+        stored: &[String],
+        projects: &[ProjectId],
+        now: Timestamp,
+        repair: &mut Repair,
+    ) -> Result<(), StoreError> {
+        let mut named: BTreeSet<PageId> = BTreeSet::new();
+        for record in self.read_records(projects)? {
+            let Some(record) = self.without_unreadable(record)? else { return Ok(()) };
+            let Some(record) = record else { continue };
             named.extend(Kind::ALL.into_iter().flat_map(|kind| record.index(kind).pages()));
             named.extend(&record.retired);
         }
         let is_named = |page: &str| PageId::parse(page).is_none_or(|page| named.contains(&page));
-        let earlier = self.read::<Suspects>(keys::SUSPECTS)?.unwrap_or_default();
+        // Suspects that cannot be read are found again.
+        let earlier = self.without_unreadable(self.read::<Suspects>(keys::SUSPECTS))?.flatten().unwrap_or_default();
         let mut suspects = Suspects::default();
         let mut delete: Vec<String> = Vec::new();
         let unnamed = |key: &&String| key.strip_prefix(keys::PAGES).is_some_and(|page| !is_named(page));
@@ -266,19 +318,37 @@ impl Store<'_> {
     }
 }
 
-/// Rebuilds the index of a kind from exactly these rows.
+/// Rebuilds the index of a kind from exactly these rows, and the entries of rows that cannot be read.
 fn rebuild(
     record: &mut ProjectRecord,
     kind: Kind,
     rows: &[IndexedRow],
+    unreadable: &[Entry],
     changes: &mut PageChanges,
     source: &dyn PageSource,
 ) {
     let entry = |row: &IndexedRow| Entry { position: row.item.position(), volume_id: row.volume_id };
     changes.retired.extend(record.index(kind).pages());
-    let (index, built) = Index::build(rows.iter().map(entry).collect(), source);
+    let entries = rows.iter().map(entry).chain(unreadable.iter().copied()).collect();
+    let (index, built) = Index::build(entries, source);
     *record.index_mut(kind) = index;
     changes.written.extend(built.written);
+}
+
+/// Lowers the counts of rows to the number of entries, and returns how many were higher. Whatever a row that cannot be read
+/// amounts to, it counts as one at most.
+fn limit_counts(record: &mut ProjectRecord) -> usize {
+    let mut wrong = 0;
+    for kind in Kind::ALL {
+        let Some(resource) = kind.resource() else { continue };
+        let most = i64::try_from(record.index(kind).len()).unwrap_or(i64::MAX);
+        if record.totals.get(resource).is_some_and(|total| *total > most) {
+            record.totals.insert(resource.to_owned(), most);
+            record.usage.entry(resource.to_owned()).and_modify(|usage| *usage = most.min(*usage));
+            wrong += 1;
+        }
+    }
+    wrong
 }
 
 /// Sets the counters to the totals of the rows, and returns the number of counters that were wrong. Counters that were

@@ -8,12 +8,15 @@ use super::Store;
 use super::agenda::AgendaItem;
 use super::key_value::StoreError;
 use super::row::{Kind, Row, with_row_type};
+use super::unreadable::StoredRow;
 
 /// The state of a row on the agenda.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowState {
     /// There is no row.
     Gone,
+    /// The row cannot be read, so nothing is known about it.
+    Unreadable,
     /// Its removal is due for every reader of the clock.
     Ended,
     /// Its removal is due, but readers cannot know yet: the row must say so before it goes.
@@ -30,8 +33,12 @@ pub enum RowState {
 impl RowState {
     /// Returns the state of a row at a moment.
     #[must_use]
-    pub fn of<T: Row>(row: Option<T>, moment: Moment) -> Self {
-        let Some(row) = row else { return Self::Gone };
+    pub fn of<T: Row>(row: StoredRow<T>, moment: Moment) -> Self {
+        let row = match row {
+            StoredRow::Readable(row) => row,
+            StoredRow::Gone => return Self::Gone,
+            StoredRow::Unreadable => return Self::Unreadable,
+        };
         let is_under_way = row.pending().is_some();
         let goes_on = |row: Option<T>| row.map(|row| row.pending().is_some());
         let seen = goes_on(row.clone().effective(moment.clock, Occasion::Reading));

@@ -7,7 +7,7 @@ use crate::domain::quota::Amounts;
 
 use super::Store;
 use super::agenda::AgendaItem;
-use super::codec::envelope::encode_fresh;
+use super::codec::envelope::{decode_optional, encode_fresh};
 use super::compare_and_swap::Change;
 use super::index::{Entry, Position};
 use super::key_value::StoreError;
@@ -15,19 +15,33 @@ use super::keys;
 use super::projects::{ProjectRecord, UpdateError};
 use super::row::Kind;
 use super::row::Row;
+use super::unreadable::StoredRow;
 
 impl Store<'_> {
-    /// Returns a row.
+    /// Returns a row. It is an error if it cannot be read.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn row<T: Row>(&self, id: T::Id) -> Result<Option<T>, StoreError> {
-        self.read(&keys::row(T::KIND, id.into()))
+        let id = id.into();
+        let key = keys::row(T::KIND, id);
+        decode_row(&key, id, self.key_value.get(&key)?)
     }
 
-    /// Returns rows, in the order of the given ids.
+    /// Returns rows, in the order of the given ids. A row that cannot be read is noted.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
-    pub fn rows<T: Row>(&self, ids: &[Uuid]) -> Result<Vec<Option<T>>, StoreError> {
+    pub fn rows<T: Row>(&self, ids: &[Uuid]) -> Result<Vec<StoredRow<T>>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         let keys: Vec<String> = ids.iter().map(|id| keys::row(T::KIND, *id)).collect();
-        self.read_many(&keys)
+        let mut rows = Vec::with_capacity(ids.len());
+        for ((key, id), value) in keys.iter().zip(ids).zip(self.key_value.get_many(&keys)?) {
+            rows.push(match self.without_unreadable(decode_row(key, *id, value))? {
+                Some(Some(row)) => StoredRow::Readable(row),
+                Some(None) => StoredRow::Gone,
+                None => StoredRow::Unreadable,
+            });
+        }
+        Ok(rows)
     }
 
     /// Writes a new row, indexes it in its project, and counts it, if `admit` accepts it given the project's record.
@@ -103,9 +117,14 @@ impl Store<'_> {
     pub fn update<T: Row, R, E: From<StoreError>>(
         &self,
         id: T::Id,
-        change: impl FnMut(Option<T>) -> Result<Change<T, R>, E>,
+        mut change: impl FnMut(Option<T>) -> Result<Change<T, R>, E>,
     ) -> Result<R, E> {
-        self.replace(&keys::row(T::KIND, id.into()), change)
+        let id = id.into();
+        let key = keys::row(T::KIND, id);
+        self.replace(&key, |row: Option<T>| {
+            row.as_ref().map_or(Ok(()), |row| check_id(&key, id, row))?;
+            change(row)
+        })
     }
 
     /// Writes rows that are about to be removed with their volume, in one commit, over any changes made to them
@@ -145,6 +164,23 @@ impl Store<'_> {
             Ok(record.is_sparse())
         })
     }
+}
+
+/// Decodes the row with an id.
+pub(super) fn decode_row<T: Row>(key: &str, id: Uuid, stored: Option<Vec<u8>>) -> Result<Option<T>, StoreError> {
+    let row = decode_optional(key, stored)?;
+    if let Some(row) = &row {
+        check_id(key, id, row)?;
+    }
+    Ok(row)
+}
+
+/// Refuses the row of another id.
+fn check_id<T: Row>(key: &str, id: Uuid, row: &T) -> Result<(), StoreError> {
+    if row.id() == id {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt { key: key.to_owned(), reason: format!("it is the row of {}", row.id()) })
 }
 
 /// A row that is to be written, indexed, and counted.

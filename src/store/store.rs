@@ -8,6 +8,7 @@ use super::codec::envelope::{Stored, decode_optional};
 use super::deployment::Deployment;
 use super::key_value::{KeyValue, StoreError};
 use super::keys;
+use super::unreadable::UnreadableLog;
 
 /// The source of ids, passed in so that the core has no randomness of its own.
 pub trait Identifiers {
@@ -30,6 +31,8 @@ pub trait Identifiers {
 pub struct Store<'a> {
     pub(super) key_value: &'a dyn KeyValue,
     pub(super) identifiers: &'a dyn Identifiers,
+    /// Where unreadable values are noted, if the log may name them.
+    pub(super) unreadable: Option<&'a UnreadableLog>,
 }
 
 impl fmt::Debug for Store<'_> {
@@ -39,10 +42,14 @@ impl fmt::Debug for Store<'_> {
 }
 
 impl<'a> Store<'a> {
-    /// Returns a store over a key-value store.
+    /// Returns a store over a key-value store, which notes unreadable values in `unreadable`.
     #[must_use]
-    pub const fn new(key_value: &'a dyn KeyValue, identifiers: &'a dyn Identifiers) -> Self {
-        Self { key_value, identifiers }
+    pub const fn new(
+        key_value: &'a dyn KeyValue,
+        identifiers: &'a dyn Identifiers,
+        unreadable: &'a UnreadableLog,
+    ) -> Self {
+        Self { key_value, identifiers, unreadable: Some(unreadable) }
     }
 
     /// Returns the settings of the whole deployment.

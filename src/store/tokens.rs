@@ -2,7 +2,8 @@
 //!
 //! The cache has a fixed number of slots, and a token's digest names its slot. A newer token replaces the older one in
 //! its slot, so the cache stays small without cleaning, and losing an entry costs one request to Keystone. Plain writes
-//! are enough, since the slot is right whichever of two writers wins.
+//! are enough, since the slot is right whichever of two writers wins. An entry that cannot be read counts as none, and
+//! the next answer overwrites it.
 
 use std::fmt::Write as _;
 
@@ -119,7 +120,8 @@ impl Store<'_> {
     /// Returns Keystone's answer about a token, if the cache holds it.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn token(&self, digest: &TokenDigest) -> Result<Option<StoredToken>, StoreError> {
-        let stored = self.read::<StoredToken>(&keys::token(digest.slot()))?;
+        let stored = self.read::<StoredToken>(&keys::token(digest.slot()));
+        let stored = self.without_unreadable(stored)?.flatten();
         // The slot may hold another token by now. A digest reveals nothing about its token, so the comparison need not
         // take constant time.
         Ok(stored.filter(|stored| stored.digest == *digest))
@@ -134,7 +136,7 @@ impl Store<'_> {
     /// Returns the service user's own token: the time at which it expires, and the sealed token.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn own_token(&self) -> Result<Option<(Timestamp, Vec<u8>)>, StoreError> {
-        let stored = self.read::<StoredOwnToken>(keys::OWN_TOKEN)?;
+        let stored = self.without_unreadable(self.read::<StoredOwnToken>(keys::OWN_TOKEN))?.flatten();
         Ok(stored.map(|stored| (Timestamp::from_microseconds(stored.expires), stored.sealed)))
     }
 

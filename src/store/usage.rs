@@ -31,7 +31,7 @@ impl Store<'_> {
             let ended = agenda.into_iter().zip(states);
             let ended = ended.filter(|(_, state)| matches!(state, RowState::Ended | RowState::Gone));
             let ended: Vec<AgendaItem> = ended.map(|(item, _)| item).collect();
-            match self.listed(&record, &ended) {
+            match self.listed(&record, &ended).map_err(|error| self.lost_page(project, error)) {
                 // A page was replaced since the record was read.
                 Err(StoreError::Contended(_)) => {}
                 listed => return listed.map(|listed| Some((record, listed))),

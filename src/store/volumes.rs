@@ -15,6 +15,7 @@ use super::deployment::Deployment;
 use super::key_value::StoreError;
 use super::keys;
 use super::row::{Kind, Row, Rows};
+use super::rows::decode_row;
 
 impl Row for Volume {
     type Id = VolumeId;
@@ -196,12 +197,15 @@ impl TryFrom<StoredVolume<'_>> for Volume {
 }
 
 impl Store<'_> {
-    /// Returns a volume and the deployment, in one call.
+    /// Returns a volume and the deployment, in one call. The inner error is of the volume alone.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
-    pub fn volume_and_deployment(&self, id: VolumeId) -> Result<(Option<Volume>, Deployment), StoreError> {
+    pub fn volume_and_deployment(
+        &self,
+        id: VolumeId,
+    ) -> Result<(Result<Option<Volume>, StoreError>, Deployment), StoreError> {
         let keys = [keys::row(Volume::KIND, id.as_uuid()), keys::DEPLOYMENT.to_owned()];
         let mut values = self.key_value.get_many(&keys)?.into_iter();
-        let volume = decode_optional(&keys[0], values.next().flatten())?;
+        let volume = decode_row(&keys[0], id.as_uuid(), values.next().flatten());
         let deployment = decode_optional::<Deployment>(&keys[1], values.next().flatten())?;
         Ok((volume, deployment.unwrap_or_default()))
     }

@@ -6,7 +6,7 @@ use crate::store::row::with_row_type;
 use crate::store::{Change, Row, Store, StoreError};
 
 use super::plan::{Allowance, Plan};
-use super::report::Report;
+use super::report::{POSTPONED_SECONDS, Report};
 
 /// The most rows of one project in one batch of removals, which is two commits.
 const ROWS_PER_BATCH: usize = 250;
@@ -15,7 +15,8 @@ const ROWS_PER_BATCH: usize = 250;
 /// run that removes nothing, so that a removal stays at two commits.
 const FORGOTTEN_AT_ONCE: usize = 500;
 
-/// Applies the plan for one slot of the agenda.
+/// Applies the plan for one slot of the agenda. Items that cannot be handled because a value cannot be read are
+/// postponed, and hold up no other item.
 pub fn apply(
     store: &Store<'_>,
     slot: usize,
@@ -23,36 +24,49 @@ pub fn apply(
     moment: Moment,
     allowance: &mut Allowance,
 ) -> Result<Report, StoreError> {
-    let Plan { schedule, complete, end, gone, mut remove, mut forget, more } = plan;
+    let Plan { schedule, complete, end, gone, mut remove, mut forget, mut postpone, more } = plan;
     let mut report = Report { more, ..Report::default() };
     if !schedule.is_empty() {
         store.schedule(&schedule)?;
     }
     for item in complete {
-        settle(store, &item, moment)?;
-        forget.push(item);
-        report.settled += 1;
+        if store.without_unreadable(settle(store, &item, moment))?.is_some() {
+            forget.push(item);
+            report.settled += 1;
+        } else {
+            postpone.push(item);
+        }
     }
     for item in end {
-        if settle(store, &item, moment)? {
-            remove.push(item);
+        match store.without_unreadable(settle(store, &item, moment))? {
+            Some(is_gone) => {
+                report.settled += 1;
+                remove.extend(is_gone.then_some(item));
+            }
+            None => postpone.push(item),
         }
-        report.settled += 1;
     }
     for (project, gone) in agenda::by_project(gone) {
         // A row that is gone may have been left in its index by a run that was stopped on the way.
-        let left = store.project(&project)?.map_or(Ok(Vec::new()), |record| store.listed(&record, &gone));
-        match left {
-            Ok(left) => {
+        match store.without_unreadable(store.still_listed(&project, &gone)) {
+            Ok(Some(left)) => {
                 forget.extend(gone.into_iter().filter(|item| !left.contains(item)));
                 remove.extend(left);
             }
+            Ok(None) => postpone.extend(gone),
             // A page was replaced since the record was read; a later run looks again.
             Err(StoreError::Contended(_)) => report.more = true,
             Err(error) => return Err(error),
         }
     }
-    let gigabytes = remove.is_empty() || store.deployment()?.snapshots_count_gigabytes();
+    let mut gigabytes = true;
+    if !remove.is_empty() {
+        match store.without_unreadable(store.deployment())? {
+            Some(deployment) => gigabytes = deployment.snapshots_count_gigabytes(),
+            // Without the settings, the amounts that the removed rows give back are unknown.
+            None => postpone.append(&mut remove),
+        }
+    }
     for (project, items) in agenda::by_project(remove) {
         let mut is_sparse = false;
         for batch in items.chunks(ROWS_PER_BATCH) {
@@ -61,13 +75,23 @@ pub fn apply(
                 break;
             };
             allowance.batches = batches;
-            is_sparse = store.remove(&project, batch, gigabytes)?;
-            report.removed += batch.len();
-            forget.extend_from_slice(batch);
+            match store.without_unreadable(store.remove(&project, batch, gigabytes))? {
+                Some(then_sparse) => {
+                    is_sparse = then_sparse;
+                    report.removed += batch.len();
+                    forget.extend_from_slice(batch);
+                }
+                None => postpone.extend_from_slice(batch),
+            }
         }
         if is_sparse {
-            store.compact(&project)?;
+            store.without_unreadable(store.compact(&project))?;
         }
+    }
+    let is_due = |item: &AgendaItem| item.due <= moment.clock.microseconds();
+    postpone.retain(is_due);
+    if !postpone.is_empty() {
+        store.postpone(slot, &postpone, moment.clock.plus_seconds(POSTPONED_SECONDS))?;
     }
     if !forget.is_empty() && (report.removed == 0 || forget.len() >= FORGOTTEN_AT_ONCE) {
         store.forget(slot, &forget)?;

@@ -7,7 +7,7 @@ use crate::domain::ProjectId;
 use crate::domain::lifecycle::Moment;
 use crate::store::agenda::AgendaItem;
 use crate::store::row::with_row_type;
-use crate::store::{Kind, Row, Store, StoreError};
+use crate::store::{Kind, Row, Store, StoreError, StoredRow};
 
 use super::report::ANNOUNCED_SECONDS;
 
@@ -36,8 +36,9 @@ pub fn look_after(
                 let is_scheduled = agenda.iter().any(|item| item.kind == kind && item.id == *id);
                 match row {
                     _ if is_scheduled => {}
-                    None => ghosts += 1,
-                    Some(row) => {
+                    StoredRow::Gone => ghosts += 1,
+                    StoredRow::Unreadable => {}
+                    StoredRow::Readable(row) => {
                         let pending = row.pending().filter(|pending| pending.needs_tick() && pending.due <= long_ago);
                         unscheduled.extend(pending.map(|pending| AgendaItem::of(&row, pending.due)));
                     }

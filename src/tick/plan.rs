@@ -45,6 +45,8 @@ pub struct Plan {
     pub remove: Vec<AgendaItem>,
     /// Items that need nothing more.
     pub forget: Vec<AgendaItem>,
+    /// Items whose row cannot be read. They stay, and are looked at again later.
+    pub postpone: Vec<AgendaItem>,
     /// Whether work is left for the next run.
     pub more: bool,
 }
@@ -75,6 +77,7 @@ pub fn plan(observations: Vec<Observation>, allowance: &mut Allowance) -> Plan {
             RowState::Gone => plan.gone.push(item),
             RowState::Idle if is_stale => plan.forget.push(item),
             RowState::Idle | RowState::Waiting => {}
+            RowState::Unreadable => plan.postpone.push(item),
         }
     }
     plan
@@ -111,6 +114,7 @@ mod tests {
             ("gone", &plan.gone),
             ("remove", &plan.remove),
             ("forget", &plan.forget),
+            ("postpone", &plan.postpone),
         ];
         let names = lists.into_iter().filter(|(_, items)| !items.is_empty()).map(|(name, _)| name);
         names.chain(plan.more.then_some("more")).collect()
@@ -123,8 +127,8 @@ mod tests {
     #[test]
     fn each_state_has_one_plan() {
         use Purpose::{New, Row, Volume};
-        use RowState::{Completed, Ended, Ending, Gone, Idle, Waiting};
-        let cases: [Case; 17] = [
+        use RowState::{Completed, Ended, Ending, Gone, Idle, Unreadable, Waiting};
+        let cases: [Case; 19] = [
             (Gone, Row, true, false, false, &["gone"]),
             (Gone, Volume, true, false, false, &["gone"]),
             (Gone, New, true, false, false, &[]),
@@ -142,6 +146,8 @@ mod tests {
             (Idle, Row, true, false, false, &[]),
             (Idle, Row, true, true, false, &["forget"]),
             (Idle, Volume, true, true, false, &["forget"]),
+            (Unreadable, Row, true, false, false, &["postpone"]),
+            (Unreadable, New, true, true, true, &["postpone"]),
         ];
         for (state, purpose, is_scheduled, is_stale, is_used_up, expected) in cases {
             let mut allowance = Allowance { settled: usize::from(!is_used_up), batches: 1 };

@@ -4,6 +4,10 @@
 /// announced it may not have written its row yet.
 pub const ANNOUNCED_SECONDS: f64 = 60.0;
 
+/// The time after which the step looks again at a row that cannot be read, or whose project or page cannot, in seconds.
+/// Each look writes a line to the log.
+pub const POSTPONED_SECONDS: f64 = 3_600.0;
+
 /// The result of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Report {

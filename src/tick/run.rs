@@ -8,7 +8,7 @@ use crate::store::agenda::{Agenda, AgendaItem, Purpose};
 use crate::store::index::Direction;
 use crate::store::row::with_row_type;
 use crate::store::slots::slot_of;
-use crate::store::{Kind, Listing, Row, RowState, Store, StoreError};
+use crate::store::{Kind, Listing, Row, RowState, Store, StoreError, StoredRow};
 
 use super::apply::apply;
 use super::look_after::look_after;
@@ -17,6 +17,10 @@ use super::report::{ANNOUNCED_SECONDS, Report};
 
 /// The rows that one call reads.
 const ROWS_AT_ONCE: usize = 1_000;
+
+/// An hour, and the part of it in which a run of the schedule names values that every run may meet, in microseconds.
+const HOUR: i64 = 3_600_000_000;
+const NAMING: i64 = 10_000_000;
 
 /// Runs the step once. It looks at no more than `rows` rows. The rest waits for the next run.
 ///
@@ -51,9 +55,17 @@ pub fn run(store: &Store<'_>, moment: Moment, rows: usize) -> Result<Report, Sto
         }
     }
     if let Some(project) = project {
-        report.repaired = look_after(store, &project, &agendas[slot_of(&project)].0, moment)?;
+        let store = if names_unreadable(moment) { *store } else { store.silent() };
+        let looked_after = look_after(&store, &project, &agendas[slot_of(&project)].0, moment);
+        report.repaired = store.without_unreadable(looked_after)?.unwrap_or_default();
     }
     Ok(report)
+}
+
+/// Returns whether a run names values in the log that every run may meet. A run of the schedule does so in the first seconds of
+/// each hour. An operator's run always does.
+const fn names_unreadable(moment: Moment) -> bool {
+    matches!(moment.occasion, Occasion::OperatorTick) || moment.clock.microseconds().rem_euclid(HOUR) < NAMING
 }
 
 /// Returns the items of a slot that are due, followed by the unscheduled items of the slot. The second value is the
@@ -98,8 +110,11 @@ fn observe(
 /// Returns the state of a snapshot that was announced with its volume and is not being removed itself. A deletion of
 /// the volume that was stopped halfway may have left it behind, so it is removed when the volume is.
 fn state_by_volume(store: &Store<'_>, item: &AgendaItem, moment: Moment) -> Result<RowState, StoreError> {
-    let Some(snapshot) = store.row::<Snapshot>(SnapshotId::new(item.id))? else { return Ok(RowState::Ended) };
-    let volume = store.row::<Volume>(snapshot.volume_id)?;
+    let snapshot = store.row::<Snapshot>(SnapshotId::new(item.id));
+    let Some(snapshot) = store.without_unreadable(snapshot)? else { return Ok(RowState::Unreadable) };
+    let Some(snapshot) = snapshot else { return Ok(RowState::Ended) };
+    let volume = store.row::<Volume>(snapshot.volume_id);
+    let Some(volume) = store.without_unreadable(volume)? else { return Ok(RowState::Unreadable) };
     Ok(match volume.and_then(|row| row.effective(moment.now, moment.occasion)) {
         None => RowState::Ended,
         Some(volume) if volume.pending.is_some_and(|pending| pending.completion == Completion::Remove) => {
@@ -118,7 +133,8 @@ fn under_way(store: &Store<'_>, limit: usize) -> Result<Vec<AgendaItem>, StoreEr
     };
     let mut items = Vec::new();
     for kind in Kind::ALL {
-        let mut listing = Listing::new(*store, records.clone(), kind, Direction::NewestFirst, None);
+        let mut listing = Listing::new(*store, records.clone(), kind, Direction::NewestFirst, None)
+            .without_unreadable_pages(|_| true);
         let already = items.len();
         while items.len() - already < limit {
             let ids: Vec<Uuid> = listing.next(ROWS_AT_ONCE)?.iter().map(|entry| entry.position.id).collect();
@@ -126,7 +142,7 @@ fn under_way(store: &Store<'_>, limit: usize) -> Result<Vec<AgendaItem>, StoreEr
                 break;
             }
             with_row_type!(kind, R => {
-                let rows = store.rows::<R>(&ids)?.into_iter().flatten();
+                let rows = store.rows::<R>(&ids)?.into_iter().filter_map(StoredRow::readable);
                 items.extend(rows.filter_map(|row| Some(AgendaItem::of(&row, due(row.pending()?)))));
             });
         }

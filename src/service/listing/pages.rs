@@ -5,10 +5,10 @@ use uuid::Uuid;
 use crate::domain::lifecycle::Occasion;
 use crate::domain::{ProjectId, Volume};
 use crate::service::{Error, Service, resource_filters};
-use crate::store::Listing;
 use crate::store::deployment::Deployment;
 use crate::store::index::{Direction, Entry, Position};
 use crate::store::projects::ProjectRecord;
+use crate::store::{Kind, Listing};
 
 use super::columns::Listed;
 use super::filters::{Filter, volume_of};
@@ -32,6 +32,20 @@ pub struct ListRequest {
     pub offset: usize,
     /// Whether the client asks for the total number of matching rows.
     pub with_count: bool,
+}
+
+impl ListRequest {
+    /// Returns the project that a filter names.
+    fn named_project(&self) -> Option<&str> {
+        self.filters.iter().find_map(|filter| match filter {
+            Filter::Exact { column, string } if column == "project_id" => Some(string.as_str()),
+            _ => None,
+        })
+    }
+
+    fn is_of_many_projects(&self) -> bool {
+        self.all_tenants && self.named_project().is_none()
+    }
 }
 
 /// The stored values that are needed to check the request for a list.
@@ -143,15 +157,26 @@ impl Service<'_> {
             };
             return Ok(own.into_iter().collect());
         }
-        let named = query.filters.iter().find_map(|filter| match filter {
-            Filter::Exact { column, string } if column == "project_id" => Some(string),
-            _ => None,
-        });
-        Ok(match named.map(|string| string.parse::<ProjectId>()) {
+        Ok(match query.named_project().map(str::parse::<ProjectId>) {
             Some(Ok(project_id)) => self.store.project(&project_id)?.into_iter().collect(),
             Some(Err(_)) => Vec::new(),
             None => self.store.projects(&projects.map_or_else(|| self.store.project_ids(), Ok)?)?,
         })
+    }
+
+    /// Returns the listing of a query. A list of many projects goes on without pages that cannot be read, as it does without
+    /// records. A list of one project fails, since it would lack an unknown part of its rows.
+    fn listing(
+        &self,
+        query: &ListRequest,
+        records: Vec<ProjectRecord>,
+        kind: Kind,
+        direction: Direction,
+        after: Option<Position>,
+    ) -> Listing<'_> {
+        Listing::new(self.store, records, kind, direction, after)
+            .of_volume(volume_of(&query.filters))
+            .without_unreadable_pages(|_| query.is_of_many_projects())
     }
 
     fn page_in_stored_order<T: Listed>(
@@ -161,8 +186,7 @@ impl Service<'_> {
         direction: Direction,
         after: Option<Position>,
     ) -> Result<Vec<T>, Error> {
-        let mut listing =
-            Listing::new(self.store, records, T::KIND, direction, after).of_volume(volume_of(&query.filters));
+        let mut listing = self.listing(query, records, T::KIND, direction, after);
         let mut to_skip = query.offset;
         let mut rows = Vec::with_capacity(query.limit.min(*BATCH.end()));
         // Without a filter every entry is a row of the page. With one, batches of growing size search for matches.
@@ -211,9 +235,13 @@ impl Service<'_> {
         if query.filters.is_empty() {
             let mut count = 0_usize;
             for record in &records {
-                let Some((record, removals)) = self.store.project_and_removals(&record.project, self.now)? else {
-                    continue;
+                let settled = self.store.project_and_removals(&record.project, self.now);
+                let settled = if query.is_of_many_projects() {
+                    self.store.without_unreadable(settled)?.flatten()
+                } else {
+                    settled?
                 };
+                let Some((record, removals)) = settled else { continue };
                 let gone = removals.iter().filter(|item| item.kind == T::KIND).count();
                 count += record.index(T::KIND).len().saturating_sub(gone);
             }
@@ -231,8 +259,7 @@ impl Service<'_> {
         records: Vec<ProjectRecord>,
         mut each: impl FnMut(T),
     ) -> Result<(), Error> {
-        let mut listing = Listing::new(self.store, records, T::KIND, Direction::NewestFirst, None)
-            .of_volume(volume_of(&query.filters));
+        let mut listing = self.listing(query, records, T::KIND, Direction::NewestFirst, None);
         loop {
             let entries = listing.next(*BATCH.end())?;
             if entries.is_empty() {
@@ -247,7 +274,7 @@ impl Service<'_> {
         let ids: Vec<Uuid> = entries.iter().map(|entry| entry.position.id).collect();
         let volumes = if filters.iter().any(Filter::needs_volume) { self.volumes_of(entries)? } else { Vec::new() };
         let rows = self.store.rows::<T>(&ids)?.into_iter().zip(entries).filter_map(|(row, entry)| {
-            let row = row?.effective(self.now, Occasion::Reading)?;
+            let row = row.readable()?.effective(self.now, Occasion::Reading)?;
             let volume = volumes.binary_search_by_key(&entry.volume_id, |(id, _)| *id).ok().map(|at| &volumes[at].1);
             filters.iter().all(|filter| filter.matches(&row, volume)).then_some(row)
         });
@@ -260,6 +287,6 @@ impl Service<'_> {
         ids.sort_unstable();
         ids.dedup();
         let volumes = self.store.rows::<Volume>(&ids)?;
-        Ok(ids.into_iter().zip(volumes).filter_map(|(id, volume)| Some((id, volume?))).collect())
+        Ok(ids.into_iter().zip(volumes).filter_map(|(id, volume)| Some((id, volume.readable()?))).collect())
     }
 }

@@ -152,6 +152,7 @@ impl Index {
         }
         let ids: Vec<PageId> = by_page.iter().map(|(number, _)| self.pages[*number].id).collect();
         for ((number, wanted), page) in by_page.into_iter().zip(source.read(&ids)?) {
+            self.pages[number].check(&page)?;
             for position in wanted {
                 if let Ok(entry) = search(&page.0, position)
                     && !self.pages[number].removed.contains(entry)

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::domain::Timestamp;
 use crate::store::key_value::StoreError;
+use crate::store::keys;
 
 /// The most entries of a page. 1,000 entries of 40 bytes stay below 64 KiB.
 pub const PAGE_CAPACITY: usize = 1_000;
@@ -100,6 +101,15 @@ impl PageReference {
         Self { id, newest, count, removed: Removed(Vec::new()) }
     }
 
+    /// Checks that a page is the one that the reference was made for.
+    pub(super) fn check(&self, page: &Page) -> Result<(), StoreError> {
+        if page.0.len() == self.count && page.0.first().is_some_and(|entry| entry.position == self.newest) {
+            return Ok(());
+        }
+        let reason = "it is not the page that its index names".to_owned();
+        Err(StoreError::Corrupt { key: keys::page(self.id), reason })
+    }
+
     /// Returns the number of entries that are not removed.
     pub(super) fn len(&self) -> usize {
         self.count.saturating_sub(self.removed.len())
@@ -139,8 +149,9 @@ impl PageChanges {
         let mut entries = Vec::new();
         for page in pages {
             let fresh = self.written.iter().position(|(own, _)| *own == page.id);
-            let own = fresh.map(|at| self.written.swap_remove(at).1).or_else(|| read.next());
-            entries.append(&mut page.removed.remaining(own.unwrap_or_default()));
+            let own = fresh.map(|at| self.written.swap_remove(at).1).or_else(|| read.next()).unwrap_or_default();
+            page.check(&own)?;
+            entries.append(&mut page.removed.remaining(own));
         }
         Ok(entries)
     }

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::store::key_value::StoreError;
+
 use super::entries::Index;
 use super::page::{Entry, Page, PageId, PageReference, Position};
 
@@ -76,13 +78,28 @@ impl IndexReader {
         self.loaded.is_empty() && matches!(self.pieces.last(), Some(Piece::Page(_)))
     }
 
-    /// Supplies the wanted pages, in the order of [`IndexReader::wanted_pages`].
-    pub fn supply(&mut self, pages: Vec<Page>) {
-        for page in pages {
-            let Some(Piece::Page(reference)) = self.pieces.pop() else { break };
-            self.load(reference.removed.remaining(page));
+    /// Supplies the next page that the reader waits for.
+    ///
+    /// # Errors
+    ///
+    /// A page that is not the one that the index names.
+    pub fn supply(&mut self, page: Page) -> Result<(), StoreError> {
+        if let Some(Piece::Page(reference)) = self.pieces.last() {
+            reference.check(&page)?;
+            let entries = reference.removed.remaining(page);
+            self.pieces.pop();
+            self.load(entries);
+            self.load_head();
         }
-        self.load_head();
+        Ok(())
+    }
+
+    /// Goes on without the next page that the reader waits for.
+    pub fn skip_page(&mut self) {
+        if let Some(Piece::Page(_)) = self.pieces.last() {
+            self.pieces.pop();
+            self.load_head();
+        }
     }
 
     /// Returns the next entry without taking it.

@@ -47,7 +47,9 @@ impl Pages {
         loop {
             if reader.waits_for_page() {
                 let pages = reader.wanted_pages(1_500, 8);
-                reader.supply(self.read(&pages).expect("pages that the index names"));
+                for page in self.read(&pages).expect("pages that the index names") {
+                    reader.supply(page).expect("the page that the index names");
+                }
             } else if let Some(entry) = reader.take() {
                 entries.push(entry);
             } else {
