@@ -1,4 +1,9 @@
 //! Reads the indexes of one project or of all projects in one order, page by page.
+//!
+//! The next entry comes from a heap of the projects, so an entry costs the logarithm of their number.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 
 use uuid::Uuid;
 
@@ -17,6 +22,9 @@ const RESTARTS: u32 = 8;
 /// each.
 const PAGES_AT_ONCE: usize = 8;
 
+/// The projects whose pages one call reads.
+const SOURCES_AT_ONCE: usize = 256;
+
 /// A merge of the indexes of several projects, in the order of their positions.
 #[derive(Debug)]
 pub struct Listing<'a> {
@@ -26,6 +34,34 @@ pub struct Listing<'a> {
     /// The volume to which the entries are restricted, if any.
     volume_id: Option<Uuid>,
     sources: Vec<Source>,
+    /// The sources whose next entry is known.
+    known: BinaryHeap<Next>,
+    /// The numbers of the sources whose next entry is on a page that must be read.
+    waiting: Vec<usize>,
+}
+
+/// The next entry of a source. The greatest one is the next of the listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Next {
+    position: Position,
+    source: usize,
+    direction: Direction,
+}
+
+impl Ord for Next {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let newest = (self.position, self.source).cmp(&(other.position, other.source));
+        match self.direction {
+            Direction::NewestFirst => newest,
+            Direction::OldestFirst => newest.reverse(),
+        }
+    }
+}
+
+impl PartialOrd for Next {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 #[derive(Debug)]
@@ -49,14 +85,17 @@ impl<'a> Listing<'a> {
         direction: Direction,
         after: Option<Position>,
     ) -> Self {
-        let sources = records
+        let sources: Vec<Source> = records
             .into_iter()
             .map(|mut record| {
                 let reader = IndexReader::new(std::mem::take(record.index_mut(kind)), direction, after);
                 Source { project: record.project, reader, after, restarts: 0, may_be_incomplete: false }
             })
             .collect();
-        Self { store, kind, direction, volume_id: None, sources }
+        let known = BinaryHeap::with_capacity(sources.len());
+        let mut listing = Self { store, kind, direction, volume_id: None, sources, known, waiting: Vec::new() };
+        (0..listing.sources.len()).for_each(|number| listing.look_at(number));
+        listing
     }
 
     /// Restricts the listing to the snapshots of one volume, without reading rows.
@@ -85,16 +124,7 @@ impl<'a> Listing<'a> {
         let mut entries = Vec::new();
         while entries.len() < wanted {
             self.load(wanted - entries.len())?;
-            let first = self
-                .sources
-                .iter()
-                .enumerate()
-                .filter_map(|(number, source)| source.reader.peek().map(|entry| (entry.position, number)));
-            let first = match self.direction {
-                Direction::NewestFirst => first.max(),
-                Direction::OldestFirst => first.min(),
-            };
-            let Some((position, number)) = first else { break };
+            let Some(Next { position, source: number, .. }) = self.known.pop() else { break };
             let source = &mut self.sources[number];
             source.after = Some(position);
             if let Some(entry) = source.reader.take()
@@ -102,21 +132,28 @@ impl<'a> Listing<'a> {
             {
                 entries.push(entry);
             }
+            self.look_at(number);
         }
         Ok(entries)
     }
 
-    /// Loads the pages that the next entry needs, in one call, together with those that the next `entries` entries will
-    /// need.
+    /// Finds out what comes next in a source. A source that has come to its end is left out from then on.
+    fn look_at(&mut self, number: usize) {
+        let reader = &self.sources[number].reader;
+        if reader.waits_for_page() {
+            self.waiting.push(number);
+        } else if let Some(entry) = reader.peek() {
+            self.known.push(Next { position: entry.position, source: number, direction: self.direction });
+        }
+    }
+
+    /// Loads the pages that the next entry needs, together with those that the next `entries` entries will need.
     fn load(&mut self, entries: usize) -> Result<(), StoreError> {
         let at_once = (PAGES_AT_ONCE / self.sources.len().max(1)).max(1);
-        loop {
-            let waiting = self.sources.iter().enumerate().filter(|(_, source)| source.reader.waits_for_page());
+        while !self.waiting.is_empty() {
+            let waiting = self.waiting.drain(..self.waiting.len().min(SOURCES_AT_ONCE));
             let wanted: Vec<(usize, Vec<PageId>)> =
-                waiting.map(|(number, source)| (number, source.reader.wanted_pages(entries, at_once))).collect();
-            if wanted.is_empty() {
-                return Ok(());
-            }
+                waiting.map(|number| (number, self.sources[number].reader.wanted_pages(entries, at_once))).collect();
             let keys: Vec<String> = wanted.iter().flat_map(|(_, pages)| pages).copied().map(keys::page).collect();
             let mut read = keys.iter().zip(self.store.key_value.get_many(&keys)?);
             for (number, ids) in wanted {
@@ -126,8 +163,10 @@ impl<'a> Listing<'a> {
                         break;
                     }
                 }
+                self.look_at(number);
             }
         }
+        Ok(())
     }
 
     /// Supplies a source with its next page. Returns `false` if the source starts again, since the page was replaced.

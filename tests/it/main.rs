@@ -12,6 +12,7 @@ mod conformance;
 mod costs;
 mod crash;
 mod formats;
+mod growth;
 mod host;
 mod identity;
 mod interleavings;
