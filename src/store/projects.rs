@@ -4,6 +4,7 @@
 //! index, its count, and its quota never disagree.
 
 use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::ProjectId;
 use crate::domain::quota::Amounts;
@@ -247,6 +248,37 @@ impl Store<'_> {
         Ok(record.map(|record| (record, agenda.0.into_iter().filter(|item| item.project == *id).collect())))
     }
 
+    /// Returns the records of projects and their agenda items, in one call, so that the two are consistent. Each record
+    /// may fail by itself. It also fails if its slot of the agenda cannot be read.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
+    #[expect(clippy::type_complexity, reason = "a result for each record")]
+    pub(super) fn projects_with_agenda(
+        &self,
+        ids: &[ProjectId],
+    ) -> Result<(Vec<Result<Option<ProjectRecord>, StoreError>>, Vec<AgendaItem>), StoreError> {
+        let slots: BTreeSet<usize> = ids.iter().map(slot_of).collect();
+        let keys: Vec<String> = ids.iter().map(keys::project).chain(slots.iter().copied().map(keys::agenda)).collect();
+        let mut values = self.key_value.get_many(&keys)?;
+        let agendas = values.split_off(ids.len());
+        let asked: BTreeSet<&ProjectId> = ids.iter().collect();
+        let mut items = Vec::new();
+        let mut failed: BTreeMap<usize, StoreError> = BTreeMap::new();
+        for ((slot, key), value) in slots.into_iter().zip(&keys[ids.len()..]).zip(agendas) {
+            match decode_optional::<Agenda>(key, value) {
+                Ok(agenda) => {
+                    let agenda = agenda.unwrap_or_default().0.into_iter();
+                    items.extend(agenda.filter(|item| asked.contains(&item.project)));
+                }
+                Err(error) => drop(failed.insert(slot, error)),
+            }
+        }
+        let records = keys.iter().zip(ids).zip(values).map(|((key, id), value)| match failed.get(&slot_of(id)) {
+            None => decode_record(key, id, value),
+            Some(error) => Err(error.clone()),
+        });
+        Ok((records.collect(), items))
+    }
+
     /// Returns the agenda items of one project that are in its indexes. The other rows were removed already.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn listed(&self, record: &ProjectRecord, items: &[AgendaItem]) -> Result<Vec<AgendaItem>, StoreError> {
@@ -254,7 +286,7 @@ impl Store<'_> {
         for kind in Kind::ALL {
             let of_kind = || items.iter().filter(|item| item.kind == kind);
             let positions: Vec<Position> = of_kind().map(AgendaItem::position).collect();
-            let positions = record.index(kind).listed(&positions, self)?;
+            let positions: BTreeSet<Position> = record.index(kind).listed(&positions, self)?.into_iter().collect();
             listed.extend(of_kind().filter(|item| positions.contains(&item.position())).cloned());
         }
         Ok(listed)

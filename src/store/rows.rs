@@ -1,5 +1,7 @@
 //! Rows of every resource: read, create, update, and remove.
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
 use crate::domain::ProjectId;
@@ -157,6 +159,7 @@ impl Store<'_> {
                 let of_kind = || items.iter().filter(|item| item.kind == kind);
                 let positions: Vec<Position> = of_kind().map(AgendaItem::position).collect();
                 let removed = record.index_mut(kind).remove(&positions, &mut writes.pages, writes.source)?;
+                let removed: BTreeSet<Position> = removed.into_iter().collect();
                 for item in of_kind().filter(|item| removed.contains(&item.position())) {
                     record.give_back(&item.amounts(snapshots_count_gigabytes));
                 }

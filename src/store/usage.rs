@@ -3,6 +3,8 @@
 //! The scheduled step gives back the quota of a removed row. Until then readers do not see the row, so a count or a
 //! quota must not include it. That is a fact about stored rows, so the services need not know the step.
 
+use std::collections::BTreeMap;
+
 use crate::domain::lifecycle::{Moment, Occasion};
 use crate::domain::{ProjectId, Timestamp};
 
@@ -11,10 +13,14 @@ use super::agenda::AgendaItem;
 use super::deployment::Deployment;
 use super::key_value::StoreError;
 use super::projects::ProjectRecord;
+use super::row::Kind;
 use super::row_state::RowState;
 
 /// The number of times that a record is read because a page that it names was replaced.
 const RECORD_READS: u32 = 8;
+
+/// The projects whose records one call reads.
+const PROJECTS_AT_ONCE: usize = 1_000;
 
 impl Store<'_> {
     /// Returns the record of a project, and the rows in its indexes whose removal is due.
@@ -26,18 +32,72 @@ impl Store<'_> {
     ) -> Result<Option<(ProjectRecord, Vec<AgendaItem>)>, StoreError> {
         for _ in 0..RECORD_READS {
             let Some((record, agenda)) = self.project_with_agenda(project)? else { return Ok(None) };
-            // The row decides, not the item: a row may have been ended early, or been given other work since.
-            let states = self.row_states(&agenda, Moment { now, clock: now, occasion: Occasion::Reading })?;
-            let ended = agenda.into_iter().zip(states);
-            let ended = ended.filter(|(_, state)| matches!(state, RowState::Ended | RowState::Gone));
-            let ended: Vec<AgendaItem> = ended.map(|(item, _)| item).collect();
-            match self.listed(&record, &ended).map_err(|error| self.lost_page(project, error)) {
+            match self.listed(&record, &self.ended(agenda, now)?).map_err(|error| self.lost_page(project, error)) {
                 // A page was replaced since the record was read.
                 Err(StoreError::Contended(_)) => {}
                 listed => return listed.map(|listed| Some((record, listed))),
             }
         }
         Err(StoreError::Contended(project.to_string()))
+    }
+
+    /// Returns the number of rows of a kind in some projects, without those whose removal is due. With `is_of_many`, a
+    /// project that cannot be read is noted and left out.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
+    pub fn count(
+        &self,
+        kind: Kind,
+        projects: &[ProjectId],
+        now: Timestamp,
+        is_of_many: bool,
+    ) -> Result<usize, StoreError> {
+        let mut count = 0;
+        for projects in projects.chunks(PROJECTS_AT_ONCE) {
+            let (records, mut agenda) = self.projects_with_agenda(projects)?;
+            agenda.retain(|item| item.kind == kind);
+            let mut ended: BTreeMap<ProjectId, Vec<AgendaItem>> = BTreeMap::new();
+            for item in self.ended(agenda, now)? {
+                ended.entry(item.project.clone()).or_default().push(item);
+            }
+            for (project, record) in projects.iter().zip(records) {
+                let ended = ended.remove(project).unwrap_or_default();
+                let counted = record.and_then(|record| {
+                    let Some(record) = record else { return Ok(0) };
+                    let removals = self.listed(&record, &ended)?.len();
+                    Ok(record.index(kind).len().saturating_sub(removals))
+                });
+                count += match counted {
+                    Ok(counted) => counted,
+                    // A page was replaced since the record was read, or something cannot be read.
+                    Err(_) => self.count_one(kind, project, now, is_of_many)?,
+                };
+            }
+        }
+        Ok(count)
+    }
+
+    /// Returns the number of rows of a kind in one project, as [`Store::count`].
+    fn count_one(
+        &self,
+        kind: Kind,
+        project: &ProjectId,
+        now: Timestamp,
+        is_of_many: bool,
+    ) -> Result<usize, StoreError> {
+        let settled = self.project_and_removals(project, now);
+        let settled = if is_of_many { self.without_unreadable(settled)?.flatten() } else { settled? };
+        let Some((record, removals)) = settled else { return Ok(0) };
+        let gone = removals.iter().filter(|item| item.kind == kind).count();
+        Ok(record.index(kind).len().saturating_sub(gone))
+    }
+
+    /// Returns the items whose row is gone for every reader. The row decides, not the item: a row may have been ended
+    /// early, or been given other work since.
+    fn ended(&self, agenda: Vec<AgendaItem>, now: Timestamp) -> Result<Vec<AgendaItem>, StoreError> {
+        let states = self.row_states(&agenda, Moment { now, clock: now, occasion: Occasion::Reading })?;
+        let ended = agenda.into_iter().zip(states);
+        let ended = ended.filter(|(_, state)| matches!(state, RowState::Ended | RowState::Gone));
+        Ok(ended.map(|(item, _)| item).collect())
     }
 
     /// Returns the record of a project as it will be after the removals that are due.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use volume_snapshots::domain::Timestamp;
 use volume_snapshots::store::index::{Direction, Position};
-use volume_snapshots::store::{Kind, Listing, Store};
+use volume_snapshots::store::{Kind, Listing, Store, UnreadableLog};
 
 /// The time of creation of the first snapshots, in seconds since the epoch.
 const FIRST: i64 = 1_767_225_600;
@@ -87,7 +87,8 @@ proptest! {
         }
 
         let identifiers = CountingIdentifiers::default();
-        let store = Store::new(&service.key_value, &identifiers);
+        let unreadable = UnreadableLog::default();
+        let store = Store::new(&service.key_value, &identifiers, &unreadable);
         let records = store.projects(&store.project_ids().expect("projects")).expect("records");
         let mut listing = Listing::new(store, records, Kind::Snapshot, direction, after).of_volume(volume);
         let mut seen: Vec<Position> = Vec::new();

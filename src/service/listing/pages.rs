@@ -101,7 +101,7 @@ impl Service<'_> {
         let marker: Option<T> = query.marker.as_deref().map(|id| self.marker(id)).transpose()?;
         order.check::<T>()?;
         let records = self.records(query, prepared)?;
-        let count = if query.with_count { Some(self.count::<T>(query, records.clone())?) } else { None };
+        let count = if query.with_count { Some(self.count::<T>(query, &records)?) } else { None };
         let rows = match order.stored_direction() {
             Some(direction) => {
                 let after = marker.as_ref().map(|marker| marker.entry().position);
@@ -231,24 +231,13 @@ impl Service<'_> {
     }
 
     /// Returns the number of matching rows on all pages. Without a filter no row is read, since the records suffice.
-    fn count<T: Listed>(&self, query: &ListRequest, records: Vec<ProjectRecord>) -> Result<usize, Error> {
+    fn count<T: Listed>(&self, query: &ListRequest, records: &[ProjectRecord]) -> Result<usize, Error> {
         if query.filters.is_empty() {
-            let mut count = 0_usize;
-            for record in &records {
-                let settled = self.store.project_and_removals(&record.project, self.now);
-                let settled = if query.is_of_many_projects() {
-                    self.store.without_unreadable(settled)?.flatten()
-                } else {
-                    settled?
-                };
-                let Some((record, removals)) = settled else { continue };
-                let gone = removals.iter().filter(|item| item.kind == T::KIND).count();
-                count += record.index(T::KIND).len().saturating_sub(gone);
-            }
-            return Ok(count);
+            let projects: Vec<ProjectId> = records.iter().map(|record| record.project.clone()).collect();
+            return Ok(self.store.count(T::KIND, &projects, self.now, query.is_of_many_projects())?);
         }
         let mut count = 0;
-        self.scan::<T>(query, records, |_| count += 1)?;
+        self.scan::<T>(query, records.to_vec(), |_| count += 1)?;
         Ok(count)
     }
 
