@@ -3,6 +3,8 @@
 //!
 //! They have no caller and no policy, because `api::ops` admits only the operator.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use uuid::Uuid;
 
 use crate::domain::lifecycle::{Moment, Occasion};
@@ -41,18 +43,13 @@ pub struct ProjectSettings {
 pub struct State {
     pub rows: Rows,
     pub deployment: Deployment,
-    /// Sorted by project.
-    pub projects: Vec<(ProjectId, ProjectSettings)>,
+    pub projects: BTreeMap<ProjectId, ProjectSettings>,
 }
 
 impl State {
     /// Returns the settings of a project. Adds default settings if there are none.
     pub fn settings_of(&mut self, project: ProjectId) -> &mut ProjectSettings {
-        let at = self.projects.binary_search_by(|(own, _)| own.cmp(&project)).unwrap_or_else(|at| {
-            self.projects.insert(at, (project, ProjectSettings::default()));
-            at
-        });
-        &mut self.projects[at].1
+        self.projects.entry(project).or_default()
     }
 }
 
@@ -155,40 +152,28 @@ impl<'a> Ops<'a> {
     ///
     /// Errors of the store. If the batches of the store are atomic, nothing has changed after an error.
     pub fn replace(&self, state: State) -> Result<(), StoreError> {
-        let mut projects: Vec<NewProject> = Vec::new();
-        let number_of = |projects: &mut Vec<NewProject>, project: &ProjectId| {
-            projects.binary_search_by(|own| own.record.project.cmp(project)).unwrap_or_else(|at| {
-                let record = ProjectRecord::new(project.clone());
-                projects.insert(at, NewProject { record, volumes: Vec::new() });
-                at
-            })
-        };
+        let mut projects: BTreeMap<ProjectId, NewProject> = BTreeMap::new();
         let gigabytes = state.deployment.snapshots_count_gigabytes();
         let mut agenda = Vec::new();
         for volume in &state.rows.volumes {
-            let number = number_of(&mut projects, &volume.project_id);
-            projects[number].volumes.push(volume.id.as_uuid());
-        }
-        for project in &mut projects {
-            project.volumes.sort_unstable();
+            NewProject::among(&mut projects, &volume.project_id).volumes.insert(volume.id.as_uuid());
         }
         for kind in Kind::ALL {
             with_row_type!(kind, R => {
                 for row in R::list(&state.rows) {
-                    let number = number_of(&mut projects, row.project_id());
-                    projects[number].count(row, gigabytes, &mut agenda);
+                    NewProject::among(&mut projects, row.project_id()).count(row, gigabytes, &mut agenda);
                 }
             });
         }
         for (project, settings) in &state.projects {
-            let number = number_of(&mut projects, project);
-            projects[number].record.quotas.clone_from(&settings.quotas);
-            projects[number].record.usage.clone_from(&settings.usage);
+            let record = &mut NewProject::among(&mut projects, project).record;
+            record.quotas.clone_from(&settings.quotas);
+            record.usage.clone_from(&settings.usage);
         }
         self.store.replace_state(&StoredState {
             rows: state.rows,
             deployment: state.deployment,
-            projects: projects.into_iter().map(|project| project.record).collect(),
+            projects: projects.into_values().map(|project| project.record).collect(),
             agenda,
         })
     }
@@ -223,7 +208,7 @@ impl<'a> Ops<'a> {
         let item = AgendaItem::of(&stored, self.now);
         let (mut is_listed, mut on_agenda) = (false, None);
         if let Some((record, agenda)) = self.store.project_with_agenda(&stored.project_id)? {
-            on_agenda = agenda.iter().find(|other| other.is_about(&item)).map(|other| other.due);
+            on_agenda = agenda.iter().find(|other| other.row() == item.row()).map(|other| other.due);
             is_listed = !self.store.listed(&record, &[item])?.is_empty();
         }
         Ok(Some(Explanation { stored, seen, is_listed, on_agenda: on_agenda.map(Timestamp::from_microseconds) }))
@@ -257,16 +242,22 @@ impl super::Service<'_> {
 struct NewProject {
     record: ProjectRecord,
     /// The ids of its volumes, to detect snapshots of volumes that belong to other projects.
-    volumes: Vec<Uuid>,
+    volumes: BTreeSet<Uuid>,
 }
 
 impl NewProject {
+    /// Returns a project among others. Adds an empty one if it is not there.
+    fn among<'a>(projects: &'a mut BTreeMap<ProjectId, Self>, project: &ProjectId) -> &'a mut Self {
+        projects
+            .entry(project.clone())
+            .or_insert_with(|| Self { record: ProjectRecord::new(project.clone()), volumes: BTreeSet::new() })
+    }
+
     /// Counts a row, and adds it to the agenda if the scheduled step must handle it.
     fn count(&mut self, row: &impl Row, snapshots_count_gigabytes: bool, agenda: &mut Vec<AgendaItem>) {
         let item = AgendaItem::when_due(row);
         let volume = row.indexed_volume();
-        self.record.has_snapshots_of_other_projects_volumes |=
-            !volume.is_nil() && self.volumes.binary_search(&volume).is_err();
+        self.record.has_snapshots_of_other_projects_volumes |= !volume.is_nil() && !self.volumes.contains(&volume);
         for (resource, amount) in &item.amounts(snapshots_count_gigabytes) {
             *self.record.totals.entry(resource.clone()).or_default() += amount;
         }

@@ -5,6 +5,8 @@
 //! is written before its row, so the step looks at the row even if the writer stops in between
 //! (`docs/adr/0003-agenda-and-compact-pages.md`).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -82,10 +84,10 @@ impl AgendaItem {
         Position { created_at: Timestamp::from_microseconds(self.created), id: self.id }
     }
 
-    /// Returns whether two items are about the same row.
+    /// Returns the kind and the id of the row, which two items about the same row share.
     #[must_use]
-    pub fn is_about(&self, other: &Self) -> bool {
-        (self.kind, self.id) == (other.kind, other.id)
+    pub const fn row(&self) -> (Kind, Uuid) {
+        (self.kind, self.id)
     }
 
     /// Returns the amounts that the row adds to the counters.
@@ -106,14 +108,23 @@ impl Agenda {
     /// The most items that one slot should hold. They take some 60 KiB.
     pub const ENOUGH: usize = 400;
 
-    /// Adds an item, or replaces the one about the same row.
-    pub fn schedule(&mut self, mut item: AgendaItem) {
-        if self.0.iter().any(|other| other.is_about(&item) && other.purpose == Purpose::Volume) {
-            // The row is removed with its volume, whatever else happens to it first.
-            item.purpose = Purpose::Volume;
-        }
-        self.0.retain(|other| !other.is_about(&item));
-        self.0.push(item);
+    /// Adds items about different rows, and replaces those about the same rows.
+    pub fn schedule(&mut self, items: &[&AgendaItem]) {
+        let new: BTreeSet<(Kind, Uuid)> = items.iter().map(|item| item.row()).collect();
+        let replaced = self.0.extract_if(.., |other| new.contains(&other.row()));
+        let with_volume: BTreeSet<(Kind, Uuid)> =
+            replaced.filter(|other| other.purpose == Purpose::Volume).map(|other| other.row()).collect();
+        self.0.extend(items.iter().map(|item| {
+            // A row that is removed with its volume is, whatever else happens to it first.
+            let purpose = if with_volume.contains(&item.row()) { Purpose::Volume } else { item.purpose };
+            (*item).clone().with_purpose(purpose)
+        }));
+    }
+
+    /// Returns the rows that items are about.
+    #[must_use]
+    pub fn rows(&self) -> BTreeSet<(Kind, Uuid)> {
+        self.0.iter().map(AgendaItem::row).collect()
     }
 }
 
@@ -123,13 +134,14 @@ impl Store<'_> {
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn schedule(&self, items: &[AgendaItem]) -> Result<bool, StoreError> {
         let mut is_full = false;
-        for slot in 0..SLOTS {
-            let here: Vec<&AgendaItem> = items.iter().filter(|item| slot_of(&item.project) == slot).collect();
+        let mut by_slot: [Vec<&AgendaItem>; SLOTS] = Default::default();
+        for item in items {
+            by_slot[slot_of(&item.project)].push(item);
+        }
+        for (slot, here) in by_slot.into_iter().enumerate() {
             if !here.is_empty() {
                 self.change_shared(&keys::agenda(slot), |agenda: &mut Agenda| {
-                    for item in &here {
-                        agenda.schedule((*item).clone());
-                    }
+                    agenda.schedule(&here);
                     is_full |= agenda.0.len() > Agenda::ENOUGH;
                 })?;
             }
@@ -140,8 +152,9 @@ impl Store<'_> {
     /// Moves items to a later time, unless they were scheduled again meanwhile.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn postpone(&self, slot: usize, items: &[AgendaItem], until: Timestamp) -> Result<(), StoreError> {
+        let items = by_row(items);
         self.change_shared(&keys::agenda(slot), |agenda: &mut Agenda| {
-            for item in agenda.0.iter_mut().filter(|item| items.contains(item)) {
+            for item in agenda.0.iter_mut().filter(|item| items.get(&item.row()) == Some(&&**item)) {
                 item.due = until.microseconds();
             }
         })
@@ -150,19 +163,23 @@ impl Store<'_> {
     /// Takes items off the agenda, unless they were scheduled again meanwhile.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn forget(&self, slot: usize, items: &[AgendaItem]) -> Result<(), StoreError> {
-        self.change_shared(&keys::agenda(slot), |agenda: &mut Agenda| agenda.0.retain(|item| !items.contains(item)))
+        let items = by_row(items);
+        self.change_shared(&keys::agenda(slot), |agenda: &mut Agenda| {
+            agenda.0.retain(|item| items.get(&item.row()) != Some(&item));
+        })
     }
+}
+
+fn by_row(items: &[AgendaItem]) -> BTreeMap<(Kind, Uuid), &AgendaItem> {
+    items.iter().map(|item| (item.row(), item)).collect()
 }
 
 /// Groups items by project.
 #[must_use]
-pub fn by_project(items: Vec<AgendaItem>) -> Vec<(ProjectId, Vec<AgendaItem>)> {
-    let mut projects: Vec<(ProjectId, Vec<AgendaItem>)> = Vec::new();
+pub fn by_project(items: Vec<AgendaItem>) -> BTreeMap<ProjectId, Vec<AgendaItem>> {
+    let mut projects: BTreeMap<ProjectId, Vec<AgendaItem>> = BTreeMap::new();
     for item in items {
-        match projects.binary_search_by(|(project, _)| project.cmp(&item.project)) {
-            Ok(at) => projects[at].1.push(item),
-            Err(at) => projects.insert(at, (item.project.clone(), vec![item])),
-        }
+        projects.entry(item.project.clone()).or_default().push(item);
     }
     projects
 }

@@ -34,6 +34,7 @@ mod snapshots;
 mod state;
 #[expect(clippy::module_inception, reason = "the handle has the name of its layer")]
 mod store;
+mod survey;
 pub mod tokens;
 pub mod unreadable;
 mod usage;

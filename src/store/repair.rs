@@ -5,7 +5,7 @@
 //! either our swap fails, or that request finds our record and adds nothing twice
 //! (`docs/adr/0004-repair-and-explanations.md`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use crate::domain::quota::Amounts;
 use crate::domain::{ProjectId, Timestamp};
 
 use super::Store;
-use super::agenda::{self, AgendaItem};
+use super::agenda::{self, Agenda, AgendaItem};
 use super::codec::envelope::{decode_optional, encode_fresh, stored_as_json};
 use super::deployment::Deployment;
 use super::index::{self, Direction, Entry, Index, IndexReader, Page, PageChanges, PageId, PageSource};
@@ -27,6 +27,10 @@ use super::unreadable::StoredRow;
 
 /// The rows that one call reads.
 const ROWS_AT_ONCE: usize = 1_000;
+
+/// The projects that are surveyed together, and the rows at which their number is enough.
+const PROJECTS_AT_ONCE: usize = 1_000;
+const ROWS_OF_PROJECTS: usize = 20_000;
 
 /// The pages that one call reads.
 const PAGES_AT_ONCE: usize = 8;
@@ -81,10 +85,10 @@ struct Suspects(Vec<(String, i64)>);
 stored_as_json!(Suspects, serde_json::from_slice);
 
 /// The part of a row that indexes, counters, and the agenda depend on.
-struct IndexedRow {
-    item: AgendaItem,
+pub(super) struct IndexedRow {
+    pub(super) item: AgendaItem,
     volume_id: Uuid,
-    needs_tick: bool,
+    pub(super) needs_tick: bool,
 }
 
 /// The rows with some ids.
@@ -126,13 +130,27 @@ impl Store<'_> {
         }
         let mut repair = Repair::default();
         let projects: Vec<ProjectId> = stored.iter().filter_map(|key| keys::project_of(key)).collect();
-        let mut without_rows: BTreeSet<&ProjectId> = projects.iter().collect();
-        for (project, of_project) in agenda::by_project(rows) {
-            without_rows.remove(&project);
-            repair.add(self.without_unreadable(self.repair_indexes(&project, &of_project))?.as_ref());
+        let mut of_projects = agenda::by_project(rows);
+        for project in &projects {
+            of_projects.entry(project.clone()).or_default();
         }
-        for project in without_rows {
-            repair.add(self.without_unreadable(self.repair_project(project))?.as_ref());
+        let mut of_projects = of_projects.into_iter().peekable();
+        while of_projects.peek().is_some() {
+            let mut together = Vec::new();
+            let mut rows = 0;
+            while together.len() < PROJECTS_AT_ONCE && rows < ROWS_OF_PROJECTS {
+                let Some(next) = of_projects.next() else { break };
+                rows += next.1.len();
+                together.push(next);
+            }
+            let well = self.survey(&together)?;
+            for (project, of_project) in together {
+                if let Some(rows) = well.get(&project) {
+                    repair.add(Some(&Repair { projects: 1, rows: *rows, ..Repair::default() }));
+                } else {
+                    repair.add(self.without_unreadable(self.repair_indexes(&project, &of_project))?.as_ref());
+                }
+            }
         }
         self.delete_unnamed(&stored, &projects, now, &mut repair)?;
         Ok(repair)
@@ -167,7 +185,8 @@ impl Store<'_> {
         };
         if !unscheduled.is_empty() {
             let scheduled = self.project_with_agenda(project)?.map(|(_, items)| items).unwrap_or_default();
-            unscheduled.retain(|item| !scheduled.iter().any(|known| known.is_about(item)));
+            let scheduled = Agenda(scheduled).rows();
+            unscheduled.retain(|item| !scheduled.contains(&item.row()));
             repair.rows_without_agenda = unscheduled.len();
             self.schedule(&unscheduled)?;
         }
@@ -231,7 +250,7 @@ impl Store<'_> {
     /// Returns every entry of an index, newest first. A missing page counts as empty. If it was replaced meanwhile, so
     /// was the record, and our swap of the record will fail. A damaged page counts as empty too, and is noted, since the
     /// rows that it named are found by their keys. A page of a newer format is an error.
-    fn every_entry(&self, index: &Index) -> Result<Vec<Entry>, StoreError> {
+    pub(super) fn every_entry(&self, index: &Index) -> Result<Vec<Entry>, StoreError> {
         let mut reader = IndexReader::new(index.clone(), Direction::NewestFirst, None);
         let mut entries = Vec::with_capacity(index.len());
         loop {
@@ -259,21 +278,33 @@ impl Store<'_> {
 
     /// Returns the parts of rows that a repair needs. Rows that are gone are left out.
     fn counted(&self, kind: Kind, ids: &[Uuid]) -> Result<RowsFound, StoreError> {
-        let mut found = RowsFound { rows: Vec::with_capacity(ids.len()), unreadable: Vec::new() };
+        let mut rows = Vec::with_capacity(ids.len());
+        let unreadable = self.each_counted(kind, ids, |row| rows.push(row))?;
+        Ok(RowsFound { rows, unreadable })
+    }
+
+    /// Calls `each` with the part of every row that a repair needs, and returns the ids of rows that cannot be read.
+    pub(super) fn each_counted(
+        &self,
+        kind: Kind,
+        ids: &[Uuid],
+        mut each: impl FnMut(IndexedRow),
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let mut unreadable = Vec::new();
         for ids in ids.chunks(ROWS_AT_ONCE) {
             with_row_type!(kind, R => for (id, row) in ids.iter().zip(self.rows::<R>(ids)?) {
                 match row {
-                    StoredRow::Readable(row) => found.rows.push(IndexedRow {
+                    StoredRow::Readable(row) => each(IndexedRow {
                         item: AgendaItem::when_due(&row),
                         volume_id: row.indexed_volume(),
                         needs_tick: row.needs_tick(),
                     }),
                     StoredRow::Gone => {}
-                    StoredRow::Unreadable => found.unreadable.push(*id),
+                    StoredRow::Unreadable => unreadable.push(*id),
                 }
             });
         }
-        Ok(found)
+        Ok(unreadable)
     }
 
     /// Deletes pages that no index names, if an earlier repair already found them. While a record cannot be read, none is
@@ -295,11 +326,12 @@ impl Store<'_> {
         let is_named = |page: &str| PageId::parse(page).is_none_or(|page| named.contains(&page));
         // Suspects that cannot be read are found again.
         let earlier = self.without_unreadable(self.read::<Suspects>(keys::SUSPECTS))?.flatten().unwrap_or_default();
+        let since: BTreeMap<&str, i64> = earlier.0.iter().map(|(page, since)| (page.as_str(), *since)).collect();
         let mut suspects = Suspects::default();
         let mut delete: Vec<String> = Vec::new();
         let unnamed = |key: &&String| key.strip_prefix(keys::PAGES).is_some_and(|page| !is_named(page));
         for key in stored.iter().filter(unnamed) {
-            let since = earlier.0.iter().find(|(own, _)| own == key).map_or(now.microseconds(), |(_, since)| *since);
+            let since = since.get(key.as_str()).copied().unwrap_or_else(|| now.microseconds());
             if Timestamp::from_microseconds(since).plus_seconds(SUSPECTED_SECONDS) <= now {
                 delete.push(key.clone());
             } else {
@@ -353,7 +385,7 @@ fn limit_counts(record: &mut ProjectRecord) -> usize {
 
 /// Sets the counters to the totals of the rows, and returns the number of counters that were wrong. Counters that were
 /// never opened stay closed.
-fn recount(record: &mut ProjectRecord, totals: Amounts) -> usize {
+pub(super) fn recount(record: &mut ProjectRecord, totals: Amounts) -> usize {
     let right = |name: &String| totals.get(name).copied().unwrap_or(0);
     let is_wrong = |name: &&String| {
         record.totals.get(*name).copied().unwrap_or(0) != right(name)

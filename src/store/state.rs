@@ -49,7 +49,7 @@ impl Store<'_> {
             with_row_type!(kind, R => index_rows(R::list(&state.rows), &number_of, &mut indexed));
         }
         // Projects that the new state lacks keep an empty record, since their claim counters stay too.
-        let emptied = self.project_ids()?.into_iter().filter(|id| !state.projects.iter().any(|own| own.project == *id));
+        let emptied = self.project_ids()?.into_iter().filter(|project| number_of(project).is_none());
         records.extend(emptied.map(ProjectRecord::new));
         let mut shared: Vec<(Agenda, Directory)> = vec![Default::default(); SLOTS];
         let mut indexed = indexed.into_iter();

@@ -3,13 +3,11 @@
 //! The scheduled step gives back the quota of a removed row. Until then readers do not see the row, so a count or a
 //! quota must not include it. That is a fact about stored rows, so the services need not know the step.
 
-use std::collections::BTreeMap;
-
 use crate::domain::lifecycle::{Moment, Occasion};
 use crate::domain::{ProjectId, Timestamp};
 
 use super::Store;
-use super::agenda::AgendaItem;
+use super::agenda::{self, AgendaItem};
 use super::deployment::Deployment;
 use super::key_value::StoreError;
 use super::projects::ProjectRecord;
@@ -53,12 +51,9 @@ impl Store<'_> {
     ) -> Result<usize, StoreError> {
         let mut count = 0;
         for projects in projects.chunks(PROJECTS_AT_ONCE) {
-            let (records, mut agenda) = self.projects_with_agenda(projects)?;
-            agenda.retain(|item| item.kind == kind);
-            let mut ended: BTreeMap<ProjectId, Vec<AgendaItem>> = BTreeMap::new();
-            for item in self.ended(agenda, now)? {
-                ended.entry(item.project.clone()).or_default().push(item);
-            }
+            let (records, mut items) = self.projects_with_agenda(projects)?;
+            items.retain(|item| item.kind == kind);
+            let mut ended = agenda::by_project(self.ended(items, now)?);
             for (project, record) in projects.iter().zip(records) {
                 let ended = ended.remove(project).unwrap_or_default();
                 let counted = record.and_then(|record| {

@@ -1,9 +1,13 @@
 //! Applies a plan, one commit after another. The run may be stopped after any of them.
 
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
 use crate::domain::lifecycle::Moment;
 use crate::store::agenda::{self, AgendaItem};
 use crate::store::row::with_row_type;
-use crate::store::{Change, Row, Store, StoreError};
+use crate::store::{Change, Kind, Row, Store, StoreError};
 
 use super::plan::{Allowance, Plan};
 use super::report::{POSTPONED_SECONDS, Report};
@@ -50,7 +54,8 @@ pub fn apply(
         // A row that is gone may have been left in its index by a run that was stopped on the way.
         match store.without_unreadable(store.still_listed(&project, &gone)) {
             Ok(Some(left)) => {
-                forget.extend(gone.into_iter().filter(|item| !left.contains(item)));
+                let are_left: BTreeSet<(Kind, Uuid)> = left.iter().map(AgendaItem::row).collect();
+                forget.extend(gone.into_iter().filter(|item| !are_left.contains(&item.row())));
                 remove.extend(left);
             }
             Ok(None) => postpone.extend(gone),

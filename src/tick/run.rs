@@ -78,8 +78,11 @@ fn due_items(
     budget: usize,
 ) -> (Vec<AgendaItem>, usize) {
     let is_here = |item: &mut AgendaItem| slot_of(&item.project) == slot;
-    let found = unscheduled.extract_if(.., is_here).filter(|item| !agenda.0.iter().any(|known| known.is_about(item)));
-    let found: Vec<AgendaItem> = found.collect();
+    let mut found: Vec<AgendaItem> = unscheduled.extract_if(.., is_here).collect();
+    if !found.is_empty() {
+        let known = agenda.rows();
+        found.retain(|item| !known.contains(&item.row()));
+    }
     let is_due = |item: &&AgendaItem| moment.occasion != Occasion::Tick || item.due <= moment.now.microseconds();
     let mut items: Vec<AgendaItem> = agenda.0.iter().filter(is_due).cloned().collect();
     let scheduled = items.len().min(budget);

@@ -2,7 +2,7 @@
 //! them makes. `make bench-scale` has the times.
 
 use crate::support::native::{CountingIdentifiers, NativeService, TestVariables};
-use crate::support::{Service, client, json};
+use crate::support::{Service, client, json, operator};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -120,5 +120,23 @@ fn the_calls_of_a_list_of_all_projects_do_not_grow_with_their_number() {
     for query in ["limit=10", "limit=10&with_count=true", "sort=name", "status=error", "status=error&with_count=true"] {
         let path = format!("/v3/a1/snapshots?all_tenants=1&{query}");
         assert_eq!(calls(&many, &path), calls(&few, &path), "{query}");
+    }
+}
+
+#[test]
+fn the_calls_of_the_operators_routes_do_not_grow_with_the_number_of_projects() {
+    let (few, many) = (service_of_many_projects(10), service_of_many_projects(900));
+    for (method, path) in [("GET", "/_ops/state"), ("POST", "/_ops/repair"), ("POST", "/_ops/tick")] {
+        let calls = [&few, &many].map(|service| {
+            service.key_value.faults.reset();
+            let answer = service.send(operator(method, path, b""));
+            assert!(answer.status().is_success(), "{method} {path}: {}", json(&answer));
+            if path == "/_ops/repair" {
+                let found = json(&answer);
+                assert_eq!(found["projects"], found["rows"], "each has one snapshot");
+            }
+            service.key_value.faults.calls().len()
+        });
+        assert!(calls[1] <= calls[0] + 2, "{method} {path}: {calls:?} calls of 10 and 900 projects");
     }
 }

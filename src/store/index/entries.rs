@@ -1,6 +1,7 @@
 //! The index itself: a head, and references to pages.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use crate::store::key_value::StoreError;
 
@@ -137,7 +138,7 @@ impl Index {
     /// Returns the locations of the positions that have an entry. All pages are read in one call.
     fn find(&self, positions: &[Position], source: &dyn PageSource) -> Result<Vec<(Position, Location)>, StoreError> {
         let mut found = Vec::new();
-        let mut by_page: Vec<(usize, Vec<Position>)> = Vec::new();
+        let mut by_page: BTreeMap<usize, Vec<Position>> = BTreeMap::new();
         for position in positions {
             let Some(number) = self.page_of(*position) else {
                 if search(&self.head, *position).is_ok() {
@@ -145,12 +146,9 @@ impl Index {
                 }
                 continue;
             };
-            match by_page.iter_mut().find(|(own, _)| *own == number) {
-                Some((_, wanted)) => wanted.push(*position),
-                None => by_page.push((number, vec![*position])),
-            }
+            by_page.entry(number).or_default().push(*position);
         }
-        let ids: Vec<PageId> = by_page.iter().map(|(number, _)| self.pages[*number].id).collect();
+        let ids: Vec<PageId> = by_page.keys().map(|number| self.pages[*number].id).collect();
         for ((number, wanted), page) in by_page.into_iter().zip(source.read(&ids)?) {
             self.pages[number].check(&page)?;
             for position in wanted {
