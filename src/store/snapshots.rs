@@ -1,18 +1,17 @@
 //! The row of a snapshot, the only source of truth about it: its layout in bytes, and the facts that the store needs.
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::lifecycle::Occasion;
 use crate::domain::quota::Counted;
-use crate::domain::snapshot::{Cause, Transition};
-use crate::domain::{
-    GroupSnapshotId, Pending, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, VolumeId,
-};
+use crate::domain::snapshot::Transition;
+use crate::domain::{Pending, ProjectId, Snapshot, SnapshotId, Timestamp, UserId};
 
-use super::codec::bytes::{Field, fields, read_all, uuid_field, word_field};
 use super::codec::envelope::Stored;
-use super::codec::metadata::{identifier, metadata, owned, pairs};
+use super::codec::metadata::{metadata, owned, pairs, parse};
 use super::codec::pending::StoredPending;
+use super::codec::rows;
 use super::row::{Kind, Row, Rows};
 
 impl Row for Snapshot {
@@ -73,82 +72,64 @@ impl Row for Snapshot {
 }
 
 /// The stored form of a [`Snapshot`]. The order of the fields is the format.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct StoredSnapshot<'a> {
-    id: SnapshotId,
+    id: Uuid,
     project: &'a str,
     user: Option<&'a str>,
-    volume: VolumeId,
+    volume: Uuid,
     volume_type: Option<&'a str>,
     name: Option<&'a str>,
     description: Option<&'a str>,
     size: u32,
-    status: SnapshotStatus,
+    status: &'a str,
     progress: Option<&'a str>,
     created: i64,
     updated: Option<i64>,
-    group: Option<GroupSnapshotId>,
+    group: Option<Uuid>,
     /// Whether the snapshot is one of the few that do not count towards quota.
     uncounted: bool,
-    pending: Option<StoredPending>,
+    pending: Option<StoredPending<'a>>,
     metadata: Vec<(&'a str, &'a str)>,
     /// The changes of status: the time, the new status, and the cause.
-    history: Vec<(i64, SnapshotStatus, Cause)>,
+    history: Vec<(i64, &'a str, &'a str)>,
 }
-
-fields!(StoredSnapshot<'a> {
-    id,
-    project,
-    user,
-    volume,
-    volume_type,
-    name,
-    description,
-    size,
-    status,
-    progress,
-    created,
-    updated,
-    group,
-    uncounted,
-    pending,
-    metadata,
-    history,
-});
-
-uuid_field!(GroupSnapshotId, SnapshotId);
-word_field!(Cause, SnapshotStatus);
 
 impl Stored for Snapshot {
     fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
-        StoredSnapshot::from(self).write(bytes)
+        rows::write(&StoredSnapshot::from(self), bytes)
     }
 
     fn read(_version: u32, bytes: &[u8]) -> Result<Self, String> {
-        read_all::<StoredSnapshot<'_>>(bytes)?.try_into()
+        rows::read::<StoredSnapshot<'_>>(bytes)?.try_into()
     }
+}
+
+/// Returns the stored form of a transition.
+const fn stored_transition(past: &Transition) -> (i64, &str, &str) {
+    (past.at.microseconds(), past.status.as_str(), past.cause.as_str())
 }
 
 impl<'a> From<&'a Snapshot> for StoredSnapshot<'a> {
     fn from(snapshot: &'a Snapshot) -> Self {
         Self {
-            id: snapshot.id,
+            id: snapshot.id.as_uuid(),
             project: snapshot.project_id.as_str(),
             user: snapshot.user_id.as_ref().map(UserId::as_str),
-            volume: snapshot.volume_id,
+            volume: snapshot.volume_id.as_uuid(),
             volume_type: snapshot.volume_type.as_deref(),
             name: snapshot.name.as_deref(),
             description: snapshot.description.as_deref(),
             size: snapshot.size,
-            status: snapshot.status,
+            status: snapshot.status.as_str(),
             progress: snapshot.progress.as_deref(),
             created: snapshot.created_at.microseconds(),
             updated: snapshot.updated_at.map(Timestamp::microseconds),
-            group: snapshot.group_snapshot_id,
+            group: snapshot.group_snapshot_id.map(Into::into),
             uncounted: !snapshot.consumes_quota,
             pending: snapshot.pending.map(Into::into),
             metadata: pairs(&snapshot.metadata),
-            history: snapshot.history.iter().map(|past| (past.at.microseconds(), past.status, past.cause)).collect(),
+            history: snapshot.history.iter().map(stored_transition).collect(),
         }
     }
 }
@@ -157,30 +138,32 @@ impl TryFrom<StoredSnapshot<'_>> for Snapshot {
     type Error = String;
 
     fn try_from(stored: StoredSnapshot<'_>) -> Result<Self, String> {
-        let project_id = identifier(stored.project)?;
-        let user_id = stored.user.map(identifier).transpose()?;
+        let project_id = parse(stored.project)?;
+        let user_id = stored.user.map(parse).transpose()?;
+        let status = parse(stored.status)?;
+        let pending = stored.pending.map(TryInto::try_into).transpose()?;
+        let past = stored.history.into_iter().map(|(at, status, cause)| {
+            Ok(Transition { at: Timestamp::from_microseconds(at), status: parse(status)?, cause: parse(cause)? })
+        });
+        let history = past.collect::<Result<_, String>>()?;
         Ok(Self {
-            id: stored.id,
+            id: stored.id.into(),
             project_id,
             user_id,
-            volume_id: stored.volume,
+            volume_id: stored.volume.into(),
             volume_type: owned(stored.volume_type),
             name: owned(stored.name),
             description: owned(stored.description),
             metadata: metadata(&stored.metadata),
             size: stored.size,
-            status: stored.status,
+            status,
             progress: owned(stored.progress),
             created_at: Timestamp::from_microseconds(stored.created),
             updated_at: stored.updated.map(Timestamp::from_microseconds),
-            group_snapshot_id: stored.group,
+            group_snapshot_id: stored.group.map(Into::into),
             consumes_quota: !stored.uncounted,
-            pending: stored.pending.map(Into::into),
-            history: {
-                let past = stored.history.into_iter();
-                past.map(|(at, status, cause)| Transition { at: Timestamp::from_microseconds(at), status, cause })
-                    .collect()
-            },
+            pending,
+            history,
         })
     }
 }
@@ -188,8 +171,9 @@ impl TryFrom<StoredSnapshot<'_>> for Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::snapshot::Cause;
     use crate::domain::snapshot::tests::snapshot;
-    use crate::domain::{Completion, Schedule};
+    use crate::domain::{Completion, Schedule, SnapshotStatus};
 
     /// These are the bytes of format version 1. Other bytes would need another version.
     #[test]
@@ -216,14 +200,28 @@ mod tests {
         let mut bytes = Vec::new();
         full.write(&mut bytes).expect("writes");
         let expected = [
-            b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\x02a1\x01\0\0\0\x01u".as_slice(),
-            b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02\0\x01\0\0\0\x02\xc3\xa9\0\0\0\0\x01",
-            b"\0\0\0\x09restoring\x01\0\0\0\x020%\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\x01\x02\0\0",
-            b"\x01\0\0\0\x07release\0\0\0\x09next-tick\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\x03",
-            b"\0\0\0\x01\0\0\0\x01k\0\0\0\x01v",
-            b"\0\0\0\x01\0\0\0\0\0\0\0\x04\0\0\0\x0abacking-up\0\0\0\x0fos-reset_status",
+            b"\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x02a1\x01\x01u".as_slice(),
+            b"\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02\0\x01\x02\xc3\xa9\0\x01",
+            b"\x09restoring\x01\x020%\0\x01\x84\x04\0\0",
+            b"\x01\x07release\x09next-tick\x02\x04\x03",
+            b"\x01\x01k\x01v",
+            b"\x01\x08\x0abacking-up\x0fos-reset_status",
         ];
         assert_eq!(bytes, expected.concat(), "{}", bytes.escape_ascii());
         assert_eq!(Snapshot::read(1, &bytes), Ok(full));
+    }
+
+    #[test]
+    fn an_unknown_word_is_refused_by_name() {
+        let row = snapshot(SnapshotStatus::Available);
+        let read = |stored: StoredSnapshot<'_>| {
+            let mut bytes = Vec::new();
+            rows::write(&stored, &mut bytes).expect("writes");
+            Snapshot::read(1, &bytes)
+        };
+        let status = StoredSnapshot { status: "frozen", ..(&row).into() };
+        assert_eq!(read(status), Err("'frozen' is not a snapshot status".to_owned()));
+        let cause = StoredSnapshot { history: vec![(1, "error", "frost")], ..(&row).into() };
+        assert!(read(cause).expect_err("an unknown cause").starts_with("'frost' is not "));
     }
 }

@@ -1,16 +1,17 @@
 //! The row of a volume: its layout in bytes, the facts that the store needs, and the read together with the deployment.
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::lifecycle::Occasion;
 use crate::domain::quota::Counted;
-use crate::domain::{Pending, ProjectId, SnapshotId, Timestamp, UserId, Volume, VolumeId, VolumeStatus};
+use crate::domain::{Pending, ProjectId, Timestamp, UserId, Volume, VolumeId, VolumeStatus};
 
 use super::Store;
-use super::codec::bytes::{Field, fields, read_all, uuid_field};
 use super::codec::envelope::{Stored, decode_optional};
-use super::codec::metadata::{identifier, metadata, owned, pairs};
+use super::codec::metadata::{metadata, owned, pairs, parse};
 use super::codec::pending::StoredPending;
+use super::codec::rows;
 use super::deployment::Deployment;
 use super::key_value::StoreError;
 use super::keys;
@@ -71,9 +72,9 @@ impl Row for Volume {
 }
 
 /// The stored form of a [`Volume`]. The order of the fields is the format.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct StoredVolume<'a> {
-    id: VolumeId,
+    id: Uuid,
     project: &'a str,
     user: Option<&'a str>,
     name: Option<&'a str>,
@@ -86,58 +87,31 @@ struct StoredVolume<'a> {
     attach_status: &'a str,
     migration: Option<&'a str>,
     volume_type: Option<&'a str>,
-    snapshot: Option<SnapshotId>,
+    snapshot: Option<Uuid>,
     group: Option<&'a str>,
     bootable: bool,
     multiattach: bool,
     created: i64,
     updated: Option<i64>,
     uncounted: bool,
-    pending: Option<StoredPending>,
+    pending: Option<StoredPending<'a>>,
     metadata: Vec<(&'a str, &'a str)>,
 }
 
-fields!(StoredVolume<'a> {
-    id,
-    project,
-    user,
-    name,
-    description,
-    size,
-    status,
-    host,
-    cluster,
-    zone,
-    attach_status,
-    migration,
-    volume_type,
-    snapshot,
-    group,
-    bootable,
-    multiattach,
-    created,
-    updated,
-    uncounted,
-    pending,
-    metadata,
-});
-
-uuid_field!(VolumeId);
-
 impl Stored for Volume {
     fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
-        StoredVolume::from(self).write(bytes)
+        rows::write(&StoredVolume::from(self), bytes)
     }
 
     fn read(_version: u32, bytes: &[u8]) -> Result<Self, String> {
-        read_all::<StoredVolume<'_>>(bytes)?.try_into()
+        rows::read::<StoredVolume<'_>>(bytes)?.try_into()
     }
 }
 
 impl<'a> From<&'a Volume> for StoredVolume<'a> {
     fn from(volume: &'a Volume) -> Self {
         Self {
-            id: volume.id,
+            id: volume.id.as_uuid(),
             project: volume.project_id.as_str(),
             user: volume.user_id.as_ref().map(UserId::as_str),
             name: volume.name.as_deref(),
@@ -150,7 +124,7 @@ impl<'a> From<&'a Volume> for StoredVolume<'a> {
             attach_status: &volume.attach_status,
             migration: volume.migration_status.as_deref(),
             volume_type: volume.volume_type.as_deref(),
-            snapshot: volume.snapshot_id,
+            snapshot: volume.snapshot_id.map(Into::into),
             group: volume.group_id.as_deref(),
             bootable: volume.bootable,
             multiattach: volume.multiattach,
@@ -167,10 +141,11 @@ impl TryFrom<StoredVolume<'_>> for Volume {
     type Error = String;
 
     fn try_from(stored: StoredVolume<'_>) -> Result<Self, String> {
-        let project_id = identifier(stored.project)?;
-        let user_id = stored.user.map(identifier).transpose()?;
+        let project_id = parse(stored.project)?;
+        let user_id = stored.user.map(parse).transpose()?;
+        let pending = stored.pending.map(TryInto::try_into).transpose()?;
         Ok(Self {
-            id: stored.id,
+            id: stored.id.into(),
             project_id,
             user_id,
             name: owned(stored.name),
@@ -184,14 +159,14 @@ impl TryFrom<StoredVolume<'_>> for Volume {
             attach_status: stored.attach_status.to_owned(),
             migration_status: owned(stored.migration),
             volume_type: owned(stored.volume_type),
-            snapshot_id: stored.snapshot,
+            snapshot_id: stored.snapshot.map(Into::into),
             group_id: owned(stored.group),
             bootable: stored.bootable,
             multiattach: stored.multiattach,
             created_at: Timestamp::from_microseconds(stored.created),
             updated_at: stored.updated.map(Timestamp::from_microseconds),
             consumes_quota: !stored.uncounted,
-            pending: stored.pending.map(Into::into),
+            pending,
         })
     }
 }
@@ -214,6 +189,7 @@ impl Store<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::SnapshotId;
 
     /// These are the bytes of format version 1. Other bytes would need another version.
     #[test]
@@ -246,10 +222,10 @@ mod tests {
         let mut bytes = Vec::new();
         full.write(&mut bytes).expect("writes");
         let expected = [
-            b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\x02a1\0\x01\0\0\0\x01n\x01\0\0\0\0\0\0\x01\x02".as_slice(),
-            b"\0\0\0\x06in-use\x01\0\0\0\x05h@b#p\0\x01\0\0\0\x04nova\0\0\0\x08attached\0\x01\0\0\0\x01t",
-            b"\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02\x01\0\0\0\x01g\x01\0\0\0\0\0\0\0\0\x03\0\0\0",
-            b"\0\0\0\x01\0\0\0\x01k\0\0\0\x01v",
+            b"\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x02a1\0\x01\x01n\x01\0\x82\x02".as_slice(),
+            b"\x06in-use\x01\x05h@b#p\0\x01\x04nova\x08attached\0\x01\x01t",
+            b"\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02\x01\x01g\x01\0\x06\0\0\0",
+            b"\x01\x01k\x01v",
         ];
         assert_eq!(bytes, expected.concat(), "{}", bytes.escape_ascii());
         assert_eq!(Volume::read(1, &bytes), Ok(full));

@@ -105,8 +105,8 @@ fn damage_of_every_kind_is_found_and_put_right() {
             |service| {
                 let mut row = get(&service.key_value, &format!("vs1:snapshot:{}", snapshot_id(7)));
                 let id = snapshot_id(999);
-                // A row starts with its id, after the line with its version.
-                let place = row.iter().position(|byte| *byte == b'\n').expect("a header") + 1;
+                // A row starts with the length of its id and the id, after the line with its version.
+                let place = row.iter().position(|byte| *byte == b'\n').expect("a header") + 2;
                 row[place..place + 16].copy_from_slice(Uuid::parse_str(&id).expect("an id").as_bytes());
                 set(&service.key_value, &format!("vs1:snapshot:{id}"), row);
             },

@@ -1,9 +1,9 @@
-//! Metadata, names, and optional strings as rows store them.
+//! Metadata, ids, words, and optional strings as rows store them.
 
+use std::fmt::Display;
 use std::str::FromStr;
 
 use crate::domain::Metadata;
-use crate::domain::identifiers::IdentifierError;
 
 /// Returns the pairs that a row stores.
 pub fn pairs(metadata: &Metadata) -> Vec<(&str, &str)> {
@@ -20,7 +20,8 @@ pub fn owned(string: Option<&str>) -> Option<String> {
     string.map(str::to_owned)
 }
 
-/// Parses the id of a user or a project.
-pub fn identifier<T: FromStr<Err = IdentifierError>>(string: &str) -> Result<T, String> {
-    string.parse().map_err(|error: IdentifierError| error.to_string())
+/// Parses the word of an enum, or the id of a user or a project. Derived deserialization would lose the reason of an
+/// error, since `postcard` keeps none.
+pub fn parse<T: FromStr<Err: Display>>(string: &str) -> Result<T, String> {
+    string.parse().map_err(|error: T::Err| error.to_string())
 }

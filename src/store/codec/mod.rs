@@ -9,3 +9,4 @@ pub(super) mod index;
 pub(super) mod metadata;
 pub(super) mod pending;
 pub(super) mod project;
+pub(super) mod rows;

@@ -1,28 +1,26 @@
 //! Work under way, as every row stores it.
 
-use crate::domain::{Completion, Pending, Schedule, Timestamp};
+use serde::{Deserialize, Serialize};
 
-use super::bytes::{fields, word_field};
+use crate::domain::{Pending, Timestamp};
+
+use super::metadata::parse;
 
 /// The stored form of [`Pending`].
-#[derive(Debug, Clone, Copy)]
-pub struct StoredPending {
-    completion: Completion,
-    schedule: Schedule,
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct StoredPending<'a> {
+    completion: &'a str,
+    schedule: &'a str,
     due: i64,
     gives_up: i64,
     retries: u8,
 }
 
-fields!(StoredPending { completion, schedule, due, gives_up, retries });
-
-word_field!(Completion, Schedule);
-
-impl From<Pending> for StoredPending {
+impl From<Pending> for StoredPending<'_> {
     fn from(pending: Pending) -> Self {
         Self {
-            completion: pending.completion,
-            schedule: pending.schedule,
+            completion: pending.completion.as_str(),
+            schedule: pending.schedule.as_str(),
             due: pending.due.microseconds(),
             gives_up: pending.gives_up.microseconds(),
             retries: pending.retries,
@@ -30,14 +28,16 @@ impl From<Pending> for StoredPending {
     }
 }
 
-impl From<StoredPending> for Pending {
-    fn from(stored: StoredPending) -> Self {
-        Self {
-            completion: stored.completion,
-            schedule: stored.schedule,
+impl TryFrom<StoredPending<'_>> for Pending {
+    type Error = String;
+
+    fn try_from(stored: StoredPending<'_>) -> Result<Self, String> {
+        Ok(Self {
+            completion: parse(stored.completion)?,
+            schedule: parse(stored.schedule)?,
             due: Timestamp::from_microseconds(stored.due),
             gives_up: Timestamp::from_microseconds(stored.gives_up),
             retries: stored.retries,
-        }
+        })
     }
 }
