@@ -50,11 +50,18 @@ impl SpinKeyValue {
 
 /// Converts an error of the host.
 fn failed(error: store::Error) -> StoreError {
-    StoreError::Failed(match error {
-        store::Error::NoSuchStore => format!("there is no store '{STORE}'"),
-        store::Error::AccessDenied => format!("spin.toml gives no access to the store '{STORE}'"),
-        store::Error::Other(message) => message,
-    })
+    match error {
+        store::Error::NoSuchStore => StoreError::Failed(format!("there is no store '{STORE}'")),
+        store::Error::AccessDenied => StoreError::Failed(format!("spin.toml gives no access to the store '{STORE}'")),
+        store::Error::Other(message) if is_damaged(&message) => StoreError::Damaged(message),
+        store::Error::Other(message) => StoreError::Failed(message),
+    }
+}
+
+/// Returns whether a message of the host says that the database is damaged, which does not pass. Hosts hand on the messages of
+/// SQLite for `SQLITE_CORRUPT` and `SQLITE_NOTADB`.
+fn is_damaged(message: &str) -> bool {
+    ["database disk image is malformed", "file is not a database"].iter().any(|known| message.contains(known))
 }
 
 /// Returns whether another process has locked the database.
@@ -75,10 +82,11 @@ impl KeyValue for SpinKeyValue {
     /// Reads the keys one by one if the call fails, because Redis does not offer it (`docs/spec/spin.md`).
     fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         if keys.len() > 1 && !self.reads_one_by_one.get() {
-            if let Ok(found) = self.retry(|bucket| batch::get_many(bucket, keys)) {
-                return Ok(in_order(keys, found).into_iter().map(present).collect());
+            match self.retry(|bucket| batch::get_many(bucket, keys)) {
+                Ok(found) => return Ok(in_order(keys, found).into_iter().map(present).collect()),
+                Err(error @ StoreError::Damaged(_)) => return Err(error),
+                Err(_) => self.reads_one_by_one.set(true),
             }
-            self.reads_one_by_one.set(true);
         }
         keys.iter().map(|key| self.get(key)).collect()
     }

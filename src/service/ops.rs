@@ -21,6 +21,7 @@ use crate::tick;
 
 pub use crate::store::deployment::{BackendService, Deployment, GroupSnapshot};
 pub use crate::store::repair::Repair;
+pub use crate::store::{Removal, Unreadable};
 pub use crate::tick::Report as TickReport;
 
 /// The number of rows that are read at once.
@@ -44,6 +45,8 @@ pub struct State {
     pub rows: Rows,
     pub deployment: Deployment,
     pub projects: BTreeMap<ProjectId, ProjectSettings>,
+    /// The stored values that cannot be read, sorted by key. The rest of the state is without them.
+    pub unreadable: Vec<Unreadable>,
 }
 
 impl State {
@@ -117,8 +120,10 @@ impl<'a> Ops<'a> {
     /// Errors of the store.
     pub fn state(&self) -> Result<State, StoreError> {
         self.store.refuse_unreleased()?;
-        let records = self.store.projects(&self.store.project_ids()?)?;
-        let mut state = State { deployment: self.store.deployment()?, ..State::default() };
+        let stored = self.store.stored_keys()?;
+        let records = self.store.projects(&Store::projects_in(&stored))?;
+        let deployment = self.store.without_unreadable(self.store.deployment())?;
+        let mut state = State { deployment: deployment.unwrap_or_default(), ..State::default() };
         for record in &records {
             let settings = ProjectSettings { quotas: record.quotas.clone(), usage: record.usage.clone() };
             if settings != ProjectSettings::default() {
@@ -126,8 +131,14 @@ impl<'a> Ops<'a> {
             }
         }
         for kind in Kind::ALL {
-            with_row_type!(kind, R => *R::list_mut(&mut state.rows) = self.rows(records.clone())?);
+            with_row_type!(kind, R => {
+                let rows: Vec<R> = self.rows(records.clone())?;
+                self.store.note_unlisted::<R>(&stored, &rows.iter().map(R::id).collect())?;
+                *R::list_mut(&mut state.rows) = rows;
+            });
         }
+        self.store.note_slots()?;
+        state.unreadable = self.store.noted();
         Ok(state)
     }
 
@@ -187,14 +198,30 @@ impl<'a> Ops<'a> {
         self.store.clear()
     }
 
-    /// Rebuilds the listings, the counters, and the agenda from the rows.
+    /// Rebuilds the listings, the counters, and the agenda from the rows. Also returns the values that it could not read,
+    /// sorted by key.
     ///
     /// # Errors
     ///
     /// Errors of the store.
-    pub fn repair(&self) -> Result<Repair, StoreError> {
+    pub fn repair(&self) -> Result<(Repair, Vec<Unreadable>), StoreError> {
         self.store.refuse_unreleased()?;
-        self.store.repair(self.now)
+        let repair = self.store.repair(self.now)?;
+        Ok((repair, self.store.noted()))
+    }
+
+    /// Removes a row that cannot be read, and corrects the listing and the counters of its project.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store. After an error of the repair the row is gone, and a later repair corrects the rest.
+    pub fn remove_unreadable(&self, key: &str) -> Result<Removal, StoreError> {
+        self.store.refuse_unreleased()?;
+        let removal = self.store.remove_unreadable(key)?;
+        if removal == Removal::Removed {
+            self.store.repair(self.now)?;
+        }
+        Ok(removal)
     }
 
     /// Explains a snapshot. Returns `None` if there is no such row.

@@ -16,7 +16,6 @@ use crate::domain::{ProjectId, Timestamp};
 use super::Store;
 use super::index::Position;
 use super::key_value::StoreError;
-use super::keys;
 use super::row::{Kind, Row};
 use super::slots::{SLOTS, slot_of};
 
@@ -102,7 +101,11 @@ impl AgendaItem {
 
 /// One slot of the agenda.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Agenda(pub Vec<AgendaItem>);
+pub struct Agenda {
+    pub items: Vec<AgendaItem>,
+    /// Whether items may be missing, since the slot was lost; see [`super::shared`].
+    pub is_incomplete: bool,
+}
 
 impl Agenda {
     /// The most items that one slot should hold. They take some 60 KiB.
@@ -111,10 +114,10 @@ impl Agenda {
     /// Adds items about different rows, and replaces those about the same rows.
     pub fn schedule(&mut self, items: &[&AgendaItem]) {
         let new: BTreeSet<(Kind, Uuid)> = items.iter().map(|item| item.row()).collect();
-        let replaced = self.0.extract_if(.., |other| new.contains(&other.row()));
+        let replaced = self.items.extract_if(.., |other| new.contains(&other.row()));
         let with_volume: BTreeSet<(Kind, Uuid)> =
             replaced.filter(|other| other.purpose == Purpose::Volume).map(|other| other.row()).collect();
-        self.0.extend(items.iter().map(|item| {
+        self.items.extend(items.iter().map(|item| {
             // A row that is removed with its volume is, whatever else happens to it first.
             let purpose = if with_volume.contains(&item.row()) { Purpose::Volume } else { item.purpose };
             (*item).clone().with_purpose(purpose)
@@ -124,7 +127,7 @@ impl Agenda {
     /// Returns the rows that items are about.
     #[must_use]
     pub fn rows(&self) -> BTreeSet<(Kind, Uuid)> {
-        self.0.iter().map(AgendaItem::row).collect()
+        self.items.iter().map(AgendaItem::row).collect()
     }
 }
 
@@ -140,9 +143,9 @@ impl Store<'_> {
         }
         for (slot, here) in by_slot.into_iter().enumerate() {
             if !here.is_empty() {
-                self.change_shared(&keys::agenda(slot), |agenda: &mut Agenda| {
+                self.change_slot(slot, |agenda: &mut Agenda| {
                     agenda.schedule(&here);
-                    is_full |= agenda.0.len() > Agenda::ENOUGH;
+                    is_full |= agenda.items.len() > Agenda::ENOUGH;
                 })?;
             }
         }
@@ -153,8 +156,8 @@ impl Store<'_> {
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn postpone(&self, slot: usize, items: &[AgendaItem], until: Timestamp) -> Result<(), StoreError> {
         let items = by_row(items);
-        self.change_shared(&keys::agenda(slot), |agenda: &mut Agenda| {
-            for item in agenda.0.iter_mut().filter(|item| items.get(&item.row()) == Some(&&**item)) {
+        self.change_slot(slot, |agenda: &mut Agenda| {
+            for item in agenda.items.iter_mut().filter(|item| items.get(&item.row()) == Some(&&**item)) {
                 item.due = until.microseconds();
             }
         })
@@ -164,8 +167,8 @@ impl Store<'_> {
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn forget(&self, slot: usize, items: &[AgendaItem]) -> Result<(), StoreError> {
         let items = by_row(items);
-        self.change_shared(&keys::agenda(slot), |agenda: &mut Agenda| {
-            agenda.0.retain(|item| items.get(&item.row()) != Some(&item));
+        self.change_slot(slot, |agenda: &mut Agenda| {
+            agenda.items.retain(|item| items.get(&item.row()) != Some(&item));
         })
     }
 }

@@ -1,15 +1,9 @@
-//! The creation of values that several writers may create at once: a project's record, the agenda, and the directory.
+//! The creation of values that several writers may create at once: a project's record, and the slots.
 //!
 //! A swap cannot create, so each creator increments a claim. The first one writes, and the others wait for the value.
 
 use super::Store;
-use super::agenda::Agenda;
-use super::codec::envelope::{Stored, encode_fresh};
-use super::compare_and_swap::Change;
-use super::directory::Directory;
 use super::key_value::StoreError;
-use super::keys;
-use super::slots::SLOTS;
 
 /// The number of times that a writer looks for a value that another writer is creating, before it creates the value
 /// itself. The looks take about eight seconds, longer than SQLite waits for a lock, since a value that is created late
@@ -25,8 +19,26 @@ impl Store<'_> {
         claim: &str,
         values: impl FnOnce() -> Result<Vec<(String, Vec<u8>)>, StoreError>,
     ) -> Result<(), StoreError> {
-        if self.key_value.get(key)?.is_some() {
+        let mut found = self.key_value.get_many(&[key.to_owned(), claim.to_owned()])?.into_iter();
+        if found.next().flatten().is_some() {
             return Ok(());
+        }
+        self.claimed(key, claim, found.next().flatten(), values)
+    }
+
+    /// Like [`Store::ensure`], for a writer that has just found that the value is missing, and has read the claim.
+    pub(super) fn claimed(
+        &self,
+        key: &str,
+        claim: &str,
+        stored_claim: Option<Vec<u8>>,
+        values: impl FnOnce() -> Result<Vec<(String, Vec<u8>)>, StoreError>,
+    ) -> Result<(), StoreError> {
+        if stored_claim.is_some_and(|stored| !is_counter(&stored)) {
+            // On SQLite the increment of such a value ends all calls of Spin's process (`docs/spec/spin.md`).
+            let reason = "it is not a counter".to_owned();
+            self.without_unreadable(Err::<(), _>(StoreError::Corrupt { key: claim.to_owned(), reason }))?;
+            self.key_value.delete_many(&[claim.to_owned()])?;
         }
         let turn = self.key_value.increment(claim, 1)?;
         if turn > 1 {
@@ -39,41 +51,10 @@ impl Store<'_> {
         }
         self.key_value.set_many(&values()?)
     }
-
-    /// Changes a value that all projects share: a slot of the agenda or of the directory. If `change` changes nothing,
-    /// nothing is written.
-    pub(super) fn change_shared<T: Stored + Clone + PartialEq>(
-        &self,
-        key: &str,
-        mut change: impl FnMut(&mut T),
-    ) -> Result<(), StoreError> {
-        // The second round finds the value that the first one created. The third is for a value that an operator
-        // deleted meanwhile.
-        for _ in 0..3 {
-            let is_there = self.replace::<T, bool, StoreError>(key, |stored| {
-                let Some(before) = stored else { return Ok(Change::Leave(false)) };
-                let mut after = before.clone();
-                change(&mut after);
-                Ok(if after == before { Change::Leave(true) } else { Change::Write(after, true) })
-            })?;
-            if is_there {
-                return Ok(());
-            }
-            self.refuse_unreleased()?;
-            self.ensure(&keys::agenda(0), keys::SHARED_CLAIM, empty_shared_values)?;
-        }
-        Err(StoreError::Contended(key.to_owned()))
-    }
 }
 
-/// Returns the agenda and the directory of an empty store.
-fn empty_shared_values() -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-    let mut values = Vec::with_capacity(2 * SLOTS);
-    for slot in 0..SLOTS {
-        let (agenda, directory) = (keys::agenda(slot), keys::directory(slot));
-        let empty_agenda = encode_fresh(&agenda, &Agenda::default())?;
-        let empty_directory = encode_fresh(&directory, &Directory::default())?;
-        values.extend([(agenda, empty_agenda), (directory, empty_directory)]);
-    }
-    Ok(values)
+/// Returns whether a value is a counter of one of Spin's stores: eight bytes on SQLite, digits on the others
+/// (`docs/spec/spin.md`, "Other backends").
+fn is_counter(stored: &[u8]) -> bool {
+    stored.len() == 8 || std::str::from_utf8(stored).is_ok_and(|digits| digits.parse::<i64>().is_ok())
 }

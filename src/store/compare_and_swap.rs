@@ -13,7 +13,7 @@
 //! The loop is generic over the value and the decision. Its two heavy steps, [`Attempts::read`] and [`Attempts::write`], are
 //! not, so they are compiled once.
 
-use super::codec::envelope::{Header, Stored, decode, encode};
+use super::codec::envelope::{Header, Stored, decode, encode, encode_fresh};
 use super::key_value::{ReadToSwap, StoreError};
 use super::store::Store;
 
@@ -86,6 +86,29 @@ impl<'a> Attempts<'a> {
 }
 
 impl Store<'_> {
+    /// Writes a value where one is missing or cannot be read. `is_readable` says whether the stored value can be read, and
+    /// fails as reading it does. A value that can be read meanwhile stays, and one of a newer format is an error.
+    pub(super) fn replace_unreadable<T: Stored>(
+        &self,
+        key: &str,
+        value: &T,
+        is_readable: impl Fn(Option<Vec<u8>>) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let bytes = encode_fresh(key, value)?;
+        let mut attempts = Attempts { store: self, key, made: 0 };
+        loop {
+            let read = attempts.read()?;
+            match is_readable(read.value.clone()) {
+                Ok(true) => return Ok(()),
+                // A swap of a missing value would not compare.
+                Ok(false) => return self.key_value.set_many(&[(key.to_owned(), bytes)]),
+                // Whatever the answer says, the next read shows whether the value has landed.
+                Err(StoreError::Corrupt { .. }) => drop(read.handle.swap(&bytes)?),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Replaces a value. `decide` gets the stored value, and gets it again for each attempt.
     ///
     /// # Errors

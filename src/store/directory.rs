@@ -9,6 +9,7 @@ use super::deployment::Deployment;
 use super::key_value::StoreError;
 use super::keys;
 use super::projects::ProjectRecord;
+use super::shared::decode_slot;
 use super::slots::{SLOTS, slot_of};
 
 /// 2⁶⁴ divided by the golden ratio. Multiples of it spread evenly over the 64-bit numbers.
@@ -34,6 +35,21 @@ impl Store<'_> {
         Ok(self.directory()?.into_iter().map(|entry| entry.project).collect())
     }
 
+    /// Returns every project that has a record, in a stable order, from the keys of the store. Unlike the directory, it lacks
+    /// no project if a slot cannot be read.
+    #[must_use]
+    pub fn projects_in(stored: &[String]) -> Vec<ProjectId> {
+        let mut projects: Vec<ProjectId> = stored.iter().filter_map(|key| keys::project_of(key)).collect();
+        projects.sort_unstable();
+        projects
+    }
+
+    /// Returns every key of the store.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
+    pub fn stored_keys(&self) -> Result<Vec<String>, StoreError> {
+        self.key_value.keys()
+    }
+
     /// Returns the deployment and every project that has a record, in one call.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn deployment_and_project_ids(&self) -> Result<(Deployment, Vec<ProjectId>), StoreError> {
@@ -41,7 +57,7 @@ impl Store<'_> {
         keys.push(keys::DEPLOYMENT.to_owned());
         let mut values = self.key_value.get_many(&keys)?;
         let deployment = decode_optional::<Deployment>(keys::DEPLOYMENT, values.pop().flatten())?;
-        let projects = entries(&keys, values)?.into_iter().map(|entry| entry.project).collect();
+        let projects = self.entries(&keys, values)?.into_iter().map(|entry| entry.project).collect();
         Ok((deployment.unwrap_or_default(), projects))
     }
 
@@ -62,27 +78,49 @@ impl Store<'_> {
     }
 
     /// Returns the whole agenda, and the project whose turn it is to be looked after, in one call. `turn` counts seconds. All
-    /// projects get their turns, whatever the period of the schedule.
+    /// projects get their turns, whatever the period of the schedule. Slots that are lost are replaced. A slot of a newer
+    /// format counts as empty, and `of_every_run` notes it.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
-    pub fn agenda_and_turn(&self, turn: u64) -> Result<(Vec<Agenda>, Option<ProjectId>), StoreError> {
+    pub fn agenda_and_turn(
+        &self,
+        turn: u64,
+        of_every_run: &Self,
+    ) -> Result<(Vec<Agenda>, Option<ProjectId>), StoreError> {
         let spread = Spread::of(turn);
         let mut keys: Vec<String> = (0..SLOTS).map(keys::agenda).collect();
         keys.push(keys::directory(spread.slot()));
         let mut values = self.key_value.get_many(&keys)?;
-        if values.iter().all(Option::is_none) {
+        let is_empty = values.iter().all(Option::is_none);
+        if is_empty {
             self.refuse_unreleased()?;
         }
-        let directory = decode_optional::<Directory>(&keys[SLOTS], values.pop().flatten())?.unwrap_or_default();
-        let agendas = keys.iter().zip(values).map(|(key, value)| Ok(decode_optional(key, value)?.unwrap_or_default()));
+        let read = decode_slot::<Directory>(&keys[SLOTS], spread.slot(), values.pop().flatten());
+        let directory = self.restored_slot(spread.slot(), read, !is_empty);
+        let directory = of_every_run.without_unreadable(directory)?.unwrap_or_default();
         let project = spread.project_of(directory.0.len());
         let project = directory.0.into_iter().nth(project).map(|entry| entry.project);
-        Ok((agendas.collect::<Result<_, StoreError>>()?, project))
+        let mut agendas = Vec::with_capacity(SLOTS);
+        for (slot, (key, value)) in keys.iter().zip(values).enumerate() {
+            let agenda = self.restored_slot(slot, decode_slot::<Agenda>(key, slot, value), !is_empty);
+            agendas.push(of_every_run.without_unreadable(agenda)?.unwrap_or_default());
+        }
+        Ok((agendas, project))
     }
 
     fn directory(&self) -> Result<Vec<DirectoryEntry>, StoreError> {
         let keys = directory_keys();
         let values = self.key_value.get_many(&keys)?;
-        entries(&keys, values)
+        self.entries(&keys, values)
+    }
+
+    /// Returns the entries of all slots. A slot that cannot be read is noted, and its projects are left out.
+    fn entries(&self, keys: &[String], values: Vec<Option<Vec<u8>>>) -> Result<Vec<DirectoryEntry>, StoreError> {
+        let mut entries = Vec::new();
+        for (slot, (key, value)) in keys.iter().zip(values).enumerate() {
+            let directory = self.without_unreadable(decode_slot::<Directory>(key, slot, value))?;
+            entries.extend(directory.flatten().unwrap_or_default().0);
+        }
+        Ok(entries)
     }
 
     /// Adds a project to the directory.
@@ -91,7 +129,7 @@ impl Store<'_> {
         project: &ProjectId,
         has_snapshots_of_other_projects_volumes: bool,
     ) -> Result<(), StoreError> {
-        self.change_shared(&keys::directory(slot_of(project)), |directory: &mut Directory| {
+        self.change_slot(slot_of(project), |directory: &mut Directory| {
             let entries = &mut directory.0;
             if let Some(entry) = entries.iter_mut().find(|entry| entry.project == *project) {
                 entry.has_snapshots_of_other_projects_volumes |= has_snapshots_of_other_projects_volumes;
@@ -105,14 +143,6 @@ impl Store<'_> {
 
 fn directory_keys() -> Vec<String> {
     (0..SLOTS).map(keys::directory).collect()
-}
-
-fn entries(keys: &[String], values: Vec<Option<Vec<u8>>>) -> Result<Vec<DirectoryEntry>, StoreError> {
-    let mut entries = Vec::new();
-    for (key, value) in keys.iter().zip(values) {
-        entries.extend(decode_optional::<Directory>(key, value)?.unwrap_or_default().0);
-    }
-    Ok(entries)
 }
 
 /// A turn as a point in the 64-bit numbers. Turns at any period spread evenly, so the highest bits choose a slot evenly, and

@@ -12,6 +12,9 @@ pub enum StoreError {
     /// The host refused or failed. The string is for the log, never for a client.
     #[error("the key-value store failed: {0}")]
     Failed(String),
+    /// The database of the store is damaged. The string is for the log, never for a client.
+    #[error("the key-value store is damaged: {0}")]
+    Damaged(String),
     /// Other writers were faster at every attempt, so nothing was written.
     #[error("too many writers at once on '{0}'")]
     Contended(String),
@@ -37,7 +40,7 @@ pub trait KeyValue {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Failed`] when the host fails. This holds for every method of this trait.
+    /// [`StoreError::Failed`] or [`StoreError::Damaged`] when the host fails. This holds for every method of this trait.
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Returns the values of distinct keys, in the order of the keys. An absent value is `None`.

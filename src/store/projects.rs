@@ -4,7 +4,7 @@
 //! index, its count, and its quota never disagree.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::domain::ProjectId;
 use crate::domain::quota::Amounts;
@@ -18,6 +18,7 @@ use super::index::{Index, Page, PageChanges, PageId, PageSource, Position};
 use super::key_value::StoreError;
 use super::keys;
 use super::row::Kind;
+use super::shared::decode_slot;
 use super::slots::slot_of;
 
 /// The most pages that one commit of [`Store::compact`] writes for one index.
@@ -238,18 +239,20 @@ impl Store<'_> {
         Ok((deployment.unwrap_or_default(), decode_record(&keys[1], id, values.next().flatten())?))
     }
 
-    /// Returns the record of a project with its agenda items, in one call, so that the two are consistent.
+    /// Returns the record of a project with its agenda items, in one call, so that the two are consistent. An agenda that
+    /// cannot be read counts as empty, and is noted.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn project_with_agenda(&self, id: &ProjectId) -> Result<Option<(ProjectRecord, Vec<AgendaItem>)>, StoreError> {
         let keys = [keys::project(id), keys::agenda(slot_of(id))];
         let mut values = self.key_value.get_many(&keys)?.into_iter();
         let record = decode_record(&keys[0], id, values.next().flatten())?;
-        let agenda = decode_optional::<Agenda>(&keys[1], values.next().flatten())?.unwrap_or_default();
-        Ok(record.map(|record| (record, agenda.0.into_iter().filter(|item| item.project == *id).collect())))
+        let agenda = decode_slot::<Agenda>(&keys[1], slot_of(id), values.next().flatten());
+        let agenda = self.without_unreadable(agenda)?.flatten().unwrap_or_default();
+        Ok(record.map(|record| (record, agenda.items.into_iter().filter(|item| item.project == *id).collect())))
     }
 
     /// Returns the records of projects and their agenda items, in one call, so that the two are consistent. Each record
-    /// may fail by itself. It also fails if its slot of the agenda cannot be read.
+    /// may fail by itself. An agenda that cannot be read counts as empty, and is noted.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     #[expect(clippy::type_complexity, reason = "a result for each record")]
     pub(super) fn projects_with_agenda(
@@ -262,20 +265,12 @@ impl Store<'_> {
         let agendas = values.split_off(ids.len());
         let asked: BTreeSet<&ProjectId> = ids.iter().collect();
         let mut items = Vec::new();
-        let mut failed: BTreeMap<usize, StoreError> = BTreeMap::new();
         for ((slot, key), value) in slots.into_iter().zip(&keys[ids.len()..]).zip(agendas) {
-            match decode_optional::<Agenda>(key, value) {
-                Ok(agenda) => {
-                    let agenda = agenda.unwrap_or_default().0.into_iter();
-                    items.extend(agenda.filter(|item| asked.contains(&item.project)));
-                }
-                Err(error) => drop(failed.insert(slot, error)),
-            }
+            let agenda = self.without_unreadable(decode_slot::<Agenda>(key, slot, value))?.flatten();
+            let agenda = agenda.unwrap_or_default().items.into_iter();
+            items.extend(agenda.filter(|item| asked.contains(&item.project)));
         }
-        let records = keys.iter().zip(ids).zip(values).map(|((key, id), value)| match failed.get(&slot_of(id)) {
-            None => decode_record(key, id, value),
-            Some(error) => Err(error.clone()),
-        });
+        let records = keys.iter().zip(ids).zip(values).map(|((key, id), value)| decode_record(key, id, value));
         Ok((records.collect(), items))
     }
 
@@ -369,7 +364,7 @@ impl Store<'_> {
     }
 
     /// Writes rows and pages under new keys, and appends the ids of the pages to `written`.
-    fn write_fresh(&self, writes: ProjectWrites<'_>, written: &mut Vec<PageId>) -> Result<(), StoreError> {
+    pub(super) fn write_fresh(&self, writes: ProjectWrites<'_>, written: &mut Vec<PageId>) -> Result<(), StoreError> {
         let mut fresh = writes.rows;
         for (id, page) in &writes.pages.written {
             let key = keys::page(*id);

@@ -17,10 +17,11 @@ use super::Store;
 use super::agenda::{self, Agenda, AgendaItem};
 use super::codec::envelope::{decode_optional, encode_fresh, stored_as_json};
 use super::deployment::Deployment;
+use super::directory::Directory;
 use super::index::{self, Direction, Entry, Index, IndexReader, Page, PageChanges, PageId, PageSource};
 use super::key_value::StoreError;
 use super::keys;
-use super::projects::ProjectRecord;
+use super::projects::{ProjectRecord, ProjectWrites, decode_record};
 use super::row::Kind;
 use super::row::{Row, with_row_type};
 use super::unreadable::StoredRow;
@@ -128,8 +129,9 @@ impl Store<'_> {
             let ids: Vec<Uuid> = ids.filter_map(|id| Uuid::try_parse(id).ok()).collect();
             rows.extend(self.counted(kind, &ids)?.rows.into_iter().map(|row| row.item));
         }
+        let projects = Self::projects_in(&stored);
+        self.repair_slots(&projects)?;
         let mut repair = Repair::default();
-        let projects: Vec<ProjectId> = stored.iter().filter_map(|key| keys::project_of(key)).collect();
         let mut of_projects = agenda::by_project(rows);
         for project in &projects {
             of_projects.entry(project.clone()).or_default();
@@ -148,12 +150,89 @@ impl Store<'_> {
                 if let Some(rows) = well.get(&project) {
                     repair.add(Some(&Repair { projects: 1, rows: *rows, ..Repair::default() }));
                 } else {
-                    repair.add(self.without_unreadable(self.repair_indexes(&project, &of_project))?.as_ref());
+                    repair.add(self.without_unreadable(self.repair_or_rebuild(&project, &of_project))?.as_ref());
                 }
             }
         }
         self.delete_unnamed(&stored, &projects, now, &mut repair)?;
         Ok(repair)
+    }
+
+    /// Replaces lost slots, completes the agenda, and enters projects that have a record into the directory.
+    fn repair_slots(&self, projects: &[ProjectId]) -> Result<(), StoreError> {
+        let mut entered: BTreeSet<ProjectId> = BTreeSet::new();
+        let is_expected = !projects.is_empty();
+        for (slot, read) in self.read_slots::<Directory>()?.into_iter().enumerate() {
+            let directory = self.without_unreadable(self.restored_slot(slot, read, is_expected))?;
+            entered.extend(directory.unwrap_or_default().0.into_iter().map(|entry| entry.project));
+        }
+        let missing: Vec<ProjectId> = projects.iter().filter(|project| !entered.contains(project)).cloned().collect();
+        for (project, record) in missing.iter().zip(self.read_records(&missing)?) {
+            let has_others = self
+                .without_unreadable(record)?
+                .is_none_or(|record| record.is_some_and(|record| record.has_snapshots_of_other_projects_volumes));
+            self.without_unreadable(self.enter(project, has_others))?;
+        }
+        for (slot, read) in self.read_slots::<Agenda>()?.into_iter().enumerate() {
+            let agenda = self.without_unreadable(self.restored_slot(slot, read, is_expected))?;
+            if agenda.is_some_and(|agenda| agenda.is_incomplete) {
+                self.without_unreadable(self.complete_agenda(slot))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Repairs one project whose rows are all known, and rebuilds its record from them if the record is damaged.
+    fn repair_or_rebuild(&self, project: &ProjectId, known: &[AgendaItem]) -> Result<Repair, StoreError> {
+        match self.repair_indexes(project, known) {
+            Err(StoreError::Corrupt { key, reason }) if key == keys::project(project) => {
+                self.without_unreadable(Err::<(), _>(StoreError::Corrupt { key, reason }))?;
+                self.rebuild_record(project, known)
+            }
+            repaired => repaired,
+        }
+    }
+
+    /// Replaces a record that is damaged. The limits of the project are lost, and counters that an operator has set.
+    fn rebuild_record(&self, project: &ProjectId, known: &[AgendaItem]) -> Result<Repair, StoreError> {
+        let deployment = self.without_unreadable(self.deployment())?;
+        let gigabytes = deployment.as_ref().map(Deployment::snapshots_count_gigabytes);
+        let mut record = ProjectRecord::new(project.clone());
+        record.has_snapshots_of_other_projects_volumes = true;
+        let mut pages = PageChanges::default();
+        let Inspection { mut repair, unscheduled, .. } =
+            self.inspect(&mut record, known, gigabytes, &mut pages, self)?;
+        self.enter(project, true)?;
+        self.write_fresh(ProjectWrites { pages, rows: Vec::new(), source: self }, &mut Vec::new())?;
+        let key = keys::project(project);
+        self.replace_unreadable(&key, &record, |stored| Ok(decode_record(&key, project, stored)?.is_some()))?;
+        repair.rows_without_agenda = self.schedule_missing(project, unscheduled)?;
+        Ok(repair)
+    }
+
+    /// Schedules those of a project's rows that are not on the agenda, and returns their number.
+    fn schedule_missing(&self, project: &ProjectId, mut rows: Vec<AgendaItem>) -> Result<usize, StoreError> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let scheduled = self.project_with_agenda(project)?.map(|(_, items)| items).unwrap_or_default();
+        let scheduled: BTreeSet<(Kind, Uuid)> = scheduled.iter().map(AgendaItem::row).collect();
+        rows.retain(|item| !scheduled.contains(&item.row()));
+        self.schedule(&rows)?;
+        Ok(rows.len())
+    }
+
+    /// Returns the items of the rows of a project that need the scheduled step.
+    pub(super) fn items_of(&self, project: &ProjectId) -> Result<Vec<AgendaItem>, StoreError> {
+        let Some(record) = self.project(project)? else { return Ok(Vec::new()) };
+        let mut items = Vec::new();
+        for kind in Kind::ALL {
+            let entries = self.every_entry(record.index(kind))?;
+            let ids: Vec<Uuid> = entries.iter().map(|entry| entry.position.id).collect();
+            let rows = self.counted(kind, &ids)?.rows.into_iter();
+            items.extend(rows.filter(|row| row.needs_tick && row.item.project == *project).map(|row| row.item));
+        }
+        Ok(items)
     }
 
     /// Repairs one project, as far as its indexes name its rows.
@@ -177,19 +256,13 @@ impl Store<'_> {
             }
             None => None,
         };
-        let Inspection { mut repair, mut unscheduled, .. } = match seen {
+        let Inspection { mut repair, unscheduled, .. } = match seen {
             Some(inspection) => inspection,
             None => self.change_project(project, |record, writes| {
                 self.inspect(record, known, gigabytes, &mut writes.pages, writes.source)
             })?,
         };
-        if !unscheduled.is_empty() {
-            let scheduled = self.project_with_agenda(project)?.map(|(_, items)| items).unwrap_or_default();
-            let scheduled = Agenda(scheduled).rows();
-            unscheduled.retain(|item| !scheduled.contains(&item.row()));
-            repair.rows_without_agenda = unscheduled.len();
-            self.schedule(&unscheduled)?;
-        }
+        repair.rows_without_agenda = self.schedule_missing(project, unscheduled)?;
         Ok(repair)
     }
 

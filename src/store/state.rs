@@ -49,7 +49,8 @@ impl Store<'_> {
             with_row_type!(kind, R => index_rows(R::list(&state.rows), &number_of, &mut indexed));
         }
         // Projects that the new state lacks keep an empty record, since their claim counters stay too.
-        let emptied = self.project_ids()?.into_iter().filter(|project| number_of(project).is_none());
+        let stored = self.key_value.keys()?;
+        let emptied = Self::projects_in(&stored).into_iter().filter(|project| number_of(project).is_none());
         records.extend(emptied.map(ProjectRecord::new));
         let mut shared: Vec<(Agenda, Directory)> = vec![Default::default(); SLOTS];
         let mut indexed = indexed.into_iter();
@@ -71,7 +72,7 @@ impl Store<'_> {
             shared[slot_of(&entry.project)].1.0.push(entry);
         }
         for item in &state.agenda {
-            shared[slot_of(&item.project)].0.0.push(item.clone());
+            shared[slot_of(&item.project)].0.items.push(item.clone());
         }
         for (slot, (agenda, directory)) in shared.into_iter().enumerate() {
             let key = keys::agenda(slot);
@@ -82,7 +83,6 @@ impl Store<'_> {
             entries.push((key, value));
         }
 
-        let stored = self.key_value.keys()?;
         entries.sort_unstable_by(|(one, _), (two, _)| one.cmp(two));
         let is_written = |key: &String| entries.binary_search_by(|(own, _)| own.cmp(key)).is_ok();
         let obsolete: Vec<String> = stored.into_iter().filter(|key| is_obsolete(key) && !is_written(key)).collect();

@@ -5,13 +5,22 @@
 //! for the log and for the operator. The decision, value by value, is `docs/adr/0015-one-bad-value.md`.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
 
 use super::Store;
+use super::agenda::Agenda;
+use super::directory::Directory;
 use super::key_value::StoreError;
+use super::keys;
+use super::row::{Kind, Row, with_row_type};
 
 /// The values that one log names. A store that a newer release wrote may have any number of them.
 const LOGGED: usize = 10;
+
+/// The rows that one call reads.
+const ROWS_AT_ONCE: usize = 1_000;
 
 /// A row as it was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +41,18 @@ impl<T> StoredRow<T> {
             Self::Gone | Self::Unreadable => None,
         }
     }
+}
+
+/// The result of [`Store::remove_unreadable`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    Removed,
+    /// There is no such value.
+    Absent,
+    /// The value can be read, so it stays.
+    Readable,
+    /// The value is not a row. Other values are repaired and not removed.
+    NotARow,
 }
 
 /// A value that cannot be read, and the reason.
@@ -102,6 +123,64 @@ impl<'a> Store<'a> {
                 Ok(None)
             }
         }
+    }
+
+    /// Returns the values that were noted so far, sorted by key.
+    #[must_use]
+    pub fn noted(&self) -> Vec<Unreadable> {
+        self.unreadable.map(UnreadableLog::values).unwrap_or_default()
+    }
+
+    /// Notes the rows of a kind that cannot be read, besides the `known` ones. `stored` has the keys of the store.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the key-value store.
+    pub fn note_unlisted<T: Row>(&self, stored: &[String], known: &BTreeSet<Uuid>) -> Result<(), StoreError> {
+        let ids = stored.iter().filter_map(|key| Uuid::try_parse(key.strip_prefix(T::KEY_PREFIX)?).ok());
+        let ids: Vec<Uuid> = ids.filter(|id| !known.contains(id)).collect();
+        for ids in ids.chunks(ROWS_AT_ONCE) {
+            self.rows::<T>(ids)?;
+        }
+        Ok(())
+    }
+
+    /// Notes the slots that cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the key-value store.
+    pub fn note_slots(&self) -> Result<(), StoreError> {
+        for agenda in self.read_slots::<Agenda>()? {
+            self.without_unreadable(agenda)?;
+        }
+        for directory in self.read_slots::<Directory>()? {
+            self.without_unreadable(directory)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the value of a key if it is a row that cannot be read. Its index still has its entry then.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the key-value store.
+    pub fn remove_unreadable(&self, key: &str) -> Result<Removal, StoreError> {
+        let of_kind = |kind: Kind| Some((kind, Uuid::try_parse(key.strip_prefix(kind.key_prefix())?).ok()?));
+        let row = Kind::ALL.into_iter().find_map(of_kind).filter(|(kind, id)| keys::row(*kind, *id) == key);
+        let Some((kind, id)) = row else {
+            let is_ours = key.starts_with(keys::PREFIX) && self.key_value.get(key)?.is_some();
+            return Ok(if is_ours { Removal::NotARow } else { Removal::Absent });
+        };
+        let found = with_row_type!(kind, R => match self.rows::<R>(&[id])?.pop() {
+            Some(StoredRow::Readable(_)) => Removal::Readable,
+            Some(StoredRow::Unreadable) => Removal::Removed,
+            Some(StoredRow::Gone) | None => Removal::Absent,
+        });
+        if found == Removal::Removed {
+            self.key_value.delete_many(&[key.to_owned()])?;
+        }
+        Ok(found)
     }
 
     /// Returns the store for reads that are repeated so often that the log would be flooded. It notes nothing.

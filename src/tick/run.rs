@@ -30,14 +30,20 @@ const NAMING: i64 = 10_000_000;
 pub fn run(store: &Store<'_>, moment: Moment, rows: usize) -> Result<Report, StoreError> {
     let mut report = Report::default();
     let turn = u64::try_from(moment.clock.microseconds() / 1_000_000).unwrap_or_default();
-    let (agendas, project) = store.agenda_and_turn(turn)?;
+    let of_every_run = if names_unreadable(moment) { *store } else { store.silent() };
+    let (agendas, project) = store.agenda_and_turn(turn, &of_every_run)?;
     let mut budget = rows;
     let mut allowance = Allowance::OF_ONE_RUN;
     // An operator's clock may be ahead of the one that readers use, so every row with work under way counts.
     let mut unscheduled =
         if moment.occasion == Occasion::OperatorTick { under_way(store, budget)? } else { Vec::new() };
     for (slot, agenda) in agendas.iter().enumerate() {
-        if agenda.0.is_empty() && unscheduled.is_empty() {
+        if agenda.is_incomplete {
+            // The next run handles the items that this adds.
+            store.without_unreadable(store.complete_agenda(slot))?;
+            report.more = true;
+        }
+        if agenda.items.is_empty() && unscheduled.is_empty() {
             continue;
         }
         let (mut items, scheduled) = due_items(agenda, slot, &mut unscheduled, moment, budget);
@@ -48,16 +54,17 @@ pub fn run(store: &Store<'_>, moment: Moment, rows: usize) -> Result<Report, Sto
         budget -= items.len();
         if !items.is_empty() {
             let observations = observe(store, items, scheduled, moment)?;
-            let done = apply(store, slot, plan(observations, &mut allowance), moment, &mut allowance)?;
+            let done = apply(store, slot, plan(observations, &mut allowance), moment, &mut allowance);
+            // Only an operator's run gets here with a slot of a newer format, which it leaves alone.
+            let done = store.without_unreadable(done)?.unwrap_or_default();
             report.removed += done.removed;
             report.settled += done.settled;
             report.more |= done.more;
         }
     }
     if let Some(project) = project {
-        let store = if names_unreadable(moment) { *store } else { store.silent() };
-        let looked_after = look_after(&store, &project, &agendas[slot_of(&project)].0, moment);
-        report.repaired = store.without_unreadable(looked_after)?.unwrap_or_default();
+        let looked_after = look_after(&of_every_run, &project, &agendas[slot_of(&project)].items, moment);
+        report.repaired = of_every_run.without_unreadable(looked_after)?.unwrap_or_default();
     }
     Ok(report)
 }
@@ -84,7 +91,7 @@ fn due_items(
         found.retain(|item| !known.contains(&item.row()));
     }
     let is_due = |item: &&AgendaItem| moment.occasion != Occasion::Tick || item.due <= moment.now.microseconds();
-    let mut items: Vec<AgendaItem> = agenda.0.iter().filter(is_due).cloned().collect();
+    let mut items: Vec<AgendaItem> = agenda.items.iter().filter(is_due).cloned().collect();
     let scheduled = items.len().min(budget);
     items.extend(found);
     (items, scheduled)

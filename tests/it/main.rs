@@ -11,6 +11,7 @@ mod cinder_rules;
 mod conformance;
 mod costs;
 mod crash;
+mod damage;
 mod formats;
 mod growth;
 mod host;

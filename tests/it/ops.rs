@@ -468,7 +468,7 @@ fn a_repair_tells_what_it_put_right() {
     let expected = |entries_without_row: usize, counters: usize| {
         json!({
             "projects": 1, "rows": 2, "entries_without_row": entries_without_row, "rows_without_entry": 0,
-            "counters": counters, "rows_without_agenda": 0, "pages_deleted": 0, "pages_suspected": 0,
+            "counters": counters, "rows_without_agenda": 0, "pages_deleted": 0, "pages_suspected": 0, "unreadable": [],
         })
     };
     assert_eq!(repair(), expected(1, 4));

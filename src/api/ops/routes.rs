@@ -10,14 +10,17 @@ use crate::api::wire::headers::Header;
 use crate::api::wire::reply::{Content, Reply};
 use crate::api::wire::request::{Body, Headers, Request};
 use crate::domain::Timestamp;
-use crate::service::ops::{Ops, Repair, TickReport};
+use crate::service::ops::{Ops, Removal, Repair, TickReport, Unreadable};
 use crate::settings::{LazySettings, OPS_TOKEN, Settings, SettingsError, Variables};
 
 use super::explain::explanation_document;
-use super::state_document::StateDocument;
+use super::state_document::{StateDocument, UnreadableDocument};
 
 /// The prefix of every operator's path.
 pub const PREFIX: &str = "/_ops/";
+
+/// The prefix of the route that removes a row. The key follows.
+const ROWS: &str = "rows/";
 
 /// The prefix of the route that explains a snapshot. The id follows.
 const EXPLAIN: &str = "explain/";
@@ -40,7 +43,11 @@ pub fn answer(request: &Request<'_>, path: &str, environment: &Environment<'_>) 
     match &path[PREFIX.len()..] {
         "state" if method == Method::GET => Reply::json(StatusCode::OK, &StateDocument::from(&ops.state()?)),
         "state" if method == Method::PUT => {
+            let discards_unreadable = discards_unreadable(request.query)?;
             let document: StateDocument = read(&read_body(request)?)?;
+            if !discards_unreadable && let Some(message) = document.lacks() {
+                return Err(Fault::new(StatusCode::CONFLICT, message));
+            }
             let state = document.into_state(&settings(environment)?.delays, environment.now)?;
             let counts = json!({ "volumes": state.rows.volumes.len(), "snapshots": state.rows.snapshots.len() });
             ops.replace(state)?;
@@ -61,7 +68,7 @@ pub fn answer(request: &Request<'_>, path: &str, environment: &Environment<'_>) 
             Reply::json(StatusCode::OK, &document)
         }
         "repair" if method == Method::POST => {
-            let repair: Repair = ops.repair()?;
+            let (repair, unreadable): (Repair, Vec<Unreadable>) = ops.repair()?;
             let document = json!({
                 "projects": repair.projects,
                 "rows": repair.rows,
@@ -71,9 +78,11 @@ pub fn answer(request: &Request<'_>, path: &str, environment: &Environment<'_>) 
                 "rows_without_agenda": repair.rows_without_agenda,
                 "pages_deleted": repair.pages_deleted,
                 "pages_suspected": repair.pages_suspected,
+                "unreadable": unreadable.into_iter().map(UnreadableDocument::from).collect::<Vec<_>>(),
             });
             Reply::json(StatusCode::OK, &document)
         }
+        route if method == Method::DELETE && route.starts_with(ROWS) => remove_unreadable(&ops, &route[ROWS.len()..]),
         route if method == Method::GET && route.starts_with(EXPLAIN) => {
             let id = &route[EXPLAIN.len()..];
             let not_found = || Fault::new(StatusCode::NOT_FOUND, format!("Snapshot {id} could not be found."));
@@ -84,6 +93,27 @@ pub fn answer(request: &Request<'_>, path: &str, environment: &Environment<'_>) 
             Reply::json(StatusCode::OK, &explanation_document(&explanation.ok_or_else(not_found)?))
         }
         _ => Err(Fault::not_found()),
+    }
+}
+
+/// Removes a row that cannot be read.
+fn remove_unreadable(ops: &Ops<'_>, key: &str) -> Result<Reply, Fault> {
+    let conflict = |reason: &str| Err(Fault::new(StatusCode::CONFLICT, format!("The value of '{key}' {reason}")));
+    match ops.remove_unreadable(key)? {
+        Removal::Removed => Ok(Reply::new(StatusCode::NO_CONTENT, Content::Empty)),
+        Removal::Absent => Err(Fault::new(StatusCode::NOT_FOUND, format!("There is no value of '{key}'."))),
+        Removal::Readable => conflict("can be read, so it is not removed here."),
+        Removal::NotARow => conflict("is not a row. A repair restores what can be restored of other values."),
+    }
+}
+
+/// Returns whether a query lets a document replace the state although values could not be read when the document was made.
+fn discards_unreadable(query: &str) -> Result<bool, Fault> {
+    let value = query.split('&').find_map(|parameter| parameter.strip_prefix("discard_unreadable="));
+    match value {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Fault::bad_request("discard_unreadable must be true or false.")),
     }
 }
 

@@ -20,9 +20,9 @@ use crate::domain::{
     VolumeStatus,
 };
 use crate::json::ObjectOnly;
-use crate::service::ops::{BackendService, Deployment, GroupSnapshot, ProjectSettings, State};
+use crate::service::ops::{BackendService, Deployment, GroupSnapshot, ProjectSettings, State, Unreadable};
 
-/// The whole state. The last two fields are not in the vectors; with them, a document that was read can be written back.
+/// The whole state. The last three fields are not in the vectors; with them, a document that was read can be written back.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StateDocument {
@@ -42,6 +42,24 @@ pub struct StateDocument {
     quota_usage: Map<String, Value>,
     /// The limits of projects that have their own.
     project_quotas: Map<String, Value>,
+    /// The stored values that could not be read when the document was made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable: Vec<ObjectOnly<UnreadableDocument>>,
+}
+
+/// A stored value that cannot be read.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnreadableDocument {
+    key: String,
+    #[serde(default)]
+    reason: String,
+}
+
+impl From<Unreadable> for UnreadableDocument {
+    fn from(Unreadable { key, reason }: Unreadable) -> Self {
+        Self { key, reason }
+    }
 }
 
 #[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
@@ -306,6 +324,17 @@ fn refuse_repeated(kind: &str, mut ids: Vec<Uuid>) -> Result<(), Fault> {
 }
 
 impl StateDocument {
+    /// Returns the reason why the document must not replace the state unless the operator insists, if there is one.
+    #[must_use]
+    pub fn lacks(&self) -> Option<String> {
+        let ObjectOnly(first) = self.unreadable.first()?;
+        let (key, count) = (&first.key, self.unreadable.len());
+        Some(format!(
+            "The document lacks values that could not be read when it was made: {count}, the first of them '{key}'. To \
+             put it back would delete them. Add ?discard_unreadable=true to do so."
+        ))
+    }
+
     /// Returns the state of a document. Work without its own times begins at `now`.
     ///
     /// # Errors
@@ -444,6 +473,7 @@ impl From<&State> for StateDocument {
             quota_usage_in_use: Amounts::new(),
             quota_usage,
             project_quotas,
+            unreadable: state.unreadable.iter().cloned().map(|value| ObjectOnly(value.into())).collect(),
         }
     }
 }

@@ -144,9 +144,10 @@ impl From<StoreError> for Fault {
                             look, and try again.";
                 Self { retry_after: Some(1), cause, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
             }
-            StoreError::Corrupt { .. } | StoreError::UnknownFormat { .. } | StoreError::Unreleased(_) => {
-                Self { cause, ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, SERVER_ERROR) }
-            }
+            StoreError::Damaged(_)
+            | StoreError::Corrupt { .. }
+            | StoreError::UnknownFormat { .. }
+            | StoreError::Unreleased(_) => Self { cause, ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, SERVER_ERROR) },
         }
     }
 }

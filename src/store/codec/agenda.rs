@@ -1,4 +1,5 @@
-//! The agenda as JSON. Each item is an array, which is short, since there may be many items.
+//! The agenda as JSON. Each item is an array, which is short, since there may be many items. A null among them says that the
+//! agenda is incomplete.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -28,7 +29,9 @@ impl From<&AgendaItem> for StoredItem {
 
 impl Stored for Agenda {
     fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
-        let items: Vec<StoredItem> = self.0.iter().map(StoredItem::from).collect();
+        let gap = self.is_incomplete.then_some(None);
+        let items = self.items.iter().map(|item| Some(StoredItem::from(item)));
+        let items: Vec<Option<StoredItem>> = gap.into_iter().chain(items).collect();
         serde_json::to_writer(bytes, &items).map_err(|error| error.to_string())
     }
 
@@ -37,7 +40,8 @@ impl Stored for Agenda {
         if bytes == b"[]" {
             return Ok(Self::default());
         }
-        let items: Vec<StoredItem> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        Ok(Self(items.into_iter().map(AgendaItem::from).collect()))
+        let items: Vec<Option<StoredItem>> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let is_incomplete = items.iter().any(Option::is_none);
+        Ok(Self { items: items.into_iter().flatten().map(AgendaItem::from).collect(), is_incomplete })
     }
 }
