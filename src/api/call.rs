@@ -58,9 +58,9 @@ impl<'a> Call<'a> {
         settings: &'a LazySettings<'a>,
         environment: &'a Environment<'a>,
     ) -> Self {
-        let Environment { key_value, identifiers, ref unreadable, now, .. } = *environment;
+        let Environment { key_value, identifiers, ref unreadable, now, clock, .. } = *environment;
         Self {
-            service: Service::new(key_value, identifiers, unreadable, caller, now, settings),
+            service: Service::new(key_value, identifiers, unreadable, caller, now, clock, settings),
             version,
             parameters,
             body,

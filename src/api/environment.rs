@@ -14,8 +14,10 @@ pub struct Environment<'a> {
     pub unreadable: UnreadableLog,
     /// The way to Keystone.
     pub outbound: &'a dyn Outbound,
-    /// The time of the request.
+    /// The time when the request began.
     pub now: Timestamp,
+    /// Reads the clock.
+    pub clock: &'a dyn Fn() -> Timestamp,
     /// Writes a line to the operator's log.
     pub log: &'a dyn Fn(&str),
 }

@@ -48,6 +48,7 @@ pub(super) fn serve(incoming: IncomingRequest, response_out: ResponseOutparam) {
         outbound: &SpinOutbound,
         unreadable: UnreadableLog::default(),
         now: now(),
+        clock: &now,
         log: &|line| eprintln!("{line}"),
     };
     write(api::handle(&request, &environment), response_out);

@@ -14,7 +14,9 @@ pub struct Service<'a> {
     pub(super) store: Store<'a>,
     pub(super) identifiers: &'a dyn Identifiers,
     pub caller: &'a Caller,
+    /// The time when the request began.
     pub(super) now: Timestamp,
+    clock: &'a dyn Fn() -> Timestamp,
     pub(super) settings: &'a LazySettings<'a>,
 }
 
@@ -27,9 +29,10 @@ impl<'a> Service<'a> {
         unreadable: &'a UnreadableLog,
         caller: &'a Caller,
         now: Timestamp,
+        clock: &'a dyn Fn() -> Timestamp,
         settings: &'a LazySettings<'a>,
     ) -> Self {
-        Self { store: Store::new(key_value, identifiers, unreadable), identifiers, caller, now, settings }
+        Self { store: Store::new(key_value, identifiers, unreadable), identifiers, caller, now, clock, settings }
     }
 
     /// Returns a pending operation that starts now.
@@ -85,6 +88,9 @@ impl<'a> Service<'a> {
     }
 
     /// Changes a row by compare-and-swap. `change` gets the row as it is now, with the changes that are due applied.
+    ///
+    /// The clock is read again after the row, because a removal may have become due since the request began. Others have
+    /// seen that the row is gone, so no change may bring it back.
     pub(super) fn change_row<T: Listed, R>(
         &self,
         row: &T,
@@ -92,7 +98,8 @@ impl<'a> Service<'a> {
     ) -> Result<R, Error> {
         let id = row.id();
         self.store.update(id.into(), |row: Option<T>| {
-            let row = row.and_then(|row| row.effective(self.now, Occasion::Reading));
+            let now = (self.clock)().max(self.now);
+            let row = row.and_then(|row| row.effective(now, Occasion::Reading));
             change(row.ok_or_else(|| T::not_found(&id.to_string()))?)
         })
     }

@@ -286,3 +286,22 @@ proptest! {
         prop_assert_eq!(service.key_value.faults.commits(), 0, "nothing is left to do");
     }
 }
+
+/// A request that began before the end of a removal, and changes the row after others have seen that it is gone.
+#[test]
+fn what_others_have_seen_go_does_not_come_back() {
+    let service = service("time");
+    let path = format!("/v3/{PROJECT}/snapshots/{}", snapshot_id(0));
+    let action = |body: Value| client("POST", &format!("{path}/action"), &body);
+    assert_eq!(service.send(client("DELETE", &path, &Value::Null)).status(), 202);
+    let event: Box<dyn FnOnce() + '_> = Box::new(|| {
+        service.advance(3600.0);
+        assert_eq!(service.send(client("GET", &path, &Value::Null)).status(), 404);
+    });
+    // The event comes after the read that decides whether the caller may see the snapshot.
+    let key_value = Interrupted { service: &service, calls: Cell::new(1), event: RefCell::new(Some(event)) };
+    let reset = service.send_through(&key_value, action(json!({ "os-reset_status": { "status": "available" } })));
+    assert!(key_value.event.borrow().is_none(), "others have looked meanwhile");
+    assert_eq!(reset.status(), 404);
+    assert_eq!(service.send(client("GET", &path, &Value::Null)).status(), 404);
+}

@@ -144,6 +144,7 @@ impl NativeService {
             outbound: &Nowhere,
             unreadable: UnreadableLog::default(),
             now: self.now(),
+            clock: &|| self.now(),
             log: &|line| self.log.borrow_mut().push(line.to_owned()),
         };
         let (parts, body) = request.into_parts();
