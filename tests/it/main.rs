@@ -14,6 +14,7 @@ mod crash;
 mod damage;
 mod formats;
 mod growth;
+mod histories;
 mod host;
 mod identity;
 mod interleavings;
