@@ -3,7 +3,7 @@
 //! Every request and every scheduled event gets a fresh instance of the component, as in Spin. The app must not know
 //! the meaning of a request. It starts invocations, and it survives every way in which one can end.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,11 +11,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use bytes::Bytes;
-use http::uri::{Authority, Scheme};
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Body;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use wasmtime::StoreLimitsBuilder;
@@ -25,62 +24,22 @@ use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme as WasiSch
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::{Error as HttpError, WasiHttpCtx, WasiHttpView};
 
-use crate::application::{Application, LARGEST_MEMORY};
+use crate::application::{Application, INVOCATIONS_AT_ONCE, LARGEST_MEMORY};
 use crate::bindings::{Error as EventError, Metadata};
+use crate::body::CutShort;
 use crate::clock::Clock;
 use crate::invocation::Invocation;
 use crate::key_value::host::KeyValue;
-use crate::key_value::memory::MemoryStore;
 use crate::key_value::store::Store;
-use crate::manifest::ROUTE;
+use crate::limits::ClientTimeouts;
+use crate::options::Options;
 use crate::outbound::{AllowedHosts, Outbound};
 use crate::output::Output;
+use crate::target::{add_spin_headers, set_full_uri};
 use crate::variables::{ComponentVariables, Values, from_environment};
 
-/// The differences between two apps of the same application.
-pub struct Options {
-    /// The store of the data. By default an empty store in memory.
-    pub store: Arc<dyn Store>,
-    /// Values of application variables. They take precedence over the environment.
-    pub variables: HashMap<String, String>,
-    /// Whether `SPIN_VARIABLE_` environment variables set application variables. By default they do not, so that a
-    /// developer's environment does not change a test.
-    pub environment_variables: bool,
-    /// The wall clock that a guest sees. By default the machine's.
-    pub clock: Clock,
-    /// The destination of a guest's standard output and standard error. By default this program's standard error.
-    pub output: Output,
-    /// The time after which an invocation is ended, waiting included. By default a minute.
-    pub deadline: Duration,
-    /// The limit of a guest's memory, in bytes. By default [`LARGEST_MEMORY`].
-    pub memory_limit: usize,
-    /// Whether [`App::serve`] fires the manifest's cron triggers. By default it does.
-    pub fires_schedule: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            store: Arc::new(MemoryStore::new()),
-            variables: HashMap::new(),
-            environment_variables: false,
-            clock: Clock::system(),
-            output: Output::standard_error(),
-            deadline: Duration::from_secs(60),
-            memory_limit: LARGEST_MEMORY,
-            fires_schedule: true,
-        }
-    }
-}
-
-impl Options {
-    /// Sets one application variable.
-    #[must_use]
-    pub fn variable(mut self, name: &str, value: &str) -> Self {
-        self.variables.insert(name.to_owned(), value.to_owned());
-        self
-    }
-}
+/// One of this number of instances may work on requests whose bodies are not whole.
+const SHARE_OF_LARGE_BODIES: usize = 16;
 
 /// A running app. Clones are the same app.
 #[derive(Clone)]
@@ -97,8 +56,15 @@ struct Shared {
     clock: Clock,
     output: Output,
     deadline: Duration,
+    /// The places of invocations.
+    slots: Arc<Semaphore>,
+    /// The places of requests whose bodies were not whole when they were passed on.
+    large_bodies: Arc<Semaphore>,
+    longest_wait: Duration,
     memory_limit: usize,
     fires_schedule: bool,
+    client_timeouts: ClientTimeouts,
+    connections: usize,
     traps: AtomicU64,
     instructions: AtomicU64,
 }
@@ -126,8 +92,14 @@ impl App {
     /// # Errors
     ///
     /// Fails when a required variable has no value, an option names an unknown variable, an allowed outbound host is
-    /// malformed once its variables have values, or the memory limit is above [`LARGEST_MEMORY`].
+    /// malformed once its variables have values, the memory limit is above [`LARGEST_MEMORY`], or the number of
+    /// invocations is 0 or above [`INVOCATIONS_AT_ONCE`].
     pub fn new(application: &Application, options: Options) -> Result<Self> {
+        let invocations = options.invocations_at_once;
+        ensure!(
+            (1..=INVOCATIONS_AT_ONCE).contains(&invocations),
+            "{invocations} invocations at once are not between 1 and {INVOCATIONS_AT_ONCE}"
+        );
         ensure!(
             options.memory_limit <= LARGEST_MEMORY,
             "the memory limit {} is above {LARGEST_MEMORY}",
@@ -154,8 +126,13 @@ impl App {
                 clock: options.clock,
                 output: options.output,
                 deadline: options.deadline,
+                slots: Arc::new(Semaphore::new(invocations)),
+                large_bodies: Arc::new(Semaphore::new(invocations.div_ceil(SHARE_OF_LARGE_BODIES))),
+                longest_wait: options.longest_wait,
                 memory_limit: options.memory_limit,
                 fires_schedule: options.fires_schedule,
+                client_timeouts: options.client_timeouts,
+                connections: options.connections,
                 traps: AtomicU64::new(0),
                 instructions: AtomicU64::new(0),
             }),
@@ -193,6 +170,14 @@ impl App {
         self.shared.fires_schedule
     }
 
+    pub(crate) fn client_timeouts(&self) -> ClientTimeouts {
+        self.shared.client_timeouts
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections
+    }
+
     /// Handles one request without a port. Waits for the guest to end, so that the work that it does after its answer
     /// is done too. A request without a host goes to `localhost`.
     ///
@@ -202,17 +187,35 @@ impl App {
     /// # Errors
     ///
     /// Fails when the answer's body breaks off, or when the request's Host header and URI are invalid.
-    pub async fn handle(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
-        let (mut parts, body) = request.into_parts();
-        if parts.uri.host().is_none() && !parts.headers.contains_key(header::HOST) {
-            parts.headers.insert(header::HOST, HeaderValue::from_static("localhost"));
-        }
-        if !body.is_empty() && !parts.headers.contains_key(header::CONTENT_LENGTH) {
+    pub async fn handle(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>> {
+        let length = request.body().len();
+        if length > 0 && !request.headers().contains_key(header::CONTENT_LENGTH) {
             // Every HTTP client does this.
-            parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+            request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
-        let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let answer = self.respond(Request::from_parts(parts, Full::new(body)), client, ()).await?;
+        self.handle_body(request.map(Full::new)).await
+    }
+
+    /// Handles one request like [`App::handle`], but the body fails after its last byte, as on Spin when a client leaves
+    /// before it has sent all. The guest reads from a stream that fails.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`App::handle`].
+    pub async fn handle_cut_short(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
+        self.handle_body(request.map(CutShort::new)).await
+    }
+
+    async fn handle_body<B>(&self, mut request: Request<B>) -> Result<Response<Bytes>>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<HttpError>,
+    {
+        if request.uri().host().is_none() && !request.headers().contains_key(header::HOST) {
+            request.headers_mut().insert(header::HOST, HeaderValue::from_static("localhost"));
+        }
+        set_full_uri(&mut request)?;
+        let answer = self.respond(request, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ()).await;
         let (parts, body) = answer.response.into_parts();
         let body = body.collect().await;
         if let Some(guest) = answer.guest {
@@ -228,10 +231,11 @@ impl App {
     /// # Errors
     ///
     /// Fails with the guest's message when the guest returns an error, when it is cut short, which counts as a trap,
-    /// and when the component has no such export.
+    /// when no instance is free for too long, and when the component has no such export.
     pub async fn tick(&self, timestamp: u64) -> Result<()> {
         let component = self.shared.application.scheduled()?;
-        let _slot = self.shared.application.slot().await;
+        let slot = self.slot().await;
+        let _slot = slot.with_context(|| format!("no instance was free for {:?}", self.shared.longest_wait))?;
         let mut store = self.shared.application.wasm_store(self.invocation());
         let deadline = self.shared.deadline;
         let run = async {
@@ -254,37 +258,30 @@ impl App {
         answer.map_err(|EventError::Other(text)| anyhow!(text))
     }
 
-    /// Passes a request to a fresh instance and waits for the head of the answer, which is an empty 500 if the guest
-    /// sends none. `kept` is dropped when the guest has ended. The guest may outlive this future, for example when the
-    /// client is gone.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the request does not say which host it is for. However the guest ends, there is an answer.
-    pub(crate) async fn respond<B>(
-        &self,
-        mut request: Request<B>,
-        client: SocketAddr,
-        kept: impl Send + 'static,
-    ) -> Result<Answer>
+    /// Passes a request with a full URI to a fresh instance and waits for the head of the answer. It is an empty 500 if
+    /// the guest sends none, and a 503 if no instance is free for too long. `kept` is dropped when the guest has ended.
+    /// The guest may outlive this future, for example when the client is gone.
+    pub(crate) async fn respond<B>(&self, request: Request<B>, client: SocketAddr, kept: impl Send + 'static) -> Answer
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<HttpError>,
     {
-        set_full_uri(&mut request)?;
+        let Some(slot) = self.slot().await else {
+            return Answer { response: service_unavailable(), guest: None };
+        };
         let what = format!("{} {}", request.method(), request.uri().path());
-        let (answer, guest) = match self.start(request, client, &what, kept).await {
+        let (answer, guest) = match self.start(request, client, &what, (slot, kept)) {
             Ok(started) => started,
             Err(error) => {
                 eprintln!("{what}: {error:#}");
-                return Ok(Answer { response: internal_server_error(), guest: None });
+                return Answer { response: internal_server_error(), guest: None };
             }
         };
         match answer.await {
-            Ok(Ok(response)) => return Ok(Answer { response, guest: Some(guest) }),
+            Ok(Ok(response)) => return Answer { response, guest: Some(guest) },
             Ok(Err(code)) => {
                 eprintln!("{what}: the guest answered with an error: {code:?}");
-                return Ok(Answer { response: internal_server_error(), guest: Some(guest) });
+                return Answer { response: internal_server_error(), guest: Some(guest) };
             }
             Err(_) => {}
         }
@@ -298,12 +295,27 @@ impl App {
             self.count_trap();
             eprintln!("{what}: {why}");
         }
-        Ok(Answer { response: internal_server_error(), guest: None })
+        Answer { response: internal_server_error(), guest: None }
+    }
+
+    /// Waits until another invocation may run. Returns `None` if that takes too long.
+    async fn slot(&self) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+        let own = acquire(&self.shared.slots);
+        let slot = async { (own.await, self.shared.application.slot().await) };
+        timeout(self.shared.longest_wait, slot).await.ok()
+    }
+
+    /// Waits until another request may run whose body is not whole. Returns `None` if that takes too long.
+    ///
+    /// Such a request occupies an instance for as long as its client likes to send, so only a part of the instances is
+    /// open to them.
+    pub(crate) async fn place_for_large_body(&self) -> Option<OwnedSemaphorePermit> {
+        timeout(self.shared.longest_wait, acquire(&self.shared.large_bodies)).await.ok()
     }
 
     /// Starts a guest in a task of its own, because it may continue after its answer, and it writes the answer's body
     /// while the client reads it. As in Spin, it also continues when the client has left.
-    async fn start<B>(
+    fn start<B>(
         &self,
         mut request: Request<B>,
         client: SocketAddr,
@@ -316,7 +328,6 @@ impl App {
     {
         add_spin_headers(&mut request, client)?;
         let component = self.shared.application.http()?.clone();
-        let slot = self.shared.application.slot().await;
         let mut store = self.shared.application.wasm_store(self.invocation());
         let request = store.data_mut().http().new_incoming_request(WasiScheme::Http, request)?;
         let (sender, answer) = oneshot::channel();
@@ -345,9 +356,8 @@ impl App {
                     Ended::CutShort
                 }
             };
-            // The guest's memory must return to the pool before the next guest may start.
+            // The guest's memory must return to the pool before the next guest may start. `kept` has the slot.
             drop(store);
-            drop(slot);
             drop(kept);
             ended
         });
@@ -382,6 +392,10 @@ impl App {
     }
 }
 
+async fn acquire(semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    semaphore.clone().acquire_owned().await.expect("the semaphore is never closed")
+}
+
 fn internal_server_error() -> Response<HyperOutgoingBody> {
     let empty = Empty::new().map_err(|never| match never {}).boxed_unsync();
     let mut response = Response::new(empty);
@@ -389,52 +403,18 @@ fn internal_server_error() -> Response<HyperOutgoingBody> {
     response
 }
 
-/// Adds the scheme and the authority of the Host header to the request's URI, as Spin does.
-fn set_full_uri<B>(request: &mut Request<B>) -> Result<()> {
-    let named = match request.headers().get(header::HOST) {
-        Some(host) => {
-            let host = host.to_str().context("the Host header is not ASCII")?;
-            Some(host.parse::<Authority>().context("the Host header is no authority")?)
-        }
-        None => None,
-    };
-    let mut parts = request.uri().clone().into_parts();
-    let authority = match (named, parts.authority) {
-        (Some(named), Some(in_uri)) => {
-            ensure!(named == in_uri, "the Host header and the request's URI name different hosts");
-            named
-        }
-        (Some(authority), None) | (None, Some(authority)) => authority,
-        (None, None) => bail!("the request names no host"),
-    };
-    parts.scheme = Some(Scheme::HTTP);
-    parts.authority = Some(authority);
-    *request.uri_mut() = Uri::from_parts(parts).context("the request's target is no path")?;
-    Ok(())
+/// Returns the answer to a request that has waited too long for an instance. It writes no line to the log, because the
+/// number of lines would be the clients' choice.
+pub(crate) fn service_unavailable() -> Response<HyperOutgoingBody> {
+    let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, "the service is busy");
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
-/// Adds the headers that Spin adds for the route `/...`. Headers of the same names from the client stay in front of
-/// them.
-///
-/// # Errors
-///
-/// Fails when a header is not UTF-8. Spin answers that with an empty 500 before it starts the guest.
-fn add_spin_headers<B>(request: &mut Request<B>, client: SocketAddr) -> Result<()> {
-    for (name, value) in request.headers() {
-        std::str::from_utf8(value.as_bytes()).with_context(|| format!("the header {name} is not UTF-8"))?;
-    }
-    let uri = request.uri();
-    let headers = [
-        ("spin-path-info", uri.path().to_owned()),
-        ("spin-full-url", uri.to_string()),
-        ("spin-matched-route", ROUTE.to_owned()),
-        ("spin-base-path", "/".to_owned()),
-        ("spin-raw-component-route", ROUTE.to_owned()),
-        ("spin-component-route", String::new()),
-        ("spin-client-addr", client.to_string()),
-    ];
-    for (name, value) in headers {
-        request.headers_mut().append(HeaderName::from_static(name), HeaderValue::try_from(value)?);
-    }
-    Ok(())
+/// Returns an answer of the host itself, in plain text.
+pub(crate) fn refusal(status: StatusCode, why: &str) -> Response<HyperOutgoingBody> {
+    let text = Full::new(Bytes::from(format!("{why}\n")));
+    let mut response = Response::new(text.map_err(|never| match never {}).boxed_unsync());
+    *response.status_mut() = status;
+    response
 }

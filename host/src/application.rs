@@ -27,7 +27,7 @@ use crate::variables::ENVIRONMENT_PREFIX;
 pub const LARGEST_MEMORY: usize = 1 << 30;
 
 /// The number of invocations that run at once. Others wait for their turn.
-const INVOCATIONS_AT_ONCE: u32 = 256;
+pub const INVOCATIONS_AT_ONCE: usize = 256;
 
 /// The part of a guest's memory that stays resident for the next invocation, in bytes. If the kernel can tell which
 /// pages were used (Linux 6.7), only those are restored, and no page is released and faulted in again
@@ -110,7 +110,7 @@ impl Application {
             "{source} has no export `handle-cron-event` for the cron trigger"
         );
         keep_time(&engine);
-        let slots = Arc::new(Semaphore::new(INVOCATIONS_AT_ONCE as usize));
+        let slots = Arc::new(Semaphore::new(INVOCATIONS_AT_ONCE));
         Ok(Self { shared: Arc::new(Shared { manifest, engine, http, scheduled, slots, imported_functions }) })
     }
 
@@ -163,13 +163,14 @@ impl Application {
 }
 
 fn engine(counts_instructions: bool, manifest: &Manifest) -> Result<Engine> {
+    let invocations = u32::try_from(INVOCATIONS_AT_ONCE)?;
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(INVOCATIONS_AT_ONCE)
-        .total_stacks(INVOCATIONS_AT_ONCE)
-        .total_memories(INVOCATIONS_AT_ONCE)
+    pool.total_component_instances(invocations)
+        .total_stacks(invocations)
+        .total_memories(invocations)
         // A component has its own instance and table, and those of the small modules that connect it with its imports.
-        .total_core_instances(INVOCATIONS_AT_ONCE * 8)
-        .total_tables(INVOCATIONS_AT_ONCE * 4)
+        .total_core_instances(invocations * 8)
+        .total_tables(invocations * 4)
         .max_memory_size(LARGEST_MEMORY)
         .linear_memory_keep_resident(RESIDENT_MEMORY)
         .pagemap_scan(Enabled::Auto)

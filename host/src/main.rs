@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use volume_snapshots_host::{App, Application, Manifest, Options, SqliteStore};
+use volume_snapshots_host::{App, Application, Manifest, Options, SqliteStore, raise_file_limit};
 
 const HELP: &str = "\
 Runs a spin.toml without Spin, for tests and laptops.
@@ -85,6 +85,7 @@ async fn run(arguments: Option<Arguments>) -> Result<()> {
         print!("{HELP}");
         return Ok(());
     };
+    raise_file_limit();
     // Compilation takes longest, so everything else that can fail comes first.
     let manifest = Manifest::load(&arguments.manifest)?;
     let listener =

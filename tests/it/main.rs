@@ -25,6 +25,7 @@ mod life;
 mod listing_properties;
 mod model;
 mod ops;
+mod peers;
 mod processes;
 mod readiness;
 mod redis;

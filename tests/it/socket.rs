@@ -21,10 +21,10 @@ use volume_snapshots_host::{App, MemoryStore, Options, Output, SqliteStore, Stor
 /// The bound of a wait.
 const BOUND: Duration = Duration::from_secs(20);
 
-/// A host that serves a file until it is dropped or stopped.
-struct Server {
-    app: App,
-    address: SocketAddr,
+/// A host that serves a store until it is dropped or stopped.
+pub struct Server {
+    pub app: App,
+    pub address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<()>>,
 }
@@ -35,11 +35,14 @@ impl Server {
     }
 
     fn start_on(store: Arc<dyn Store>, variables: &[(&str, &str)], fires_schedule: bool) -> Self {
+        let options = Options { store, fires_schedule, ..Options::default() };
+        Self::start_with(variables.iter().fold(options, |options, (name, value)| options.variable(name, value)))
+    }
+
+    /// Starts a host with options. The output is captured, and the operator's routes are open.
+    pub fn start_with(options: Options) -> Self {
         runtime().block_on(async {
-            let options = Options { store, output: Output::captured(), fires_schedule, ..Options::default() };
-            let options = variables
-                .iter()
-                .fold(options.variable("ops_token", OPS_TOKEN), |options, (name, value)| options.variable(name, value));
+            let options = Options { output: Output::captured(), ..options }.variable("ops_token", OPS_TOKEN);
             let app = App::new(application(), options).expect("an app");
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let address = listener.local_addr().expect("an address");
@@ -56,7 +59,7 @@ impl Server {
     }
 
     /// Stops the host as a signal does, and waits until it has ended.
-    fn stop(mut self) {
+    pub fn stop(mut self) {
         let _ = self.stop.take().expect("not stopped").send(());
         let serving = self.serving.take().expect("serving");
         runtime().block_on(serving).expect("a clean end");
@@ -64,7 +67,7 @@ impl Server {
     }
 
     /// Makes one call over its own connection. Returns the status and the body.
-    fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    pub fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         call(self.address, method, path, body)
     }
 
