@@ -24,7 +24,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme as WasiSch
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::{Error as HttpError, WasiHttpCtx, WasiHttpView};
 
-use crate::application::{Application, INVOCATIONS_AT_ONCE, LARGEST_MEMORY};
+use crate::application::Application;
 use crate::bindings::{Error as EventError, Metadata};
 use crate::body::CutShort;
 use crate::clock::Clock;
@@ -35,6 +35,7 @@ use crate::limits::ClientTimeouts;
 use crate::options::Options;
 use crate::outbound::{AllowedHosts, Outbound};
 use crate::output::Output;
+use crate::pool::{INVOCATIONS_AT_ONCE, LARGEST_MEMORY};
 use crate::target::{add_spin_headers, set_full_uri};
 use crate::variables::{ComponentVariables, Values, from_environment};
 

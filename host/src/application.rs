@@ -12,31 +12,14 @@ use anyhow::{Context, Result, ensure};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::{
-    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
-    Store as WasmStore, UpdateDeadline,
-};
+use wasmtime::{Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, Store as WasmStore, UpdateDeadline};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::bindings::ComponentPre as ScheduledPre;
 use crate::invocation::{Invocation, linker};
 use crate::manifest::Manifest;
+use crate::pool::{INVOCATIONS_AT_ONCE, pool};
 use crate::variables::ENVIRONMENT_PREFIX;
-
-/// The upper bound of [`crate::Options::memory_limit`].
-pub const LARGEST_MEMORY: usize = 1 << 30;
-
-/// The number of invocations that run at once. Others wait for their turn.
-pub const INVOCATIONS_AT_ONCE: usize = 256;
-
-/// The part of a guest's memory that stays resident for the next invocation, in bytes. If the kernel can tell which
-/// pages were used (Linux 6.7), only those are restored, and no page is released and faulted in again
-/// (`docs/adr/0006-speed.md`).
-const RESIDENT_MEMORY: usize = 4 << 20;
-
-/// The part of a guest's table and stack that stays resident for the next invocation, in bytes. A larger part costs
-/// more to clear than it saves.
-const KEPT_RESIDENT: usize = 64 << 10;
 
 /// The directory beside the component that caches its machine code, so that only the first start compiles it.
 const COMPILED_COMPONENTS: &str = ".compiled";
@@ -163,24 +146,11 @@ impl Application {
 }
 
 fn engine(counts_instructions: bool, manifest: &Manifest) -> Result<Engine> {
-    let invocations = u32::try_from(INVOCATIONS_AT_ONCE)?;
-    let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(invocations)
-        .total_stacks(invocations)
-        .total_memories(invocations)
-        // A component has its own instance and table, and those of the small modules that connect it with its imports.
-        .total_core_instances(invocations * 8)
-        .total_tables(invocations * 4)
-        .max_memory_size(LARGEST_MEMORY)
-        .linear_memory_keep_resident(RESIDENT_MEMORY)
-        .pagemap_scan(Enabled::Auto)
-        .table_keep_resident(KEPT_RESIDENT)
-        .async_stack_keep_resident(KEPT_RESIDENT);
     let mut config = Config::new();
     // A stripped component has no names to show, so a backtrace would only hide the reason of a trap.
     config.wasm_backtrace_max_frames(None);
     config.consume_fuel(counts_instructions);
-    config.epoch_interruption(true).allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config.epoch_interruption(true).allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
     config.cache(compiled_components(&manifest.source));
     Ok(Engine::new(&config)?)
 }

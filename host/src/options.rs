@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::application::{INVOCATIONS_AT_ONCE, LARGEST_MEMORY};
 use crate::clock::Clock;
 use crate::key_value::memory::MemoryStore;
 use crate::key_value::store::Store;
 use crate::limits::ClientTimeouts;
 use crate::output::Output;
+use crate::pool::{INVOCATIONS_AT_ONCE, LARGEST_MEMORY};
 
 /// The differences between two apps of the same application.
 pub struct Options {
