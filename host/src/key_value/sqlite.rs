@@ -5,6 +5,8 @@
 //! cheaper on both hosts. As in Spin, one connection behind one lock serves the whole process, and a lock of another
 //! process is waited for up to five seconds.
 
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
@@ -46,13 +48,15 @@ struct State {
 }
 
 impl SqliteStore {
-    /// Opens a file, and creates it and its table if they are missing. Its directory must exist.
+    /// Opens a file, and creates it and its table if they are missing. Its directory must exist. Afterwards only the
+    /// file's owner can read and write it.
     ///
     /// # Errors
     ///
     /// Fails when the file cannot be opened, written, or read as a database.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
+        make_private(path);
         let open = || {
             let connection = Connection::open(path)?;
             connection.execute(CREATE_TABLE, [])?;
@@ -77,6 +81,28 @@ impl SqliteStore {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             if state.poisoned { Err(poisoned()) } else { call(&mut state) }
         })
+    }
+}
+
+/// Makes a file private to its owner, and creates it if it is missing. SQLite gives the files beside it the same mode.
+///
+/// A file that exists is not opened: closing it would end the locks of this process on it. Usually Spin created it, with
+/// the mode that the umask left, which nobody chose. If the file belongs to somebody else, it stays as it is.
+fn make_private(path: &Path) {
+    // SQLite reports why a file cannot be created.
+    let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    for suffix in ["", "-journal", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        let Ok(metadata) = std::fs::metadata(&file) else { continue };
+        let mode = metadata.permissions().mode() & 0o7777;
+        if metadata.is_file() && mode & 0o077 != 0 {
+            let file = Path::new(&file);
+            match std::fs::set_permissions(file, Permissions::from_mode(mode & 0o700)) {
+                Ok(()) => eprintln!("{} had the mode {mode:o}; now only its owner can use it", file.display()),
+                Err(error) => eprintln!("warning: {} has the mode {mode:o}, and it stays: {error}", file.display()),
+            }
+        }
     }
 }
 

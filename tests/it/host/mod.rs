@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how these tests fail")]
 
 mod faults;
+mod file_mode;
 mod key_value_truth_table;
