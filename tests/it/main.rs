@@ -23,6 +23,7 @@ mod kill;
 mod layers;
 mod life;
 mod listing_properties;
+mod memory;
 mod model;
 mod ops;
 mod peers;

@@ -84,6 +84,16 @@ impl HostProcess {
         process.wait().expect("ended");
     }
 
+    /// Returns the largest memory that the process has had, in bytes.
+    #[cfg(target_os = "linux")]
+    pub fn peak_memory(&self) -> usize {
+        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner).id();
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a running process");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        let kibibytes = peak.trim().trim_end_matches(" kB").parse::<usize>().expect("a number");
+        kibibytes << 10
+    }
+
     /// Sends a request. After an error its effect is unknown.
     pub fn try_send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, ureq::Error> {
         let (mut parts, body) = request.into_parts();
