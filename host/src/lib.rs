@@ -1,8 +1,9 @@
 //! The embedded host: it runs this project's `spin.toml` without the `spin` command.
 //!
 //! It is meant for tests and laptops. Production runs on Spin. It copies Spin's behaviour, flaws included, so that
-//! tests see what users get, and it only offers the features that our manifest uses. It does not know OpenStack: it
-//! runs any component that needs only HTTP, a cron trigger, variables, and key-value stores.
+//! tests see what users get, except where a client could harm others. It only offers the features that our manifest
+//! uses. It does not know OpenStack: it runs any component that needs only HTTP, a cron trigger, variables, and key-value
+//! stores.
 //!
 //! ```no_run
 //! # use volume_snapshots_host::{App, Application, Clock, Options};
