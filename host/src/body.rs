@@ -16,8 +16,7 @@ use wasmtime_wasi_http::Error as HttpError;
 /// held large bodies for everyone, anyone could fill its memory. The guest can tell: it refuses a body by its
 /// `Content-Length`, or once it has read too much, and asks only a caller that it trusts for all of it. So nothing is
 /// ever cut off and passed on as if it were complete, and a body without a `Content-Length` that is too large reaches
-/// the guest far enough to be refused at once. The app bounds the number of instances that such
-/// requests may occupy.
+/// the guest far enough to be refused at once. The app bounds the number of instances that such requests may occupy.
 const LARGEST_HELD: usize = 128 << 10;
 
 /// A body of which a part has arrived.

@@ -92,10 +92,14 @@ fn chunk(data: &str) -> String {
     format!("{:x}\r\n{data}\r\n", data.len())
 }
 
-/// Asserts that another client is served, and soon.
+/// Asserts that other clients are served, and soon.
 fn others_are_served(server: &Server) {
     let begin = Instant::now();
-    assert_eq!(server.call("GET", "/healthcheck", &Value::Null), (200, json!("OK")));
+    for _ in 0..3 {
+        // What was sent before has arrived by then.
+        std::thread::sleep(Duration::from_millis(100));
+        assert_eq!(server.call("GET", "/healthcheck", &Value::Null), (200, json!("OK")));
+    }
     assert!(begin.elapsed() < BOUND / 2);
 }
 
@@ -273,7 +277,7 @@ fn clients_without_a_complete_request_make_room_for_others() {
     let requests = ["", "GET /healthcheck HTTP/1.1\r\n", &post_with_length(100, "{")];
     let mut peers: Vec<Peer> =
         (0..3 * CONNECTIONS).map(|number| Peer::sends(server.address, requests[number % requests.len()])).collect();
-    for _ in 0..2 * CONNECTIONS {
+    for _ in 0..CONNECTIONS {
         others_are_served(&server);
     }
     assert_eq!(peers[0].rest(), "", "the first has waited the longest");
