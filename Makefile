@@ -40,7 +40,7 @@ up: component
 	@exec spin up --from spin.toml --listen '$(LISTEN)' --state-dir '$(STATE_DIR)'
 else
 up: programs ## Build and run the app in the foreground until Ctrl-C or SIGTERM
-	@exec $(HOST_PROGRAM) --manifest spin.toml --listen '$(LISTEN)' --state-dir '$(STATE_DIR)' --probe /healthcheck
+	@exec $(HOST_PROGRAM) --manifest spin.toml --listen '$(LISTEN)' --state-dir '$(STATE_DIR)' --probe /startup
 endif
 
 test: programs build ## Run all tests, including those of the component

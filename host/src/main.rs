@@ -124,7 +124,8 @@ async fn probe(app: &App, path: &str) -> Result<()> {
     let request = http::Request::get(format!("http://localhost{path}")).body(Bytes::new())?;
     let answer = app.handle(request).await?;
     if !answer.status().is_success() {
-        bail!("the app answered {} to {path}, so it is not started", answer.status());
+        let body = String::from_utf8_lossy(answer.body());
+        bail!("the app answered {} to {path}, so it is not started: {body}", answer.status());
     }
     Ok(())
 }

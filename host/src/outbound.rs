@@ -14,11 +14,16 @@ use http::uri::Scheme;
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody, WasiHttpHooks};
 
 /// The timeout if the guest sets none, as in Spin.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// The guests' requests that are sent at once. It is a quarter of the invocations that run at once, so that a server that
+/// answers slowly cannot hold them all.
+const SENT_AT_ONCE: usize = 64;
 
 /// The hosts that a guest may call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,11 +140,13 @@ fn known_port(scheme: &str) -> Option<u16> {
 #[derive(Clone)]
 pub(crate) struct Outbound {
     allowed: Arc<AllowedHosts>,
+    permits: Arc<Semaphore>,
 }
 
 impl Outbound {
+    /// Returns the sender of an app. Its clones send [`SENT_AT_ONCE`] requests together.
     pub(crate) fn new(allowed: Arc<AllowedHosts>) -> Self {
-        Self { allowed }
+        Self { allowed, permits: Arc::new(Semaphore::new(SENT_AT_ONCE)) }
     }
 }
 
@@ -159,6 +166,7 @@ impl WasiHttpHooks for Outbound {
         _processed: Box<dyn Future<Output = Result<(), HttpError>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
         let allowed = self.allowed.allow(request.uri());
+        let permit = self.permits.clone().try_acquire_owned();
         Box::new(async move {
             let uri = request.uri();
             if !allowed {
@@ -172,7 +180,9 @@ impl WasiHttpHooks for Outbound {
                 eprintln!("a guest's request to {} failed: this host sends plain HTTP only", destination(uri));
                 return Err(HttpError::TlsProtocolError);
             }
-            send(request, options.unwrap_or_default()).await
+            // A guest that waited here would hold its slot, so it is refused instead.
+            let permit = permit.map_err(|_| HttpError::ConnectionLimitReached)?;
+            send(request, options.unwrap_or_default(), permit).await
         })
     }
 }
@@ -187,8 +197,8 @@ fn destination(uri: &Uri) -> String {
     }
 }
 
-/// Sends one request over a connection of its own.
-async fn send(mut request: http::Request<WasiBody>, options: RequestOptions) -> Sent {
+/// Sends one request over a connection of its own, which keeps the permit until it ends.
+async fn send(mut request: http::Request<WasiBody>, options: RequestOptions, permit: OwnedSemaphorePermit) -> Sent {
     let connect_timeout = options.connect_timeout.unwrap_or(DEFAULT_TIMEOUT);
     let answer_timeout = options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);
     let host = request.uri().host().ok_or(HttpError::HttpRequestUriInvalid)?;
@@ -202,7 +212,11 @@ async fn send(mut request: http::Request<WasiBody>, options: RequestOptions) -> 
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // The connection must be polled while the answer is awaited and its body is read. It ends by itself once the answer
     // has been read or dropped.
-    let connection = tokio::spawn(connection);
+    let connection = tokio::spawn(async move {
+        let ended = connection.await;
+        drop(permit);
+        ended
+    });
 
     // A server expects only the path.
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());

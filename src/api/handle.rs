@@ -34,14 +34,14 @@ pub fn handle(request: &Request<'_>, environment: &Environment<'_>) -> Answer {
     let request_id = prefixed("req-", environment.identifiers.uuid());
     let mut named_version = None;
     let reply = reply(request, environment, &mut named_version);
+    // The client chooses the path, so only a part of it is written.
+    let path = request.path.get(..LONGEST_LOGGED_PATH).unwrap_or(request.path);
     if let Some(cause) = &reply.cause {
-        // The client chooses the path, so only a part of it is written.
         let (method, status) = (&request.method, reply.status.as_u16());
-        let path = request.path.get(..LONGEST_LOGGED_PATH).unwrap_or(request.path);
         (environment.log)(&format!("{request_id} {method} {path} answered {status}: {cause}"));
     }
     for line in environment.unreadable.lines() {
-        (environment.log)(&format!("{request_id} {} {} {line}", request.method, request.path));
+        (environment.log)(&format!("{request_id} {} {path} {line}", request.method));
     }
     let vendor_type = prefers_vendor_type(request);
     reply.into_answer(&request_id, named_version.as_deref(), vendor_type)

@@ -5,12 +5,16 @@
 
 use http::StatusCode;
 
+use crate::keystone::{Keystone, KeystoneError};
 use crate::service::ops::Ops;
-use crate::settings::LazySettings;
+use crate::settings::{AuthMode, LazySettings};
 
 use super::environment::Environment;
 use super::wire::faults::Fault;
 use super::wire::reply::{Content, Reply};
+
+/// The message for a login that Keystone refuses. The cause, with the user's name, is in the log.
+const LOGIN_REFUSED: &str = "Keystone refuses the login of the service user.";
 
 /// Answers a check of health. Returns `None` for any other path.
 #[must_use]
@@ -18,6 +22,7 @@ pub fn answer(path: &str, environment: &Environment<'_>) -> Option<Reply> {
     let checked = match path {
         "/healthcheck" => is_alive(environment),
         "/readiness" => is_ready(environment),
+        "/startup" => has_started(environment),
         _ => return None,
     };
     let content = Content::NonApi { media_type: "text/plain; charset=UTF-8", body: "OK".to_owned() };
@@ -35,6 +40,30 @@ fn is_alive(environment: &Environment<'_>) -> Result<(), Fault> {
 fn is_ready(environment: &Environment<'_>) -> Result<(), Fault> {
     LazySettings::new(environment.variables).checked()?;
     Ok(ops(environment).check_writable()?)
+}
+
+/// `GET /startup`: as `GET /healthcheck`, and with `auth_mode=keystone` the service user can log in. A Keystone that does not
+/// answer is no reason not to start, since it may be back before a client asks. A Keystone that refuses the login is.
+fn has_started(environment: &Environment<'_>) -> Result<(), Fault> {
+    is_alive(environment)?;
+    let settings = LazySettings::new(environment.variables);
+    let AuthMode::Keystone(settings) = AuthMode::read(&settings)? else { return Ok(()) };
+    let Environment { key_value, identifiers, variables, outbound, now, log, .. } = *environment;
+    let keystone = Keystone::new(&settings, variables, key_value, identifiers, &environment.unreadable, outbound, now);
+    let refused = || Fault::new(StatusCode::SERVICE_UNAVAILABLE, LOGIN_REFUSED);
+    match keystone.check_login() {
+        Err(error @ KeystoneError::LoginFailed { is_refusal: true, .. }) => {
+            Err(Fault { cause: Some(error.to_string()), ..refused() })
+        }
+        Err(KeystoneError::Paused { seconds, is_refusal: true }) => {
+            Err(Fault { retry_after: Some(seconds), ..refused() })
+        }
+        Err(error @ KeystoneError::LoginFailed { .. }) => {
+            log(&error.to_string());
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 const fn ops<'a>(environment: &'a Environment<'_>) -> Ops<'a> {

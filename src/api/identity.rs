@@ -128,7 +128,7 @@ fn validated(headers: &Headers<'_>, method: &str, path: &str, keystone: Keystone
         match keystone.token(token, may_be_expired) {
             Ok(token) => Ok(Some(token)),
             Err(KeystoneError::InvalidToken) => Ok(None),
-            Err(error @ KeystoneError::Unavailable(_)) => Err(unavailable(&error)),
+            Err(error) => Err(unavailable(&error)),
         }
     };
     let has_service_token = headers.get(Header::XServiceToken).is_some_and(|token| !token.trim_ascii().is_empty());
@@ -148,7 +148,13 @@ fn validated(headers: &Headers<'_>, method: &str, path: &str, keystone: Keystone
 fn unavailable(error: &KeystoneError) -> Reply {
     let message = "The Keystone service is temporarily unavailable.";
     let fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, message);
-    Fault { retry_after: Some(RETRY_AFTER), cause: Some(error.to_string()), ..fault }.into()
+    // The last two are told again and again, so the log has no line for each.
+    let (retry_after, cause) = match error {
+        KeystoneError::Paused { seconds, .. } => (*seconds, None),
+        KeystoneError::StillUnavailable => (RETRY_AFTER, None),
+        _ => (RETRY_AFTER, Some(error.to_string())),
+    };
+    Fault { retry_after: Some(retry_after), cause, ..fault }.into()
 }
 
 /// Returns the 401 of keystonemiddleware, whose form clients know.

@@ -12,6 +12,9 @@ use crate::settings::KeystoneSettings;
 use super::headers::{OPENSTACK_IDENTITY_ACCESS_RULES, X_AUTH_TOKEN, X_SUBJECT_TOKEN};
 use super::{AccessRule, KeystoneError, OutboundAnswer, OutboundRequest, Token};
 
+/// The cause of a failure if an answer is not one of Keystone.
+pub const NONSENSE: &str = "its answer is not one that Keystone gives";
+
 const JSON: &str = "application/json";
 
 /// Returns the request that validates `token`, or `None` if one of the tokens is not a valid header value.
@@ -61,10 +64,10 @@ fn request(url: &str, query: &str) -> OutboundRequest {
 }
 
 /// Reads the service user's token and its expiry from the answer to a login.
-pub fn own_token(answer: &OutboundAnswer) -> Result<(String, Timestamp), KeystoneError> {
+pub fn own_token(answer: &OutboundAnswer) -> Option<(String, Timestamp)> {
     let token = answer.subject_token.as_ref().and_then(|token| token.to_str().ok());
-    let expires_at = document(&answer.body)?.get("expires_at").and_then(timestamp);
-    token.map(str::to_owned).zip(expires_at).ok_or_else(nonsense)
+    let expires_at = document(&answer.body).ok()?.get("expires_at").and_then(timestamp);
+    token.map(str::to_owned).zip(expires_at)
 }
 
 /// Reads Keystone's answer about a token.
@@ -130,5 +133,5 @@ fn secret(token: &str) -> Option<HeaderValue> {
 }
 
 fn nonsense() -> KeystoneError {
-    KeystoneError::Unavailable("its answer is not one that Keystone gives".to_owned())
+    KeystoneError::Unavailable(NONSENSE.to_owned())
 }

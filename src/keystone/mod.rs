@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::{ProjectId, Roles, Timestamp, UserId};
 use crate::settings::{KEYSTONE_PASSWORD, KeystoneSettings, Variables};
+use crate::store::refusals::{FailedLogin, Known, Refusal};
 use crate::store::tokens::{StoredToken, TokenDigest};
 use crate::store::{Identifiers, KeyValue, Store, UnreadableLog};
 
@@ -26,6 +27,23 @@ const LONGEST_TOKEN: usize = 8 * 1024;
 
 /// The time before its expiry when the service user's own token is no longer used.
 const SPARE_SECONDS: f64 = 30.0;
+
+/// How long a token that Keystone refused is refused without asking again. A token that Keystone does not know never becomes
+/// valid, but one server of several may learn of it a moment later.
+const REFUSAL_SECONDS: f64 = 5.0;
+
+/// The least time between two writes of the refusals, so that junk does not cost a commit each.
+const SECONDS_BETWEEN_WRITES: f64 = 1.0;
+
+/// The least time between two lines in the log about a Keystone that does not answer.
+const SECONDS_BETWEEN_LOG_LINES: f64 = 10.0;
+
+/// The longest pause after failed logins of the service user. The first pause lasts a second, and each is twice as long as
+/// the one before.
+const LONGEST_PAUSE_SECONDS: u32 = 30;
+
+/// How long a failed login makes the next pause longer.
+const FAILURE_COUNTS_SECONDS: f64 = 120.0;
 
 /// Access to other services. The shell implements it on Spin.
 pub trait Outbound {
@@ -67,6 +85,16 @@ pub enum KeystoneError {
     /// Keystone cannot be asked. The message is for the log, never for a client, and contains no token.
     #[error("Keystone cannot validate tokens: {0}")]
     Unavailable(String),
+    /// Keystone cannot be asked, and the log has said so a moment ago.
+    #[error("Keystone still cannot validate tokens")]
+    StillUnavailable,
+    /// The service user's login has failed. The cause is for the log. `is_refusal` tells a user that Keystone does not let in
+    /// from a Keystone that does not answer.
+    #[error("Keystone cannot validate tokens: {cause}")]
+    LoginFailed { cause: String, is_refusal: bool },
+    /// The service user's login has failed a moment ago, so Keystone is not asked for now.
+    #[error("Keystone is not asked for {seconds} s, because a login has failed")]
+    Paused { seconds: u32, is_refusal: bool },
 }
 
 /// The parts of Keystone's answer about a token that are used.
@@ -121,17 +149,56 @@ impl<'a> Keystone<'a> {
             return Err(KeystoneError::InvalidToken);
         }
         let digest = self.digest(token);
-        let token = if let Some(token) = self.kept(&digest) {
-            token
-        } else {
-            let token = self.validate(token, may_be_expired)?;
-            self.keep(digest, &token);
-            token
+        let token = match self.kept(&digest) {
+            Some(token) => token,
+            None => self.ask(token, digest, may_be_expired)?,
         };
         if token.expires_at <= self.now && !may_be_expired {
             return Err(KeystoneError::InvalidToken);
         }
         Ok(token)
+    }
+
+    /// Logs the service user in, unless its token is kept.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`KeystoneError::LoginFailed`], or with [`KeystoneError::Paused`] after it.
+    pub fn check_login(&self) -> Result<(), KeystoneError> {
+        let known = self.store.known_of_keystone();
+        self.refuse_in_pause(&known)?;
+        if self.own_token(&known).is_some() {
+            return Ok(());
+        }
+        if self.password().is_empty() {
+            let cause = format!("variable {KEYSTONE_PASSWORD} is empty");
+            return Err(KeystoneError::LoginFailed { cause, is_refusal: true });
+        }
+        self.log_in(&known).map(drop)
+    }
+
+    /// Asks Keystone about a token, unless the answer is known to be a refusal, and keeps its answer.
+    fn ask(&self, token: &str, digest: TokenDigest, may_be_expired: bool) -> Result<Token, KeystoneError> {
+        let known = self.store.known_of_keystone();
+        let lasts = self.settings.cache_seconds.min(REFUSAL_SECONDS);
+        let refused_at = known.refusals.refused_at(&digest, may_be_expired);
+        if refused_at.is_some_and(|time| self.is_within(time, lasts)) {
+            return Err(KeystoneError::InvalidToken);
+        }
+        let answer = self.validate(&known, token, may_be_expired);
+        match &answer {
+            Ok(token) => self.keep(digest, token),
+            Err(KeystoneError::InvalidToken) => self.keep_refusal(digest, may_be_expired),
+            Err(KeystoneError::Unavailable(_)) if !self.may_log() => return Err(KeystoneError::StillUnavailable),
+            Err(_) => {}
+        }
+        answer
+    }
+
+    /// Returns whether less than `seconds` have passed since a time. A time in the future of the clock is one from before the
+    /// clock was set back, and says nothing.
+    fn is_within(&self, time: Timestamp, seconds: f64) -> bool {
+        time <= self.now && self.now < time.plus_seconds(seconds)
     }
 
     fn keeps_tokens(&self) -> bool {
@@ -155,8 +222,7 @@ impl<'a> Keystone<'a> {
         let row = self.store.token(digest).ok().flatten()?;
         let checked_at = Timestamp::from_microseconds(row.checked);
         // If the clock was set back, an answer must not last longer.
-        let is_fresh = checked_at <= self.now && self.now < checked_at.plus_seconds(self.settings.cache_seconds);
-        if is_fresh { Some(row.into()) } else { None }
+        if self.is_within(checked_at, self.settings.cache_seconds) { Some(row.into()) } else { None }
     }
 
     fn keep(&self, digest: TokenDigest, token: &Token) {
@@ -167,13 +233,40 @@ impl<'a> Keystone<'a> {
         }
     }
 
+    /// Keeps a refusal, unless the refusals were written a moment ago. They are read again, because they may have changed
+    /// while Keystone was asked.
+    fn keep_refusal(&self, digest: TokenDigest, may_be_expired: bool) {
+        let mut refusals = self.store.refusals();
+        if self.keeps_tokens() && !self.is_within(refusals.written_at, SECONDS_BETWEEN_WRITES) {
+            refusals.written_at = self.now;
+            refusals.add(Refusal { digest, may_be_expired, refused_at: self.now });
+            // After a failure the next request asks Keystone again.
+            let _ = self.store.keep_refusals(&refusals);
+        }
+    }
+
+    /// Returns whether the log may say again that Keystone does not answer. Any client can cause such an error, with any
+    /// token, so not every one is worth a line.
+    fn may_log(&self) -> bool {
+        let mut refusals = self.store.refusals();
+        if self.is_within(refusals.logged_at, SECONDS_BETWEEN_LOG_LINES)
+            || self.is_within(refusals.written_at, SECONDS_BETWEEN_WRITES)
+        {
+            return false;
+        }
+        (refusals.written_at, refusals.logged_at) = (self.now, self.now);
+        let _ = self.store.keep_refusals(&refusals);
+        true
+    }
+
     /// Asks Keystone. If it rejects the service user's token, asks once more with a new one.
-    fn validate(&self, token: &str, may_be_expired: bool) -> Result<Token, KeystoneError> {
-        let mut own_token = self.own_token();
+    fn validate(&self, known: &Known, token: &str, may_be_expired: bool) -> Result<Token, KeystoneError> {
+        self.refuse_in_pause(known)?;
+        let mut own_token = self.own_token(known);
         for _ in 0..2 {
             let own = match own_token.take() {
                 Some(own) => own,
-                None => self.log_in()?,
+                None => self.log_in(known)?,
             };
             let request = messages::validation(&self.settings.url, &own, token, may_be_expired);
             let answer = self.send(&request.ok_or(KeystoneError::InvalidToken)?)?;
@@ -184,48 +277,102 @@ impl<'a> Keystone<'a> {
                 status => return Err(unexpected("it was to validate a token", status)),
             }
         }
-        let user = &self.settings.user;
-        Err(KeystoneError::Unavailable(format!("it rejects the token that it has issued to {user}")))
+        let cause = format!("it rejects the token that it has issued to {}", self.settings.user);
+        Err(self.login_failed(known, cause, true))
     }
 
-    /// Logs the service user in, and returns its token.
-    fn log_in(&self) -> Result<String, KeystoneError> {
-        let answer = self.send(&messages::login(self.settings, &self.password()))?;
-        if !answer.status.is_success() {
-            return Err(unexpected(&format!("the user {} was to log in", self.settings.user), answer.status));
+    /// Fails while Keystone is not asked because a login has failed.
+    fn refuse_in_pause(&self, known: &Known) -> Result<(), KeystoneError> {
+        let Some(failed) = self.failed_login(known) else { return Ok(()) };
+        let length = pause_seconds(failed.failures);
+        let left = |passed: &u32| self.is_within(failed.failed_at, f64::from(*passed));
+        match (1..=length).find(left) {
+            Some(passed) => Err(KeystoneError::Paused { seconds: length + 1 - passed, is_refusal: failed.is_refusal }),
+            None => Ok(()),
         }
-        let (token, expires_at) = messages::own_token(&answer)?;
+    }
+
+    /// Returns the last login if it failed with these settings, not long ago.
+    fn failed_login<'k>(&self, known: &'k Known) -> Option<&'k FailedLogin> {
+        let failed = known.failed_login.as_ref()?;
+        (self.is_within(failed.failed_at, FAILURE_COUNTS_SECONDS) && failed.of == self.login_digest()).then_some(failed)
+    }
+
+    /// Returns the digest of the settings and the password of a login.
+    fn login_digest(&self) -> TokenDigest {
+        TokenDigest::new(self.settings_digest("a failed login", &self.password()))
+    }
+
+    /// Begins a pause, and returns the error for the failed login.
+    fn login_failed(&self, known: &Known, cause: String, is_refusal: bool) -> KeystoneError {
+        self.begin_pause(known, is_refusal);
+        KeystoneError::LoginFailed { cause, is_refusal }
+    }
+
+    fn begin_pause(&self, known: &Known, is_refusal: bool) {
+        let failures = self.failed_login(known).map_or(0, |failed| failed.failures).saturating_add(1);
+        let failed = FailedLogin { of: self.login_digest(), failed_at: self.now, failures, is_refusal };
+        // After a failure the next request logs in again.
+        let _ = self.store.keep_failed_login(Some(&failed));
+    }
+
+    /// Logs the service user in, and returns its token. A failure begins a pause.
+    fn log_in(&self, known: &Known) -> Result<String, KeystoneError> {
+        let failed_before = self.failed_login(known);
+        if let Some(failed) = failed_before {
+            // The next pause begins before Keystone is asked, so that no other request asks meanwhile.
+            self.begin_pause(known, failed.is_refusal);
+        }
+        let (token, expires_at) =
+            self.attempt_login().map_err(|(cause, is_refusal)| self.login_failed(known, cause, is_refusal))?;
         if let Some(sealed) = self.sealing_key().and_then(|key| sealing::seal(&key, &token, self.identifiers)) {
             // After a failure the next request logs in again.
             let _ = self.store.keep_own_token(expires_at, sealed);
         }
+        if failed_before.is_some() {
+            let _ = self.store.keep_failed_login(None);
+        }
         Ok(token)
     }
 
+    /// Logs the service user in. Returns its token and the expiry, or the cause of the failure and whether Keystone refused.
+    fn attempt_login(&self) -> Result<(String, Timestamp), (String, bool)> {
+        let request = messages::login(self.settings, &self.password());
+        let answer = self.outbound.send(&request, self.settings.timeout).map_err(|cause| (cause, false))?;
+        let status = answer.status;
+        if !status.is_success() {
+            let cause = format!("it answered {} when the user {} was to log in", status.as_u16(), self.settings.user);
+            return Err((cause, status.is_client_error()));
+        }
+        messages::own_token(&answer).ok_or_else(|| (messages::NONSENSE.to_owned(), false))
+    }
+
     /// Returns the kept token of the service user, unless it expires soon.
-    fn own_token(&self) -> Option<String> {
-        let (expires_at, sealed) = self.store.own_token().ok().flatten()?;
-        if expires_at <= self.now.plus_seconds(SPARE_SECONDS) {
+    fn own_token(&self, known: &Known) -> Option<String> {
+        let (expires_at, sealed) = known.own_token.as_ref()?;
+        if *expires_at <= self.now.plus_seconds(SPARE_SECONDS) {
             return None;
         }
-        sealing::open(&self.sealing_key()?, &sealed)
+        sealing::open(&self.sealing_key()?, sealed)
     }
 
     /// Returns the key that seals the service user's token. Only those who know the password can make it, and a change
     /// of any of these settings changes it. Without a password there is no secret, so there is no key, and the token is
     /// not kept.
     fn sealing_key(&self) -> Option<[u8; 32]> {
-        let KeystoneSettings { url, user, project, user_domain, project_domain, .. } = self.settings;
         let password = self.password();
-        if password.is_empty() {
-            return None;
-        }
+        (!password.is_empty()).then(|| self.settings_digest("the token of a service user", &password))
+    }
+
+    /// Returns the digest of the service user's settings and password, for one purpose.
+    fn settings_digest(&self, purpose: &str, password: &str) -> [u8; 32] {
+        let KeystoneSettings { url, user, project, user_domain, project_domain, .. } = self.settings;
         let mut hash = Sha256::new();
-        for part in ["the token of a service user", url, user, project, user_domain, project_domain, &password] {
+        for part in [purpose, url, user, project, user_domain, project_domain, password] {
             hash.update(part);
             hash.update([0]);
         }
-        Some(hash.finalize().into())
+        hash.finalize().into()
     }
 
     fn password(&self) -> String {
@@ -235,6 +382,12 @@ impl<'a> Keystone<'a> {
     fn send(&self, request: &OutboundRequest) -> Result<OutboundAnswer, KeystoneError> {
         self.outbound.send(request, self.settings.timeout).map_err(KeystoneError::Unavailable)
     }
+}
+
+/// Returns the length of the pause after a number of failed logins in a row.
+fn pause_seconds(failures: u32) -> u32 {
+    let doubled = 1_u32.checked_shl(failures.saturating_sub(1));
+    doubled.map_or(LONGEST_PAUSE_SECONDS, |seconds| seconds.min(LONGEST_PAUSE_SECONDS))
 }
 
 fn unexpected(when: &str, status: StatusCode) -> KeystoneError {

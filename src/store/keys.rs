@@ -89,6 +89,12 @@ pub fn token(slot: &str) -> String {
 /// The key of the service user's own token, which is sealed.
 pub const OWN_TOKEN: &str = "vs1:own-token";
 
+/// The key of the tokens that Keystone refused lately.
+pub const REFUSALS: &str = "vs1:refusals";
+
+/// The key of the service user's last login, if it failed.
+pub const FAILED_LOGIN: &str = "vs1:failed-login";
+
 /// The key of the last write of the readiness check.
 pub const READINESS: &str = "vs1:readiness";
 

@@ -25,6 +25,7 @@ mod legacy;
 pub mod listing;
 pub mod projects;
 mod readiness;
+pub mod refusals;
 pub mod repair;
 pub mod row;
 mod row_state;

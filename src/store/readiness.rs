@@ -9,12 +9,12 @@ use super::codec::envelope::{Stored, encode_fresh};
 use super::{Store, StoreError, keys};
 
 /// The last successful write.
-struct Readiness {
+struct StoredReadiness {
     /// Its time, in microseconds since the epoch.
     written: i64,
 }
 
-impl Stored for Readiness {
+impl Stored for StoredReadiness {
     fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
         bytes.extend_from_slice(&self.written.to_be_bytes());
         Ok(())
@@ -35,11 +35,8 @@ impl Store<'_> {
     ///
     /// An error of the key-value store.
     pub fn last_proof(&self) -> Result<Option<Timestamp>, StoreError> {
-        match self.read::<Readiness>(keys::READINESS) {
-            Ok(record) => Ok(record.map(|record| Timestamp::from_microseconds(record.written))),
-            Err(StoreError::Corrupt { .. } | StoreError::UnknownFormat { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let stored = self.without_unreadable(self.read::<StoredReadiness>(keys::READINESS))?.flatten();
+        Ok(stored.map(|stored| Timestamp::from_microseconds(stored.written)))
     }
 
     /// Writes the time and reads it back. One commit.
@@ -49,7 +46,7 @@ impl Store<'_> {
     /// An error of the key-value store, or a write that cannot be read back.
     pub fn prove_writable(&self, now: Timestamp) -> Result<(), StoreError> {
         let key = keys::READINESS.to_owned();
-        let bytes = encode_fresh(&key, &Readiness { written: now.microseconds() })?;
+        let bytes = encode_fresh(&key, &StoredReadiness { written: now.microseconds() })?;
         self.key_value.set_many(&[(key, bytes)])?;
         match self.last_proof()? {
             Some(_) => Ok(()),

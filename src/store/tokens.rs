@@ -5,7 +5,7 @@
 //! are enough, since the slot is right whichever of two writers wins. An entry that cannot be read counts as none, and
 //! the next answer overwrites it.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use crate::domain::{ProjectId, Timestamp, UserId};
 
@@ -29,9 +29,21 @@ impl TokenDigest {
         Self(encoded)
     }
 
+    /// Reads what [`fmt::Display`] writes.
+    pub(super) fn read(encoded: &str) -> Option<Self> {
+        let is_digest = encoded.len() == 64 && encoded.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_digest.then(|| Self(encoded.to_owned()))
+    }
+
     /// Returns the slot in the cache, one of 4,096: three digits.
     pub(super) fn slot(&self) -> &str {
         self.0.get(..3).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for TokenDigest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
     }
 }
 
@@ -96,10 +108,10 @@ impl StoredToken {
 }
 
 /// The service user's own token, which the caller has sealed.
-struct StoredOwnToken {
+pub(super) struct StoredOwnToken {
     /// The time at which the token expires, in microseconds since the epoch.
-    expires: i64,
-    sealed: Vec<u8>,
+    pub(super) expires: i64,
+    pub(super) sealed: Vec<u8>,
 }
 
 impl Stored for StoredOwnToken {
@@ -131,13 +143,6 @@ impl Store<'_> {
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn keep_token(&self, stored: &StoredToken) -> Result<(), StoreError> {
         self.keep(keys::token(stored.digest.slot()), stored)
-    }
-
-    /// Returns the service user's own token: the time at which it expires, and the sealed token.
-    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
-    pub fn own_token(&self) -> Result<Option<(Timestamp, Vec<u8>)>, StoreError> {
-        let stored = self.without_unreadable(self.read::<StoredOwnToken>(keys::OWN_TOKEN))?.flatten();
-        Ok(stored.map(|stored| (Timestamp::from_microseconds(stored.expires), stored.sealed)))
     }
 
     /// Keeps the service user's own token. One commit.

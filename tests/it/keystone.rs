@@ -340,7 +340,11 @@ fn tokens_that_share_a_place_in_the_cache_are_told_apart() {
     }
     let kept = store.rows("default");
     assert_eq!(kept.keys().filter(|key| key.starts_with("vs1:token:")).count(), 1, "{kept:?}");
-    assert_eq!(keystone.asked(), (1, 6), "each takes the place of the one before");
+    assert_eq!(
+        keystone.asked(),
+        (1, 5),
+        "each takes the place of the one before, and a refusal is remembered elsewhere"
+    );
 }
 
 #[test]
@@ -423,6 +427,8 @@ fn a_keystone_that_cannot_be_asked_opens_nothing_and_is_told_apart_from_a_refusa
             assert_discreet(&service, &store, &["t-member"]);
 
             (keystone.script().on_login, keystone.script().on_validation) = (Manner::Properly, Manner::Properly);
+            // A failed login is not repeated for a second.
+            service.advance(1.0);
             assert_eq!(get(&service, SNAPSHOTS, "t-member").status, 200, "{case}: it is well again");
         }
     }
@@ -512,7 +518,7 @@ fn a_service_user_whom_keystone_does_not_let_in_opens_nothing() {
         let written = service.app.output().lines().join("\n");
         let user = if wrong.0 == "keystone_user" { "nova" } else { "cinder" };
         assert!(written.contains(&format!("it answered 401 when the user {user} was to log in")), "{written}");
-        assert_eq!(store.rows("default").len(), 0, "{wrong:?}");
+        assert_eq!(store.rows("default").keys().collect::<Vec<_>>(), ["vs1:failed-login"], "{wrong:?}");
         assert_eq!(service.app.traps(), 0);
     }
 }
@@ -743,4 +749,209 @@ fn many_requests_at_once_are_all_let_in() {
     assert_eq!(get(&service, SNAPSHOTS, "t-admin").status, 200);
     assert_eq!(keystone.asked(), (0, 0));
     assert_discreet(&service, &store, &["t-admin", "t-member"]);
+}
+
+/// Asks for a list with each of these tokens, and returns the statuses.
+fn statuses(service: &dyn Service, tokens: impl Iterator<Item = String>) -> Vec<u16> {
+    tokens.map(|token| get(service, SNAPSHOTS, &token).status).collect()
+}
+
+fn lines(service: &ComponentService) -> usize {
+    service.app.output().lines().len()
+}
+
+#[test]
+fn a_refusal_is_remembered_briefly_in_one_small_record() {
+    let keystone = keystone();
+    let (service, store) = service(&keystone, &[]);
+    assert_eq!(get(&service, SNAPSHOTS, "t-reader").status, 200);
+    keystone.asked();
+    service.faults.reset();
+    let same = || (0..200).map(|_| "garbage".to_owned());
+    assert_eq!(statuses(&service, same()), [401; 200]);
+    assert_eq!((keystone.asked(), service.faults.commits()), ((0, 1), 1));
+    service.advance(4.9);
+    assert_eq!((statuses(&service, same()), keystone.asked()), (vec![401; 200], (0, 0)));
+    service.advance(0.1);
+    assert_eq!(statuses(&service, same()), [401; 200]);
+    assert_eq!((keystone.asked(), service.faults.commits()), ((0, 1), 2), "five seconds later it is asked again");
+
+    // Junk that differs costs a request to Keystone each, but no more than one commit a second.
+    service.faults.reset();
+    for second in 0..30 {
+        service.advance(1.0);
+        assert_eq!(statuses(&service, (0..20).map(|number| format!("junk-{second}-{number}"))), [401; 20]);
+        assert_eq!((keystone.asked(), service.faults.commits()), ((0, 20), second + 1));
+    }
+    let kept = store.rows("default");
+    assert_eq!(kept.keys().filter(|key| key.starts_with("vs1:token:")).count(), 1, "the reader's");
+    assert!(kept["vs1:refusals"].len() < 1_000, "{} bytes", kept["vs1:refusals"].len());
+
+    // None of it is in the way of those whom Keystone knows.
+    for token in ["t-admin", "t-member", "t-reader"] {
+        assert_eq!(get(&service, SNAPSHOTS, token).status, 200, "{token}");
+    }
+    assert_eq!(lines(&service), 0, "{:?}", service.app.output().lines());
+    assert_discreet(&service, &store, &["garbage", "junk-29-0", "t-member"]);
+}
+
+#[test]
+fn a_refusal_is_not_remembered_where_answers_are_not_nor_from_the_future_nor_out_of_junk() {
+    let keystone = keystone();
+    let (service, _) = service(&keystone, &[("keystone_cache_seconds", "0")]);
+    let twice = || ["garbage", "garbage"].map(str::to_owned).into_iter();
+    assert_eq!((statuses(&service, twice()), keystone.asked()), (vec![401; 2], (1, 2)), "0 asks for every request");
+
+    let (service, store) = self::service(&keystone, &[]);
+    service.advance(86_400.0);
+    assert_eq!(get(&service, SNAPSHOTS, "garbage").status, 401);
+    let of_tomorrow = store.rows("default")["vs1:refusals"].clone();
+    for value in [of_tomorrow, b"junk".to_vec(), b"9 0\nlater".to_vec(), b"1 0\n1 1\nshort 0 1\n".to_vec()] {
+        let (service, store) = self::service(&keystone, &[]);
+        store.set("default", "vs1:refusals", &value).expect("a write");
+        keystone.asked();
+        assert_eq!((statuses(&service, twice()), keystone.asked()), (vec![401; 2], (1, 1)), "{value:?}");
+        assert_eq!(service.app.traps(), 0);
+    }
+}
+
+#[test]
+fn after_a_failed_login_keystone_is_left_alone_for_longer_and_longer() {
+    for is_logged_in_first in [false, true] {
+        let keystone = keystone();
+        let (service, store) = service(&keystone, &[]);
+        if is_logged_in_first {
+            assert_eq!(get(&service, SNAPSHOTS, "t-reader").status, 200);
+            keystone.script().own_tokens.clear();
+        }
+        keystone.script().on_login = Manner::Says(401, "", "{}");
+        keystone.asked();
+        for (round, pause) in [1, 2, 4, 8, 16, 30, 30].into_iter().enumerate() {
+            let tokens = || (0..50).map(|number| format!("garbage-{number}"));
+            assert_eq!(statuses(&service, tokens()), [503; 50]);
+            assert_eq!(keystone.asked(), (1, usize::from(is_logged_in_first)), "round {round}");
+            assert_eq!(lines(&service), round + 1, "{:?}", service.app.output().lines());
+            service.advance(f64::from(pause) - 0.5);
+            let still = get(&service, SNAPSHOTS, "t-member");
+            assert_eq!((still.status, still.fault()), (503, ("serviceUnavailable", UNAVAILABLE)));
+            assert_eq!((still.header("retry-after"), keystone.asked()), ("1", (0, 0)));
+            // A caller whose token is known notices nothing.
+            if is_logged_in_first && round == 0 {
+                assert_eq!(get(&service, SNAPSHOTS, "t-reader").status, 200);
+            }
+            service.advance(0.5);
+        }
+        keystone.script().on_login = Manner::Properly;
+        assert_eq!(get(&service, SNAPSHOTS, "t-member").status, 200, "it is well again");
+        assert!(!store.rows("default").contains_key("vs1:failed-login"));
+        assert_discreet(&service, &store, &["garbage", "t-member"]);
+    }
+}
+
+#[test]
+fn a_pause_is_of_these_settings_only_and_says_how_long_it_lasts() {
+    let keystone = keystone();
+    let (wrong, store) = service(&keystone, &[("keystone_password", "wrong")]);
+    for left in ["1", "2", "4", "8"] {
+        assert_eq!(get(&wrong, SNAPSHOTS, "t-member").header("retry-after"), "5", "it asked");
+        assert_eq!(get(&wrong, SNAPSHOTS, "t-member").header("retry-after"), left);
+        wrong.advance(left.parse().expect("a number"));
+    }
+    keystone.asked();
+    let right = service_on(store.clone(), &keystone, &[]);
+    assert_eq!((get(&right, SNAPSHOTS, "t-member").status, keystone.asked()), (200, (1, 1)));
+
+    let (later, store) = service(&keystone, &[("keystone_password", "wrong")]);
+    later.advance(86_400.0);
+    assert_eq!(get(&later, SNAPSHOTS, "t-member").status, 503);
+    let now = service_on(store, &keystone, &[("keystone_password", "wrong")]);
+    keystone.asked();
+    assert_eq!(
+        (get(&now, SNAPSHOTS, "t-member").status, keystone.asked()),
+        (503, (1, 0)),
+        "a pause of the future is none"
+    );
+}
+
+#[test]
+fn a_keystone_that_does_not_answer_fills_no_log() {
+    let keystone = keystone();
+    let (service, store) = service(&keystone, &[]);
+    assert_eq!(get(&service, SNAPSHOTS, "t-reader").status, 200);
+    keystone.script().on_validation = Manner::HangsUp;
+    for seconds in [0.0, 10.0, 3_600.0] {
+        service.advance(seconds);
+        let before = lines(&service);
+        assert_eq!(statuses(&service, (0..50).map(|number| format!("garbage-{number}"))), [503; 50]);
+        assert_eq!(lines(&service) - before, 1, "{:?}", service.app.output().lines());
+    }
+    assert_discreet(&service, &store, &["garbage"]);
+}
+
+#[test]
+fn a_start_tells_of_a_service_user_whom_keystone_refuses() {
+    let keystone = keystone();
+    let start = |service: &ComponentService| get(service, "/startup", "");
+    let refused = ("serviceUnavailable", "Keystone refuses the login of the service user.");
+    let (right, _) = service(&keystone, &[]);
+    for logins in [1, 0] {
+        let answer = start(&right);
+        assert_eq!((answer.status, &answer.body, keystone.asked()), (200, &json!("OK"), (logins, 0)));
+    }
+    let (wrong, _) = service(&keystone, &[("keystone_password", "wrong")]);
+    for logins in [1, 0] {
+        let answer = start(&wrong);
+        assert_eq!((answer.status, answer.fault(), keystone.asked()), (503, refused, (logins, 0)));
+        let lines = wrong.app.output().lines();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].ends_with("it answered 401 when the user cinder was to log in"), "{lines:?}");
+    }
+    let (empty, _) = service(&keystone, &[("keystone_password", "")]);
+    assert_eq!((start(&empty).fault(), keystone.asked()), (refused, (0, 0)));
+    assert!(empty.app.output().lines()[0].ends_with("variable keystone_password is empty"));
+
+    // A Keystone that does not answer may be back soon.
+    for manner in [Manner::HangsUp, Manner::Says(503, "", ""), Manner::Says(200, "", "{}")] {
+        keystone.script().on_login = manner.clone();
+        let (service, _) = service(&keystone, &[]);
+        for _ in 0..3 {
+            assert_eq!(start(&service).status, 200, "{manner:?}");
+        }
+        assert_eq!((keystone.asked(), lines(&service)), ((1, 0), 1), "{manner:?}");
+    }
+    for mode in ["noauth", "headers"] {
+        let (service, _) = service(&keystone, &[("auth_mode", mode)]);
+        assert_eq!((start(&service).status, keystone.asked(), service.faults.commits()), (200, (0, 0), 0));
+    }
+}
+
+/// The embedded host sends at most 64 requests at once, a quarter of its instances, and refuses more without waiting.
+#[test]
+fn a_slow_keystone_costs_only_those_who_must_ask_it() {
+    let keystone = keystone();
+    let (service, _) = service(&keystone, &[]);
+    assert_eq!(get(&service, SNAPSHOTS, "t-reader").status, 200);
+    keystone.asked();
+    keystone.script().on_validation = Manner::Late(Duration::from_secs(5));
+    let refused = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for number in 0..96 {
+            let (service, refused) = (&service, &refused);
+            scope.spawn(move || match get(service, SNAPSHOTS, &format!("garbage-{number}")).status {
+                401 => {}
+                503 => {
+                    refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                }
+                other => panic!("{other}"),
+            });
+        }
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < Duration::from_secs(2) {
+            assert_eq!(get(&service, SNAPSHOTS, "t-reader").status, 200);
+        }
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    });
+    let (asked, refused) = (keystone.asked().1, refused.into_inner());
+    assert_eq!((asked <= 64, asked + refused), (true, 96), "{asked} asked, {refused} refused");
+    assert!(lines(&service) <= 1, "{:?}", service.app.output().lines());
 }
