@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::domain::Progression;
 use crate::domain::lifecycle::Delays;
+use crate::domain::metadata;
 use crate::domain::quota::DefaultLimits;
 
 /// The variable that selects how callers are authenticated.
@@ -83,6 +84,10 @@ pub struct Settings {
     pub limits: DefaultLimits,
     /// The largest page of a list.
     pub max_limit: usize,
+    /// The largest page of a list, in bytes.
+    pub max_page_bytes: usize,
+    /// The largest metadata of one row, in bytes.
+    pub max_metadata_bytes: usize,
     /// The largest number of rows that one tick examines.
     pub rows_per_tick: usize,
 }
@@ -163,6 +168,8 @@ impl Settings {
                 gigabytes: limit(take("quota_gigabytes")?)?,
             },
             max_limit: above_zero(take("max_limit")?)?,
+            max_page_bytes: above_zero(take("max_page_bytes")?)?,
+            max_metadata_bytes: metadata_limit(take("max_metadata_bytes")?)?,
             rows_per_tick: above_zero(take("rows_per_tick")?)?,
         };
         lines.end()?;
@@ -308,6 +315,14 @@ fn limit((name, value): (&str, &str)) -> Result<i64, SettingsError> {
     }
 }
 
+/// Parses the limit of metadata. It must allow what is not large, which is written without reading the settings.
+fn metadata_limit((name, value): (&str, &str)) -> Result<usize, SettingsError> {
+    match value.parse::<u32>() {
+        Ok(limit) if limit as usize >= metadata::LARGE => Ok(limit as usize),
+        _ => Err(refused(name, format!("'{value}' is not a whole number of at least {}", metadata::LARGE))),
+    }
+}
+
 fn above_zero((name, value): (&str, &str)) -> Result<usize, SettingsError> {
     match value.parse::<u32>() {
         Ok(limit) if limit > 0 => Ok(limit as usize),
@@ -322,7 +337,8 @@ mod tests {
     const DEFAULTS: &str = "keystone_cache_seconds=60\nkeystone_timeout_seconds=10\n\
                             progression=time\ncreate_seconds=2\ndelete_seconds=1\n\
                             give_up_seconds=3600\ngive_up=error\nquota_snapshots=10\nquota_gigabytes=1000\n\
-                            max_limit=1000\nrows_per_tick=1000\n";
+                            max_limit=1000\n\
+                            max_page_bytes=2097152\nmax_metadata_bytes=262144\nrows_per_tick=1000\n";
     const KEYSTONE_DEFAULTS: &str = "keystone_url=\nkeystone_user=cinder\nkeystone_project=service\n\
                                      keystone_user_domain=Default\nkeystone_project_domain=Default\n";
 

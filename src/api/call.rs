@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::domain::Caller;
 use crate::service::Service;
+use crate::service::listing::ListPage;
 use crate::settings::LazySettings;
 
 use super::environment::Environment;
@@ -94,24 +95,25 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Returns the link to the next page (`docs/spec/listing.md` section 2). There is one if the page is full, or, if
-    /// the client asked for the number of all matches, if that number would fill a page.
+    /// Returns the link to the page after the first `shown` rows of a page (`docs/spec/listing.md` section 2). There is one
+    /// if the page is full, or, if the client asked for the number of all matches, if that number would fill a page. There is
+    /// also one if the page was cut because of its bytes. That link has no `offset`: the rows before it have been skipped.
     #[must_use]
-    pub fn next_links(
+    pub fn next_links<T>(
         &self,
         collection: &str,
-        rows: usize,
-        limit: usize,
-        count: Option<usize>,
-        last: Option<&str>,
+        page: &ListPage<T>,
+        shown: usize,
+        id: impl Fn(&T) -> String,
     ) -> Option<NextLinks> {
-        let last = last?;
-        let items = count.filter(|count| *count > 0).unwrap_or(rows);
-        if limit > items {
+        let last = id(page.rows.get(shown.checked_sub(1)?)?);
+        let is_cut = page.is_cut || shown < page.rows.len();
+        let items = page.count.filter(|count| *count > 0).unwrap_or(shown);
+        if page.limit > items && !is_cut {
             return None;
         }
         let path = self.path_in_project(collection);
-        let query = self.parameters.for_page_after(last);
+        let query = self.parameters.for_page_after(&last, is_cut);
         Some([Link::new("next", format!("{}/v3/{path}?{query}", self.link_origin()))])
     }
 }

@@ -3,7 +3,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::service::listing::{Filter, ListRequest};
+use crate::service::listing::{Filter, ListRequest, Pattern};
 
 use super::microversion::{self, Microversion};
 use super::python;
@@ -59,11 +59,14 @@ impl Parameters {
         self.0.iter().any(|(own, _)| own == key)
     }
 
-    /// Returns the query of the page after `marker`: all parameters in their order, and the marker last.
+    /// Returns the query of the page after `marker`: all parameters in their order, and the marker last. `is_cut` leaves out
+    /// the offset, which Cinder would apply to the next page too.
     #[must_use]
-    pub fn for_page_after(&self, marker: &str) -> String {
+    pub fn for_page_after(&self, marker: &str, is_cut: bool) -> String {
         let mut query = String::new();
-        let kept = self.0.iter().filter(|(key, _)| key != "marker").map(|(key, value)| (key.as_str(), value.as_str()));
+        let offset = self.0.iter().position(|(key, _)| is_cut && key == "offset");
+        let kept = self.0.iter().enumerate().filter(|(at, (key, _))| key != "marker" && Some(*at) != offset);
+        let kept = kept.map(|(_, parameter)| parameter).map(|(key, value)| (key.as_str(), value.as_str()));
         for (key, value) in kept.chain([("marker", marker)]) {
             if !query.is_empty() {
                 query.push('&');
@@ -171,13 +174,24 @@ pub(super) fn refuse_filters<'a>(refused: impl Iterator<Item = &'a (String, Stri
 }
 
 /// Returns a filter on a column. The API's `name` is the database's `display_name`.
-pub(super) fn column_filter(key: &str, value: &str) -> Filter {
+///
+/// # Errors
+///
+/// A pattern that is too long.
+pub(super) fn column_filter(key: &str, value: &str) -> Result<Filter, Fault> {
     let (column, like) = key.strip_suffix('~').map_or((key, false), |column| (column, true));
     let column = match column {
         "name" => "display_name",
         "description" if like => "display_description",
         column => column,
     };
-    let (column, string) = (column.to_owned(), value.to_owned());
-    if like { Filter::Like { column, string } } else { Filter::Exact { column, string } }
+    let column = column.to_owned();
+    if !like {
+        return Ok(Filter::Exact { column, string: value.to_owned() });
+    }
+    let too_long = || {
+        let most = Pattern::LONGEST;
+        Fault::bad_request(format!("Invalid input received: the filter {key} is longer than {most} characters."))
+    };
+    Ok(Filter::Like { column, pattern: Pattern::new(value).ok_or_else(too_long)? })
 }

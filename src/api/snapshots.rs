@@ -144,11 +144,12 @@ pub fn list(call: &Call<'_>, detail: bool) -> Result<Reply, Fault> {
     let request = list_query(&call.parameters, call.service.caller, call.version, &prepared)?;
     let page: ListPage<Snapshot> = call.service.list(request, prepared)?;
     let collection = if detail { "snapshots/detail" } else { "snapshots" };
-    let last = page.rows.last().map(|snapshot| snapshot.id.to_string());
-    let mut body = Vec::with_capacity((page.rows.len() + 1) * VIEW_BYTES);
+    let mut body = Vec::with_capacity(page.rows.len() * VIEW_BYTES + page.bytes);
     let mut document = ObjectWriter::open(&mut body);
-    document.array("snapshots", &page.rows, |bytes, snapshot| view_in_list(call, snapshot, detail).write(bytes));
-    if let Some(links) = call.next_links(collection, page.rows.len(), page.limit, page.count, last.as_deref()) {
+    let shown = document.array("snapshots", &page.rows, page.most_bytes, |bytes, snapshot| {
+        view_in_list(call, snapshot, detail).write(bytes);
+    });
+    if let Some(links) = call.next_links(collection, &page, shown, |snapshot| snapshot.id.to_string()) {
         document.value("snapshots_links", &links);
     }
     if let Some(count) = page.count {
@@ -192,7 +193,7 @@ fn list_query(
         // The list is of the caller's own project, whatever the query says.
         rest.remove_all("project_id");
     }
-    let mut columns = column_filters(&rest);
+    let mut columns = column_filters(&rest)?;
     let repeats_name = rest.0.iter().filter(|(key, _)| key == "name").count() > 1;
     if repeats_name || (version < microversion::RESOURCE_FILTERS && rest.contains("description~")) {
         // Neither is the name of a column: of a repeated `name`, Cinder only renames the first to one.
@@ -235,16 +236,16 @@ fn check_filters(rest: &mut Parameters, admin: bool, version: Microversion, prep
 }
 
 /// Returns the remaining filters, by column. The last value of a repeated key takes precedence.
-fn column_filters(rest: &Parameters) -> Vec<Filter> {
+fn column_filters(rest: &Parameters) -> Result<Vec<Filter>, Fault> {
     let last_of_its_key = |at: usize, key: &str| !rest.0[at + 1..].iter().any(|(later, _)| later == key);
     let parameters = rest.0.iter().enumerate().filter(|(at, (key, _))| last_of_its_key(*at, key));
     parameters
         .filter_map(|(_, (key, value))| match key.as_str() {
             // An empty zone, host, or cluster is not a condition in Cinder.
             "availability_zone" | "host" | "cluster_name" if value.is_empty() => None,
-            "availability_zone" => Some(Filter::Zone(value.clone())),
-            "host" => Some(Filter::Host(value.clone())),
-            "cluster_name" => Some(Filter::Cluster(value.clone())),
+            "availability_zone" => Some(Ok(Filter::Zone(value.clone()))),
+            "host" => Some(Ok(Filter::Host(value.clone()))),
+            "cluster_name" => Some(Ok(Filter::Cluster(value.clone()))),
             _ => Some(query::column_filter(key, value)),
         })
         .collect()

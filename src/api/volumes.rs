@@ -9,12 +9,13 @@ use crate::domain::{Caller, Metadata, SnapshotId, Timestamp, UserId, Volume, Vol
 use crate::service::listing::{Filter, ListPage, ListRequest, Prepared};
 use crate::service::volumes::{NewVolume, VolumeUpdate};
 
-use super::call::{Call, Link, NextLinks};
+use super::call::{Call, Link};
 use super::metadata::{ITEM, ITEMS, MetadataSchemas};
 use super::microversion::{self, Microversion};
 use super::query::{self, Parameters};
 use super::schema::{self, Check, ObjectSchema};
 use super::wire::body::{self, metadata, object, string, stripped};
+use super::wire::document::ObjectWriter;
 use super::wire::faults::Fault;
 use super::wire::reply::{Content, Reply};
 
@@ -215,29 +216,30 @@ struct One<'a> {
     volume: VolumeView<'a>,
 }
 
-#[derive(Serialize)]
-struct Many<T> {
-    volumes: Vec<T>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    volumes_links: Option<NextLinks>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    count: Option<usize>,
-}
-
 /// `GET .../volumes[/detail]`
 pub fn list(call: &Call<'_>, detail: bool) -> Result<Reply, Fault> {
     let prepared = call.service.prepare_listing(call.parameters.get("all_tenants").is_some())?;
     let request = list_query(&call.parameters, call.service.caller, call.version, &prepared)?;
     let page: ListPage<Volume> = call.service.list(request, prepared)?;
     let collection = if detail { "volumes/detail" } else { "volumes" };
-    let last = page.rows.last().map(|volume| volume.id.to_string());
-    let volumes_links = call.next_links(collection, page.rows.len(), page.limit, page.count, last.as_deref());
-    if detail {
-        let volumes = page.rows.iter().map(|volume| view(call, volume, true)).collect();
-        return Reply::json(StatusCode::OK, &Many { volumes, volumes_links, count: page.count });
+    let mut body = Vec::new();
+    let mut document = ObjectWriter::open(&mut body);
+    let shown = document.array("volumes", &page.rows, page.most_bytes, |bytes, volume| {
+        // These values can always be written.
+        let _ = if detail {
+            serde_json::to_writer(bytes, &view(call, volume, true))
+        } else {
+            serde_json::to_writer(bytes, &summary(call, volume))
+        };
+    });
+    if let Some(links) = call.next_links(collection, &page, shown, |volume| volume.id.to_string()) {
+        document.value("volumes_links", &links);
     }
-    let volumes = page.rows.iter().map(|volume| summary(call, volume)).collect();
-    Reply::json(StatusCode::OK, &Many { volumes, volumes_links, count: page.count })
+    if let Some(count) = page.count {
+        document.value("count", &count);
+    }
+    document.close();
+    Ok(Reply::new(StatusCode::OK, Content::Json(body)))
 }
 
 /// Reads the query of a list: the same paging and order as of snapshots, and the filters that clients of snapshots use.
@@ -285,11 +287,13 @@ fn list_query(
             rest.remove_all(key);
         }
     }
-    request.filters.extend(rest.0.iter().map(|(key, value)| match key.as_str() {
-        "host" => Filter::OwnHost { column: "host", host: value.clone() },
-        "cluster_name" => Filter::OwnHost { column: "cluster_name", host: value.clone() },
-        _ => query::column_filter(key, value),
-    }));
+    for (key, value) in &rest.0 {
+        request.filters.push(match key.as_str() {
+            "host" => Filter::OwnHost { column: "host", host: value.clone() },
+            "cluster_name" => Filter::OwnHost { column: "cluster_name", host: value.clone() },
+            _ => query::column_filter(key, value)?,
+        });
+    }
     if let Some((column, _)) = request.sort.iter_mut().find(|(column, _)| column == "name") {
         "display_name".clone_into(column);
     }

@@ -6,6 +6,7 @@
 pub mod caller;
 pub mod identifiers;
 pub mod lifecycle;
+pub mod metadata;
 pub mod quota;
 pub mod snapshot;
 mod strings;

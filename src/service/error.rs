@@ -37,6 +37,9 @@ pub enum Error {
     Conflict(String),
     #[error(transparent)]
     OverQuota(#[from] QuotaRefusal),
+    /// The metadata of a row would be larger than allowed.
+    #[error("Metadata of {size} bytes is larger than the {most} bytes that one resource may have.")]
+    TooMuchMetadata { size: usize, most: usize },
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The operation needs a variable whose value is invalid.

@@ -1,7 +1,7 @@
 //! The metadata of every resource that has it (`docs/spec/snapshots-api.md` section 7). What differs between resources
 //! is in their implementations of [`HasMetadata`].
 
-use crate::domain::{Metadata, Timestamp};
+use crate::domain::{Metadata, Timestamp, metadata};
 use crate::store::Change;
 
 use super::listing::Listed;
@@ -140,13 +140,54 @@ impl Service<'_> {
         access: Access,
         change: &dyn Fn(&mut Metadata) -> Result<(), Error>,
     ) -> Result<Metadata, Error> {
-        self.change_row(found, |mut row| {
+        self.change_row_with_metadata(found, |mut row| {
             row.accepts_metadata(access)?;
             change(row.metadata_mut())?;
             row.metadata_written(access, self.now);
             let metadata = row.metadata().clone();
-            Ok(Change::Write(row, metadata))
+            Ok((row, metadata))
         })
+    }
+
+    /// Changes a row and perhaps its metadata, which may grow up to the setting `max_metadata_bytes`. Larger metadata, from
+    /// when the setting was higher, may shrink. The project of a row that becomes large is marked first.
+    pub(super) fn change_row_with_metadata<T: Listed, R>(
+        &self,
+        found: &T,
+        mut change: impl FnMut(T) -> Result<(T, R), Error>,
+    ) -> Result<R, Error> {
+        // The project of a large row has been marked when the row became large.
+        let mut is_marked = metadata::is_large(found.metadata());
+        loop {
+            let answer = self.change_row(found, |row| {
+                let size_before = metadata::size(row.metadata());
+                let (row, answer) = change(row)?;
+                let size = metadata::size(row.metadata());
+                if size > size_before && size > metadata::LARGE {
+                    self.refuse_too_much_metadata(size)?;
+                    if !is_marked {
+                        return Ok(Change::Leave(None));
+                    }
+                }
+                Ok(Change::Write(row, Some(answer)))
+            })?;
+            if let Some(answer) = answer {
+                return Ok(answer);
+            }
+            self.store.mark_large_rows(found.project_id())?;
+            is_marked = true;
+        }
+    }
+
+    /// Refuses new metadata that is too large. Small metadata is always allowed, and then no setting is read.
+    pub(super) fn check_new_metadata(&self, metadata: &Metadata) -> Result<(), Error> {
+        let size = metadata::size(metadata);
+        if size > metadata::LARGE { self.refuse_too_much_metadata(size) } else { Ok(()) }
+    }
+
+    fn refuse_too_much_metadata(&self, size: usize) -> Result<(), Error> {
+        let most = self.settings.get()?.max_metadata_bytes;
+        if size > most { Err(Error::TooMuchMetadata { size, most }) } else { Ok(()) }
     }
 }
 

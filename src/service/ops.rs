@@ -283,6 +283,7 @@ impl NewProject {
     /// Counts a row, and adds it to the agenda if the scheduled step must handle it.
     fn count(&mut self, row: &impl Row, snapshots_count_gigabytes: bool, agenda: &mut Vec<AgendaItem>) {
         let item = AgendaItem::when_due(row);
+        self.record.has_large_rows |= row.is_large();
         let volume = row.indexed_volume();
         self.record.has_snapshots_of_other_projects_volumes |= !volume.is_nil() && !self.volumes.contains(&volume);
         for (resource, amount) in &item.amounts(snapshots_count_gigabytes) {

@@ -103,6 +103,7 @@ impl Service<'_> {
         volume: &Volume,
         completion: Completion,
     ) -> Result<Snapshot, Error> {
+        self.check_new_metadata(&new.metadata)?;
         Ok(Snapshot {
             id: SnapshotId::new(self.identifiers.uuid()),
             project_id: self.caller.project()?.clone(),

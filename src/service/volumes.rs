@@ -66,6 +66,7 @@ impl Service<'_> {
         let snapshot = new.snapshot_id.as_deref().map(|id| self.readable_snapshot(id)).transpose()?;
         self.caller.allow(Rule::CreateVolume, &project_id)?;
         let size = size_of_new_volume(new.size, snapshot.as_ref())?;
+        self.check_new_metadata(&new.metadata)?;
         let volume = Volume {
             id: VolumeId::new(self.identifiers.uuid()),
             project_id,
@@ -119,7 +120,7 @@ impl Service<'_> {
     pub fn update_volume(&self, id: &str, update: &VolumeUpdate) -> Result<Volume, Error> {
         let volume = self.readable_volume(id)?;
         self.caller.allow(Rule::UpdateVolume, &volume.project_id)?;
-        self.change_row(&volume, |mut volume| {
+        self.change_row_with_metadata(&volume, |mut volume| {
             if let Some(name) = &update.name {
                 volume.name.clone_from(name);
             }
@@ -135,7 +136,7 @@ impl Service<'_> {
                 volume.updated_at = Some(self.now);
             }
             // As for snapshots, the answer still has the earlier `updated_at`.
-            Ok(Change::Write(volume, answer))
+            Ok((volume, answer))
         })
     }
 

@@ -45,6 +45,8 @@ pub struct ProjectRecord {
     pub retired: Vec<PageId>,
     /// Whether a snapshot here was ever made of another project's volume; see [`super::directory::Directory`].
     pub has_snapshots_of_other_projects_volumes: bool,
+    /// Whether a row here was ever large, so that a list must read few at once.
+    pub has_large_rows: bool,
 }
 
 impl ProjectRecord {
@@ -59,6 +61,7 @@ impl ProjectRecord {
             quotas: Amounts::new(),
             retired: Vec::new(),
             has_snapshots_of_other_projects_volumes: false,
+            has_large_rows: false,
         }
     }
 
@@ -382,6 +385,18 @@ impl Store<'_> {
         self.ensure(&key, &keys::claim(project), || {
             let record = encode_fresh(&key, &ProjectRecord::new(project.clone()))?;
             Ok(vec![(key.clone(), record)])
+        })
+    }
+
+    /// Marks a project before one of its rows becomes large. At most one commit, and none if it is marked.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
+    pub fn mark_large_rows(&self, project: &ProjectId) -> Result<(), StoreError> {
+        if self.project(project)?.is_some_and(|record| record.has_large_rows) {
+            return Ok(());
+        }
+        self.change_project(project, |record, _| {
+            record.has_large_rows = true;
+            Ok(())
         })
     }
 

@@ -90,6 +90,7 @@ pub(super) struct IndexedRow {
     pub(super) item: AgendaItem,
     volume_id: Uuid,
     pub(super) needs_tick: bool,
+    is_large: bool,
 }
 
 /// The rows with some ids.
@@ -308,6 +309,10 @@ impl Store<'_> {
                         *totals.entry(resource.clone()).or_default() += amount;
                     }
                 }
+                if row.is_large && !record.has_large_rows {
+                    record.has_large_rows = true;
+                    inspection.is_whole = false;
+                }
                 if row.needs_tick {
                     inspection.unscheduled.push(row.item);
                 }
@@ -371,6 +376,7 @@ impl Store<'_> {
                         item: AgendaItem::when_due(&row),
                         volume_id: row.indexed_volume(),
                         needs_tick: row.needs_tick(),
+                        is_large: row.is_large(),
                     }),
                     StoredRow::Gone => {}
                     StoredRow::Unreadable => unreadable.push(*id),

@@ -139,6 +139,11 @@ pub trait Row: Stored + Clone + PartialEq {
     /// Returns the row as it is at a time, or `None` if it is gone by then.
     fn effective(self, now: Timestamp, occasion: Occasion) -> Option<Self>;
 
+    /// Returns whether the row is so large that only a few may be read at once. By default none is.
+    fn is_large(&self) -> bool {
+        false
+    }
+
     /// Returns the entry of the row in its index.
     fn entry(&self) -> Entry {
         let position = Position { created_at: self.created_at(), id: self.id() };

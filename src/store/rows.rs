@@ -68,6 +68,7 @@ impl Store<'_> {
             entry: row.entry(),
             amounts,
             of_other_projects_volume,
+            is_large: row.is_large(),
         };
         self.create_encoded(creation, &mut admit)
     }
@@ -77,7 +78,7 @@ impl Store<'_> {
         creation: Creation<'_>,
         admit: &mut dyn FnMut(&ProjectRecord) -> Result<(), E>,
     ) -> Result<(), E> {
-        let Creation { project, row, kind, entry, amounts, of_other_projects_volume } = creation;
+        let Creation { project, row, kind, entry, amounts, of_other_projects_volume, is_large } = creation;
         let key = row.0.clone();
         let mut unwritten = Some(row);
         let outcome = self.update_project(project, |record, writes| {
@@ -87,6 +88,7 @@ impl Store<'_> {
                 admit(record)?;
                 record.take(amounts);
             }
+            record.has_large_rows |= is_large;
             if of_other_projects_volume && !record.has_snapshots_of_other_projects_volumes {
                 // A request that deletes a volume must find this project before the project has such a snapshot.
                 self.enter(project, true)?;
@@ -194,4 +196,5 @@ struct Creation<'a> {
     entry: Entry,
     amounts: &'a Amounts,
     of_other_projects_volume: bool,
+    is_large: bool,
 }

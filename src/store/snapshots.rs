@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::lifecycle::Occasion;
+use crate::domain::metadata;
 use crate::domain::quota::Counted;
 use crate::domain::snapshot::Transition;
 use crate::domain::{Pending, ProjectId, Snapshot, SnapshotId, Timestamp, UserId};
@@ -52,6 +53,10 @@ impl Row for Snapshot {
 
     fn volume_type(&self) -> Option<&str> {
         self.volume_type.as_deref()
+    }
+
+    fn is_large(&self) -> bool {
+        metadata::is_large(&self.metadata)
     }
 
     fn consumes_quota(&self) -> bool {

@@ -31,5 +31,6 @@ mod processes;
 mod readiness;
 mod redis;
 mod repair;
+mod size;
 mod socket;
 mod store_costs;

@@ -89,17 +89,28 @@ impl<'a> ObjectWriter<'a> {
         bytes.push(b'}');
     }
 
-    /// Writes an array. `write` writes each of its items.
-    pub fn array<T>(&mut self, name: &str, items: &[T], mut write: impl FnMut(&mut Vec<u8>, &T)) {
+    /// Writes an array, and returns the number of its items. `write` writes each item. The array ends before the item with
+    /// which it would be larger than `most` bytes, but not before the first.
+    pub fn array<T>(&mut self, name: &str, items: &[T], most: usize, mut write: impl FnMut(&mut Vec<u8>, &T)) -> usize {
         let bytes = self.field(name);
+        let start = bytes.len();
         bytes.push(b'[');
-        for (number, item) in items.iter().enumerate() {
-            if number > 0 {
+        let mut written = 0;
+        for item in items {
+            let end = bytes.len();
+            if written > 0 {
                 bytes.push(b',');
             }
             write(bytes, item);
+            // One more byte closes the array.
+            if written > 0 && bytes.len() - start >= most {
+                bytes.truncate(end);
+                break;
+            }
+            written += 1;
         }
         bytes.push(b']');
+        written
     }
 }
 
@@ -145,13 +156,16 @@ mod tests {
         object.strings("empty", [].into_iter());
         let pairs = [("k".to_owned(), "v".to_owned()), ("l".to_owned(), String::new())];
         object.strings("strings", pairs.iter().map(|(key, value)| (key, value)));
-        object.array("array", &[1, 2], |bytes, item| bytes.extend(item.to_string().as_bytes()));
+        let digits = |bytes: &mut Vec<u8>, item: &i32| bytes.extend(item.to_string().as_bytes());
+        assert_eq!(object.array("array", &[1, 2], 5, digits), 2);
+        assert_eq!(object.array("cut", &[1, 2], 4, digits), 1);
+        assert_eq!(object.array("not_empty", &[1, 2], 0, digits), 1);
         object.close();
         let document = String::from_utf8(bytes).expect("a string");
         let id = "00000000-0000-0000-0000-000000000000";
         let expected = json!({
             "b": "\"", "none": null, "a": "plain", "id": id, "no_id": null, "number": 7, "empty": {},
-            "strings": { "k": "v", "l": "" }, "array": [1, 2],
+            "strings": { "k": "v", "l": "" }, "array": [1, 2], "cut": [1], "not_empty": [1],
         });
         assert_eq!(serde_json::from_str::<Value>(&document).expect("JSON"), expected);
         assert!(document.starts_with("{\"b\":\"\\\"\",\"none\":null,\"a\":\"plain\",\"id\":\"00"), "{document}");

@@ -14,7 +14,7 @@ pub enum Filter {
     /// A column equals a string.
     Exact { column: String, string: String },
     /// A column contains a string in which `%` and `_` are wildcards. The case of ASCII letters is ignored.
-    Like { column: String, string: String },
+    Like { column: String, pattern: Pattern },
     /// Whether the row counts towards quota.
     UsesQuota(bool),
     /// The metadata of the row contains all these items.
@@ -49,10 +49,9 @@ impl Filter {
     pub(super) fn matches<T: Listed>(&self, row: &T, volume: Option<&Volume>) -> bool {
         match self {
             Self::Exact { column, string } => row.column(column).is_some_and(|column| column.equals(string)),
-            Self::Like { column, string } => row
-                .column(column)
-                .and_then(|column| column.string())
-                .is_some_and(|column| contains_like(&column, string)),
+            Self::Like { column, pattern } => {
+                row.column(column).and_then(|column| column.string()).is_some_and(|column| pattern.is_in(&column))
+            }
             Self::UsesQuota(wanted) => row.column("use_quota") == Some(Column::Boolean(*wanted)),
             Self::Metadata(items) => items.iter().all(|(key, value)| row.metadata().get(key) == Some(value)),
             Self::Zone(zone) => volume.is_some_and(|volume| volume.availability_zone.as_ref() == Some(zone)),
@@ -80,32 +79,49 @@ pub fn on_host(own: &str, wanted: &str) -> bool {
         }
 }
 
-/// Returns whether `column` matches `LIKE '%string%'` of SQL, ignoring the case of ASCII letters.
-fn contains_like(column: &str, string: &str) -> bool {
-    let pattern: Vec<char> = format!("%{string}%").to_ascii_lowercase().chars().collect();
-    let column: Vec<char> = column.to_ascii_lowercase().chars().collect();
-    // The usual greedy match: on a mismatch, the last `%` consumes one more character.
-    let (mut at, mut in_pattern) = (0, 0);
-    let mut last_wildcard: Option<(usize, usize)> = None;
-    while at < column.len() {
-        match pattern.get(in_pattern) {
-            Some('%') => {
-                last_wildcard = Some((in_pattern, at));
-                in_pattern += 1;
-            }
-            Some(expected) if *expected == '_' || *expected == column[at] => {
-                at += 1;
-                in_pattern += 1;
-            }
-            _ => {
-                let Some((wildcard, taken)) = last_wildcard else { return false };
-                last_wildcard = Some((wildcard, taken + 1));
-                in_pattern = wildcard + 1;
-                at = taken + 1;
+/// The pattern `LIKE '%string%'` of SQL, in lower case, since `LIKE` ignores the case of ASCII letters. It is made once for a
+/// request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern(Vec<char>);
+
+impl Pattern {
+    /// The longest string of a pattern, in characters. No name is longer, and a match takes time in proportion to it.
+    pub const LONGEST: usize = 255;
+
+    /// Returns the pattern for a string, unless the string is longer than [`Pattern::LONGEST`].
+    #[must_use]
+    pub fn new(string: &str) -> Option<Self> {
+        let is_short = string.chars().nth(Self::LONGEST).is_none();
+        is_short.then(|| Self(format!("%{string}%").to_ascii_lowercase().chars().collect()))
+    }
+
+    /// Returns whether a column matches.
+    fn is_in(&self, column: &str) -> bool {
+        let Self(pattern) = self;
+        let column: Vec<char> = column.to_ascii_lowercase().chars().collect();
+        // The usual greedy match: on a mismatch, the last `%` consumes one more character.
+        let (mut at, mut in_pattern) = (0, 0);
+        let mut last_wildcard: Option<(usize, usize)> = None;
+        while at < column.len() {
+            match pattern.get(in_pattern) {
+                Some('%') => {
+                    last_wildcard = Some((in_pattern, at));
+                    in_pattern += 1;
+                }
+                Some(expected) if *expected == '_' || *expected == column[at] => {
+                    at += 1;
+                    in_pattern += 1;
+                }
+                _ => {
+                    let Some((wildcard, taken)) = last_wildcard else { return false };
+                    last_wildcard = Some((wildcard, taken + 1));
+                    in_pattern = wildcard + 1;
+                    at = taken + 1;
+                }
             }
         }
+        pattern[in_pattern..].iter().all(|rest| *rest == '%')
     }
-    pattern[in_pattern..].iter().all(|rest| *rest == '%')
 }
 
 /// Returns the volume that the filters ask for, so that the listing can skip the entries of other volumes.
@@ -137,7 +153,8 @@ mod tests {
             ("ÄB", "äb", false),
         ];
         for (column, string, expected) in cases {
-            assert_eq!(contains_like(column, string), expected, "{column} like {string}");
+            let pattern = Pattern::new(string).expect("a short pattern");
+            assert_eq!(pattern.is_in(column), expected, "{column} like {string}");
         }
     }
 

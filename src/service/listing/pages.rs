@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::domain::lifecycle::Occasion;
-use crate::domain::{ProjectId, Volume};
+use crate::domain::{ProjectId, Volume, metadata};
 use crate::service::{Error, Service, resource_filters};
 use crate::store::deployment::Deployment;
 use crate::store::index::{Direction, Entry, Position};
@@ -16,6 +16,15 @@ use super::order::Order;
 
 /// The sizes of a batch of rows: the smallest in a filtered list, and the largest in any list.
 const BATCH: std::ops::RangeInclusive<usize> = 50..=1_000;
+
+/// The number of rows that are read at once where rows may be large, so that they need little memory together.
+const ROWS_AT_ONCE_IF_LARGE: usize = 4;
+
+/// Returns the number of rows of these projects that may be read at once.
+fn rows_at_once(records: &[ProjectRecord]) -> usize {
+    let may_be_large = records.iter().any(|record| record.has_large_rows);
+    if may_be_large { ROWS_AT_ONCE_IF_LARGE } else { *BATCH.end() }
+}
 
 /// A request for a page of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,6 +83,53 @@ pub struct ListPage<T> {
     pub count: Option<usize>,
     /// The number of rows on a full page.
     pub limit: usize,
+    /// The metadata of the rows, in bytes.
+    pub bytes: usize,
+    /// The largest page, in bytes.
+    pub most_bytes: usize,
+    /// Whether the page ended because of its bytes, so that there may be more rows.
+    pub is_cut: bool,
+}
+
+impl<T> ListPage<T> {
+    /// Returns a page without rows.
+    const fn empty(limit: usize, count: Option<usize>) -> Self {
+        Self { rows: Vec::new(), count, limit, bytes: 0, most_bytes: 0, is_cut: false }
+    }
+}
+
+/// The rows of a page that is being filled.
+struct Filling<T> {
+    rows: Vec<T>,
+    bytes: usize,
+    limit: usize,
+    most_bytes: usize,
+    is_cut: bool,
+}
+
+impl<T: Listed> Filling<T> {
+    fn new(limit: usize, most_bytes: usize) -> Self {
+        Self { rows: Vec::with_capacity(limit.min(*BATCH.end())), bytes: 0, limit, most_bytes, is_cut: false }
+    }
+
+    const fn is_full(&self) -> bool {
+        self.is_cut || self.rows.len() >= self.limit
+    }
+
+    /// Adds a row, unless the page is full. The page is cut before the row whose metadata makes it too large, but it has at
+    /// least one row.
+    fn add(&mut self, row: T) {
+        if self.is_full() {
+            return;
+        }
+        let bytes = self.bytes + metadata::size(row.metadata());
+        if bytes > self.most_bytes && !self.rows.is_empty() {
+            self.is_cut = true;
+        } else {
+            self.bytes = bytes;
+            self.rows.push(row);
+        }
+    }
 }
 
 impl Service<'_> {
@@ -89,27 +145,28 @@ impl Service<'_> {
         let limit = query.limit;
         match self.caller.allow_own(T::RULE) {
             Err(Error::Unscoped) if T::UNSCOPED_LISTS_ARE_EMPTY => {
-                return Ok(ListPage { rows: Vec::new(), count: query.with_count.then_some(0), limit });
+                return Ok(ListPage::empty(limit, query.with_count.then_some(0)));
             }
             allowed => allowed?,
         }
         if query.filters.iter().any(Filter::names_no_column::<T>) {
             // In this case Cinder checks neither the order nor the marker.
-            return Ok(ListPage { rows: Vec::new(), count: query.with_count.then_some(0), limit });
+            return Ok(ListPage::empty(limit, query.with_count.then_some(0)));
         }
         let order = Order::read(&query.sort)?;
         let marker: Option<T> = query.marker.as_deref().map(|id| self.marker(id)).transpose()?;
         order.check::<T>()?;
         let records = self.records(query, prepared)?;
         let count = if query.with_count { Some(self.count::<T>(query, &records)?) } else { None };
-        let rows = match order.stored_direction() {
+        let filled = match order.stored_direction() {
             Some(direction) => {
                 let after = marker.as_ref().map(|marker| marker.entry().position);
                 self.page_in_stored_order(query, records, direction, after)?
             }
             None => self.page_in_any_order(query, &order, records, marker.as_ref())?,
         };
-        Ok(ListPage { rows, count, limit })
+        let Filling { rows, bytes, most_bytes, is_cut, .. } = filled;
+        Ok(ListPage { rows, count, limit, bytes, most_bytes, is_cut })
     }
 
     fn marker<T: Listed>(&self, id: &str) -> Result<T, Error> {
@@ -185,15 +242,16 @@ impl Service<'_> {
         records: Vec<ProjectRecord>,
         direction: Direction,
         after: Option<Position>,
-    ) -> Result<Vec<T>, Error> {
+    ) -> Result<Filling<T>, Error> {
+        let most_at_once = rows_at_once(&records);
         let mut listing = self.listing(query, records, T::KIND, direction, after);
         let mut to_skip = query.offset;
-        let mut rows = Vec::with_capacity(query.limit.min(*BATCH.end()));
+        let mut page = Filling::new(query.limit, self.settings.get()?.max_page_bytes);
         // Without a filter every entry is a row of the page. With one, batches of growing size search for matches.
         let mut batch = if query.filters.is_empty() { 1 } else { *BATCH.start() };
-        while rows.len() < query.limit {
-            let missing = (query.limit - rows.len()).saturating_add(to_skip);
-            let wanted = missing.max(batch).min(*BATCH.end());
+        while !page.is_full() {
+            let missing = (query.limit - page.rows.len()).saturating_add(to_skip);
+            let wanted = missing.max(batch).min(most_at_once);
             batch = batch.saturating_mul(2);
             let entries = listing.next(wanted)?;
             if entries.is_empty() {
@@ -202,12 +260,12 @@ impl Service<'_> {
             for row in self.matching::<T>(&entries, &query.filters)? {
                 if to_skip > 0 {
                     to_skip -= 1;
-                } else if rows.len() < query.limit {
-                    rows.push(row);
+                } else {
+                    page.add(row);
                 }
             }
         }
-        Ok(rows)
+        Ok(page)
     }
 
     fn page_in_any_order<T: Listed>(
@@ -216,18 +274,34 @@ impl Service<'_> {
         order: &Order,
         records: Vec<ProjectRecord>,
         marker: Option<&T>,
-    ) -> Result<Vec<T>, Error> {
+    ) -> Result<Filling<T>, Error> {
         let marker = marker.map(|marker| order.values(marker));
-        let (mut values, mut rows) = (Vec::new(), Vec::new());
+        let most_at_once = rows_at_once(&records);
+        let keeps_rows = most_at_once > ROWS_AT_ONCE_IF_LARGE;
+        let (mut values, mut entries, mut rows) = (Vec::new(), Vec::new(), Vec::new());
         self.scan::<T>(query, records, |row| {
             let own = order.values(&row);
             if marker.as_ref().is_none_or(|marker| order.compare(marker, &own).is_lt()) {
                 values.push(own);
-                rows.push(Some(row));
+                entries.push(row.entry());
+                rows.extend(keeps_rows.then_some(Some(row)));
             }
         })?;
-        let page = order.sorted(&values).into_iter().skip(query.offset).take(query.limit);
-        Ok(page.filter_map(|at| rows[at].take()).collect())
+        let mut page = Filling::new(query.limit, self.settings.get()?.max_page_bytes);
+        let sorted: Vec<usize> = order.sorted(&values).into_iter().skip(query.offset).take(query.limit).collect();
+        if keeps_rows {
+            sorted.into_iter().filter_map(|at| rows[at].take()).for_each(|row| page.add(row));
+            return Ok(page);
+        }
+        // Rows that may be large are read again instead of being kept, and only those of the page.
+        for few in sorted.chunks(most_at_once) {
+            if page.is_full() {
+                break;
+            }
+            let entries: Vec<Entry> = few.iter().map(|at| entries[*at]).collect();
+            self.matching::<T>(&entries, &query.filters)?.into_iter().for_each(|row| page.add(row));
+        }
+        Ok(page)
     }
 
     /// Returns the number of matching rows on all pages. Without a filter no row is read, since the records suffice.
@@ -248,9 +322,10 @@ impl Service<'_> {
         records: Vec<ProjectRecord>,
         mut each: impl FnMut(T),
     ) -> Result<(), Error> {
+        let most_at_once = rows_at_once(&records);
         let mut listing = self.listing(query, records, T::KIND, Direction::NewestFirst, None);
         loop {
-            let entries = listing.next(*BATCH.end())?;
+            let entries = listing.next(most_at_once)?;
             if entries.is_empty() {
                 return Ok(());
             }

@@ -30,6 +30,8 @@ struct StoredRecord {
     retired: Vec<PageId>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     has_snapshots_of_other_projects_volumes: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    has_large_rows: bool,
 }
 
 impl Stored for ProjectRecord {
@@ -41,6 +43,7 @@ impl Stored for ProjectRecord {
             quotas: self.quotas.clone(),
             retired: self.retired.clone(),
             has_snapshots_of_other_projects_volumes: self.has_snapshots_of_other_projects_volumes,
+            has_large_rows: self.has_large_rows,
         };
         serde_json::to_writer(&mut *bytes, &stored).map_err(|error| error.to_string())?;
         bytes.push(b'\n');
@@ -57,6 +60,7 @@ impl Stored for ProjectRecord {
         record.quotas = stored.quotas;
         record.retired = stored.retired;
         record.has_snapshots_of_other_projects_volumes = stored.has_snapshots_of_other_projects_volumes;
+        record.has_large_rows = stored.has_large_rows;
         let mut indexes = Bytes::new(&bytes[end + 1..]);
         for (number, kind) in Kind::ALL.into_iter().enumerate() {
             if number >= FIRST_KINDS && indexes.is_empty() {

@@ -439,10 +439,9 @@ fn queries(table: &mut Table) {
     // A recursive parser must not follow nested brackets in a filter to their full depth.
     let deep = "%5B".repeat(20_000);
     let name_like = "%25_".repeat(10_000);
-    for (name, query) in [("20,000 brackets", format!("metadata={deep}")), ("wildcards", format!("name~={name_like}"))]
-    {
-        table.add(name, get_latest(&list(&query)), Expected::Status(200));
-    }
+    table.add("20,000 brackets", get_latest(&list(&format!("metadata={deep}"))), Expected::Status(200));
+    let too_long = "Invalid input received: the filter name~ is longer than 255 characters.";
+    table.add("wildcards", get_latest(&list(&format!("name~={name_like}"))), fault(400, "badRequest", too_long));
     let many: Vec<String> = (0..5_000).map(|number| format!("f{number}=1")).collect();
     table.add("5,000 filters", get_latest(&list(&many.join("&"))), Expected::Status(200));
     for query in ["limit=x", "offset=-1", "sort_key=x"] {

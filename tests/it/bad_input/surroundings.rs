@@ -93,6 +93,9 @@ fn a_variable_that_cannot_be_used_is_named_in_the_log_and_never_to_a_client() {
         ("max_limit", "0"),
         ("max_limit", "-1"),
         ("max_limit", "all"),
+        ("max_page_bytes", "0"),
+        ("max_metadata_bytes", "4095"),
+        ("max_metadata_bytes", "no"),
         ("create_seconds", "2\nnonsense"),
     ];
     for (variable, value) in cases {

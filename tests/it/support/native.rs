@@ -50,6 +50,8 @@ impl Default for TestVariables {
             ("quota_snapshots", "10"),
             ("quota_gigabytes", "1000"),
             ("max_limit", "1000"),
+            ("max_page_bytes", "2097152"),
+            ("max_metadata_bytes", "262144"),
             ("rows_per_tick", "1000"),
         ];
         Self(defaults.map(|(name, value)| (name, value.to_owned())).to_vec())
