@@ -20,7 +20,7 @@ CARGO_DENY := cargo-deny@0.20.2
 TOOLS := target/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help build up test openapi clients gophercloud demo bench bench-compare bench-scale check clean toolchain component embedded-host programs fast-host bare cargo-deny
+.PHONY: help build up test openapi clients gophercloud attack attack-short demo bench bench-compare bench-scale check clean toolchain component embedded-host programs fast-host bare cargo-deny
 
 help: ## List the targets
 	@echo 'make <target>:'
@@ -51,6 +51,12 @@ openapi: programs ## Check docs/openapi.yaml against the running component; need
 
 clients: programs ## Test the running component with real clients and a real Keystone; needs python3 with venv and PyPI
 	@python3 tests/clients/check.py $(HOST_PROGRAM)
+
+attack: programs ## Attack the running component for half an hour; parts need root and libfaketime; needs python3
+	@python3 tests/attack/check.py $(HOST_PROGRAM) --long
+
+attack-short: programs ## Attack it for two minutes, as CI does; needs python3
+	@python3 tests/attack/check.py $(HOST_PROGRAM)
 
 gophercloud: programs ## Run gophercloud's acceptance tests against it; CHECKOUT= is a checkout of gophercloud 2; needs go
 	@test -d '$(CHECKOUT)/internal/acceptance' || { echo 'make: CHECKOUT= must name a checkout of gophercloud 2' >&2; exit 1; }
