@@ -4,6 +4,9 @@
 //! end is due, and the time when waiting for it stops. Every reader of a row applies the changes that are due, so an
 //! answer is never stale, even if no schedule runs. Sources: `docs/spec/lifecycle.md` sections 2 and 7,
 //! `docs/ARCHITECTURE.md`.
+//!
+//! The clock may be set back. Work that begins in the future of the clock counts as begun now, so nothing waits until
+//! the clock comes to where it was (`docs/adr/0018-clocks.md`).
 
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +72,8 @@ pub struct Pending {
     pub completion: Completion,
     /// The trigger that may end it.
     pub schedule: Schedule,
+    /// The time when it began.
+    pub begun: Timestamp,
     /// The time when it ends. For [`Schedule::OnRequest`], the earliest time when an operator's tick ends it.
     pub due: Timestamp,
     /// The time bound: when waiting for the end stops. Unless a retry is left, no transient status lasts longer.
@@ -124,21 +129,66 @@ impl Moment {
     }
 }
 
+/// The most seconds by which the clocks of two hosts may differ. Work that begins later than that was begun before the
+/// clock was set back.
+const SKEW_SECONDS: f64 = 5.0;
+
+/// Returns whether a time is so far in the future of the clock that the clock must have been set back since.
+#[must_use]
+pub fn is_in_future(time: Timestamp, clock: Timestamp) -> bool {
+    clock.plus_seconds(SKEW_SECONDS) < time
+}
+
 impl Pending {
-    /// Returns whether a tick must examine the row, to remove it or because nothing else ends the work.
+    /// Returns whether the clock was set back to before the work began.
     #[must_use]
-    pub fn needs_tick(&self) -> bool {
+    pub fn begins_in_future(&self, clock: Timestamp) -> bool {
+        is_in_future(self.begun, clock)
+    }
+
+    /// Returns the work with its times counted from `clock` if it begins in the future.
+    #[must_use]
+    pub fn begun_by(self, clock: Timestamp) -> Self {
+        if !self.begins_in_future(clock) {
+            return self;
+        }
+        let lead = self.begun.microseconds().saturating_sub(clock.microseconds());
+        let earlier = |time: Timestamp| Timestamp::from_microseconds(time.microseconds().saturating_sub(lead));
+        Self { begun: clock, due: earlier(self.due), gives_up: earlier(self.gives_up), ..self }
+    }
+
+    /// Returns whether a tick may have to examine the row, to remove it or because nothing else ends the work.
+    #[must_use]
+    pub fn may_end_in_tick(&self) -> bool {
         self.completion == Completion::Remove || self.schedule == Schedule::NextTick
+    }
+
+    /// Returns whether a tick must examine the row. A removal that readers have given up stays as it is.
+    #[must_use]
+    pub fn needs_tick(&self, clock: Timestamp) -> bool {
+        self.may_end_in_tick() && (self.schedule == Schedule::NextTick || !self.is_given_up(clock))
+    }
+
+    fn is_given_up(&self, clock: Timestamp) -> bool {
+        match self.ending(clock, Occasion::Reading) {
+            Some(Ending::GivenUp(_)) => true,
+            Some(Ending::Retried(again)) => again.is_given_up(clock),
+            Some(Ending::Completed(..)) | None => false,
+        }
     }
 
     /// Returns the same work, but ended at `at` for everyone who reads the clock.
     #[must_use]
     pub fn ended(self, at: Timestamp) -> Self {
-        Self { schedule: Schedule::Clock, due: self.due.min(at), gives_up: self.gives_up.max(at), ..self }
+        let begun = self.begun.min(at);
+        Self { schedule: Schedule::Clock, begun, due: self.due.min(at), gives_up: self.gives_up.max(at), ..self }
     }
 
     /// Returns how the work has ended by `now`, or `None` if it has not. The earlier of the due time and the time bound
     /// decides.
+    ///
+    /// Work in the future of the clock is never given up. If the clock ends it, it has ended: its time may well have
+    /// been, and nobody has to wait for a second one. An operator's time is no clock, so it may be before the beginning.
     #[must_use]
     pub fn ending(&self, now: Timestamp, occasion: Occasion) -> Option<Ending> {
         let completes = match (self.completion, self.schedule, occasion) {
@@ -148,6 +198,10 @@ impl Pending {
             (_, Schedule::NextTick, Occasion::Reading)
             | (_, Schedule::OnRequest, Occasion::Reading | Occasion::Tick) => false,
         };
+        if occasion != Occasion::OperatorTick && self.begins_in_future(now) {
+            let ends = completes || (self.completion != Completion::None && self.schedule == Schedule::Clock);
+            return ends.then_some(Ending::Completed(self.completion, now));
+        }
         if completes && (self.due <= self.gives_up || now < self.gives_up) {
             let at = if self.schedule == Schedule::NextTick { now } else { self.due };
             Some(Ending::Completed(self.completion, at))
@@ -156,7 +210,7 @@ impl Pending {
         } else if let Some(retries) = self.retries.checked_sub(1) {
             let patience = self.gives_up.microseconds().saturating_sub(self.due.microseconds());
             let gives_up = Timestamp::from_microseconds(self.gives_up.microseconds().saturating_add(patience.max(0)));
-            Some(Ending::Retried(Self { due: self.gives_up, gives_up, retries, ..*self }))
+            Some(Ending::Retried(Self { begun: self.gives_up, due: self.gives_up, gives_up, retries, ..*self }))
         } else {
             Some(Ending::GivenUp(self.gives_up))
         }
@@ -191,6 +245,7 @@ impl Delays {
         Pending {
             completion,
             schedule,
+            begun: now,
             due: now.plus_seconds(delay),
             // An operator may want a delay longer than the bound, so the bound starts when the work is due.
             gives_up: now.plus_seconds(delay).plus_seconds(self.give_up_seconds),
@@ -270,5 +325,62 @@ mod tests {
             Some(Ending::Completed(Completion::Create, START.plus_seconds(2.0))),
             "the earlier of the two times counts"
         );
+    }
+
+    #[test]
+    fn work_that_begins_in_the_future_ends_now_or_begins_now() {
+        use Occasion::{OperatorTick, Reading, Tick};
+        use Progression::{Immediate, Manual, Time};
+        let back = |seconds: f64| START.plus_seconds(-seconds);
+        let done = |seconds: f64| Some(Ending::Completed(Completion::Create, back(seconds)));
+        let cases = [
+            // Clocks of two hosts may differ so much.
+            (Time, 0.001, Reading, None),
+            (Time, 5.0, Reading, None),
+            (Time, 5.1, Reading, done(5.1)),
+            (Time, 900.0, Reading, done(900.0)),
+            (Time, 900.0, Tick, done(900.0)),
+            (Manual, 900.0, Reading, None),
+            (Manual, 900.0, Tick, None),
+            (Immediate, 900.0, Reading, None),
+            (Immediate, 5.1, Tick, done(5.1)),
+            // An operator's time is no clock.
+            (Time, 900.0, OperatorTick, None),
+            (Manual, 900.0, OperatorTick, None),
+        ];
+        for (progression, seconds, occasion, expected) in cases {
+            let ending = begun(progression).ending(back(seconds), occasion);
+            assert_eq!(ending, expected, "{progression:?} {seconds} {occasion:?}");
+        }
+        let reset =
+            Delays { progression: Time, create_seconds: 2.0, delete_seconds: 1.0, give_up_seconds: 60.0, retries: 0 }
+                .begin(Completion::None, START);
+        assert_eq!(reset.ending(back(900.0), Reading), None, "a status that was set goes on");
+    }
+
+    #[test]
+    fn work_in_the_future_keeps_its_delay_and_its_bound_when_it_begins_now() {
+        let work = begun(Progression::Manual);
+        for seconds in [900.0, 40_000_000.0] {
+            let clock = START.plus_seconds(-seconds);
+            let now = work.begun_by(clock);
+            assert_eq!((now.begun, now.due, now.gives_up), (clock, clock.plus_seconds(2.0), clock.plus_seconds(62.0)));
+            assert_eq!(now.ending(clock.plus_seconds(61.9), Occasion::Reading), None);
+            let bound = clock.plus_seconds(62.0);
+            assert_eq!(now.ending(bound, Occasion::Reading), Some(Ending::GivenUp(bound)));
+        }
+        for clock in [START.plus_seconds(-5.0), START, START.plus_seconds(900.0)] {
+            assert_eq!(work.begun_by(clock), work, "{clock}");
+        }
+    }
+
+    #[test]
+    fn work_ends_once_while_clocks_differ_by_the_skew_or_less() {
+        let work = begun(Progression::Time);
+        let seen = (-5_000..9_000).map(|milliseconds| {
+            work.ending(START.plus_seconds(f64::from(milliseconds) / 1_000.0), Occasion::Reading).is_some()
+        });
+        assert_eq!(seen.clone().filter(|ended| *ended).count(), 7_000, "two seconds after the beginning");
+        assert!(seen.is_sorted(), "never ended and then under way");
     }
 }

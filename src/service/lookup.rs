@@ -1,9 +1,11 @@
 //! The service for one request, with the rows that are visible to its caller.
 
+use std::cell::Cell;
+
 use crate::domain::lifecycle::{Completion, Occasion, Pending};
 use crate::domain::{Caller, Snapshot, SnapshotId, Timestamp, Volume, VolumeId};
 use crate::settings::LazySettings;
-use crate::store::{Change, Identifiers, KeyValue, Store, UnreadableLog};
+use crate::store::{Change, Identifiers, KeyValue, Row, Store, UnreadableLog};
 
 use super::Error;
 use super::listing::Listed;
@@ -18,7 +20,12 @@ pub struct Service<'a> {
     pub(super) now: Timestamp,
     clock: &'a dyn Fn() -> Timestamp,
     pub(super) settings: &'a LazySettings<'a>,
+    /// The rows that this request may still make to begin now, each with a compare-and-swap.
+    may_begin_now: Cell<u32>,
 }
+
+/// The rows that one request makes to begin now, at most. A compare-and-swap costs more than a read.
+const BEGUN_AT_ONCE: u32 = 16;
 
 impl<'a> Service<'a> {
     /// Returns the service for a request of `caller` at `now`.
@@ -32,7 +39,8 @@ impl<'a> Service<'a> {
         clock: &'a dyn Fn() -> Timestamp,
         settings: &'a LazySettings<'a>,
     ) -> Self {
-        Self { store: Store::new(key_value, identifiers, unreadable), identifiers, caller, now, clock, settings }
+        let store = Store::new(key_value, identifiers, unreadable);
+        Self { store, identifiers, caller, now, clock, settings, may_begin_now: Cell::new(BEGUN_AT_ONCE) }
     }
 
     /// Returns a pending operation that starts now.
@@ -52,7 +60,22 @@ impl<'a> Service<'a> {
 
     /// Returns the current state of a snapshot row, if it exists and is visible to the caller.
     pub(super) fn seen_snapshot(&self, row: Option<Snapshot>) -> Option<Snapshot> {
-        row.filter(|row| self.caller.sees(&row.project_id)).and_then(|row| row.effective(self.now, Occasion::Reading))
+        row.filter(|row| self.caller.sees(&row.project_id)).and_then(|row| self.current(row))
+    }
+
+    /// Returns the current state of a row, or `None` if its removal is due.
+    ///
+    /// If the clock was set back to before its work began, the row is made to say that the work begins now. Otherwise a
+    /// client could see it begin twice, and nothing else may look at the row before its time bound.
+    pub(super) fn current<T: Row>(&self, row: T) -> Option<T> {
+        let (id, begins_in_future) = (row.id(), row.begins_in_future(self.now));
+        let seen = row.effective(self.now, Occasion::Reading)?;
+        if begins_in_future && let Some(left) = self.may_begin_now.get().checked_sub(1) {
+            self.may_begin_now.set(left);
+            // After a failure the next reader tries again. The answer is the same.
+            let _ = self.store.begin_now::<T>(id.into(), self.now);
+        }
+        Some(seen)
     }
 
     /// Returns a snapshot that the caller may read.
@@ -67,7 +90,7 @@ impl<'a> Service<'a> {
         self.caller.is_scoped()?;
         let not_found = || Error::VolumeNotFound(id.to_owned());
         let parsed: VolumeId = id.parse().map_err(|_| not_found())?;
-        let volume = self.store.row::<Volume>(parsed)?.and_then(|row| row.effective(self.now, Occasion::Reading));
+        let volume = self.store.row::<Volume>(parsed)?.and_then(|row| self.current(row));
         volume.filter(|volume| self.caller.sees(&volume.project_id)).ok_or_else(not_found)
     }
 
@@ -83,7 +106,7 @@ impl<'a> Service<'a> {
 
     /// Returns the current state of a volume row, if it exists and the caller may read it.
     pub(super) fn seen_volume(&self, row: Option<Volume>) -> Option<Volume> {
-        row.and_then(|row| row.effective(self.now, Occasion::Reading))
+        row.and_then(|row| self.current(row))
             .filter(|volume| self.caller.allow(Rule::GetVolume, &volume.project_id).is_ok())
     }
 

@@ -172,7 +172,7 @@ impl<'a> Ops<'a> {
         for kind in Kind::ALL {
             with_row_type!(kind, R => {
                 for row in R::list(&state.rows) {
-                    NewProject::among(&mut projects, row.project_id()).count(row, gigabytes, &mut agenda);
+                    NewProject::among(&mut projects, row.project_id()).count(row, gigabytes, self.now, &mut agenda);
                 }
             });
         }
@@ -232,7 +232,7 @@ impl<'a> Ops<'a> {
     pub fn explain(&self, id: SnapshotId) -> Result<Option<Explanation>, StoreError> {
         let Some(stored) = self.store.row::<Snapshot>(id)? else { return Ok(None) };
         let seen = stored.clone().effective(self.now, Occasion::Reading);
-        let item = AgendaItem::of(&stored, self.now);
+        let item = AgendaItem::now(&stored, self.now);
         let (mut is_listed, mut on_agenda) = (false, None);
         if let Some((record, agenda)) = self.store.project_with_agenda(&stored.project_id)? {
             on_agenda = agenda.iter().find(|other| other.row() == item.row()).map(|other| other.due);
@@ -281,7 +281,7 @@ impl NewProject {
     }
 
     /// Counts a row, and adds it to the agenda if the scheduled step must handle it.
-    fn count(&mut self, row: &impl Row, snapshots_count_gigabytes: bool, agenda: &mut Vec<AgendaItem>) {
+    fn count(&mut self, row: &impl Row, snapshots_count_gigabytes: bool, now: Timestamp, agenda: &mut Vec<AgendaItem>) {
         let item = AgendaItem::when_due(row);
         self.record.has_large_rows |= row.is_large();
         let volume = row.indexed_volume();
@@ -289,7 +289,7 @@ impl NewProject {
         for (resource, amount) in &item.amounts(snapshots_count_gigabytes) {
             *self.record.totals.entry(resource.clone()).or_default() += amount;
         }
-        if row.needs_tick() {
+        if row.needs_tick(now) {
             agenda.push(item);
         }
     }

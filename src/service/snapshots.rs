@@ -77,7 +77,7 @@ impl Service<'_> {
             None => Err(Error::VolumeNotFound(volume.id.to_string())),
         };
         if let Err(refusal) = still_accepted {
-            let item = AgendaItem::of(&snapshot, self.now);
+            let item = AgendaItem::now(&snapshot, self.now);
             self.store.schedule(std::slice::from_ref(&item))?;
             self.store.remove(&snapshot.project_id, &[item], deployment.snapshots_count_gigabytes())?;
             return Err(refusal);
@@ -137,7 +137,7 @@ impl Service<'_> {
             quota::amounts_of(Counted::Snapshots, snapshot.size, snapshot.volume_type.as_deref(), with_gigabytes);
         // Only work that ends with a tick needs an agenda item. Work that ends by the clock or a report does not.
         if let Some(pending) = snapshot.pending.filter(|pending| pending.schedule == Schedule::NextTick) {
-            self.store.schedule(&[AgendaItem::of(snapshot, pending.due).with_purpose(Purpose::New)])?;
+            self.store.schedule(&[AgendaItem::for_work(snapshot, pending).with_purpose(Purpose::New)])?;
         }
         self.store.create(snapshot, &amounts, volume.project_id != snapshot.project_id, |record| {
             self.admit(record, Counted::Snapshots, &amounts, deployment)
@@ -225,7 +225,7 @@ impl Service<'_> {
     ) -> Result<(), Error> {
         allowed(snapshot)?;
         let pending = self.begin(Completion::Remove)?;
-        let item = AgendaItem::of(snapshot, pending.due);
+        let item = AgendaItem::for_work(snapshot, pending);
         if self.store.schedule(&[item])? {
             self.relieve_full_agenda();
         }

@@ -94,7 +94,7 @@ impl Service<'_> {
         let deployment = self.store.deployment()?;
         let amounts = quota::amounts_of(Counted::Volumes, size, volume.volume_type.as_deref(), true);
         if let Some(pending) = volume.pending.filter(|pending| pending.schedule == Schedule::NextTick) {
-            self.store.schedule(&[AgendaItem::of(&volume, pending.due).with_purpose(Purpose::New)])?;
+            self.store.schedule(&[AgendaItem::for_work(&volume, pending).with_purpose(Purpose::New)])?;
         }
         self.store.create(&volume, &amounts, false, |record| {
             self.admit_size_of_volume(record, size, &deployment)?;
@@ -201,8 +201,8 @@ impl Service<'_> {
     /// Puts the rows that are about to be removed on the agenda.
     fn announce(&self, snapshots: &[Snapshot], volume: Option<&Volume>, pending: Pending) -> Result<(), Error> {
         let of_snapshots =
-            snapshots.iter().map(|snapshot| AgendaItem::of(snapshot, pending.due).with_purpose(Purpose::Volume));
-        let of_volume = volume.map(|volume| AgendaItem::of(volume, pending.due));
+            snapshots.iter().map(|snapshot| AgendaItem::for_work(snapshot, pending).with_purpose(Purpose::Volume));
+        let of_volume = volume.map(|volume| AgendaItem::for_work(volume, pending));
         self.store.schedule(&of_snapshots.chain(of_volume).collect::<Vec<_>>())?;
         Ok(())
     }

@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::domain::lifecycle::is_in_future;
 use crate::domain::quota::Amounts;
-use crate::domain::{ProjectId, Timestamp};
+use crate::domain::{Pending, ProjectId, Timestamp};
 
 use super::Store;
 use super::index::Position;
@@ -37,6 +38,9 @@ pub struct AgendaItem {
     pub project: ProjectId,
     pub kind: Kind,
     pub id: Uuid,
+    /// The time of the clock when the item was made, in microseconds since the epoch. The clock was set back if this is in
+    /// its future.
+    pub since: i64,
     /// The time at which there may be work to do, in microseconds since the epoch.
     pub due: i64,
     /// The time of creation, in microseconds since the epoch. With the id it is the position in the index.
@@ -49,13 +53,24 @@ pub struct AgendaItem {
 }
 
 impl AgendaItem {
-    /// Returns an item that makes the scheduled step look at a row at a time.
+    /// Returns an item that makes the scheduled step look at a row from now on.
     #[must_use]
-    pub fn of<T: Row>(row: &T, due: Timestamp) -> Self {
+    pub fn now<T: Row>(row: &T, now: Timestamp) -> Self {
+        Self::of(row, now, now)
+    }
+
+    /// Returns an item that makes the scheduled step look at a row when work is due.
+    #[must_use]
+    pub fn for_work<T: Row>(row: &T, work: Pending) -> Self {
+        Self::of(row, work.begun, work.due)
+    }
+
+    fn of<T: Row>(row: &T, since: Timestamp, due: Timestamp) -> Self {
         Self {
             project: row.project_id().clone(),
             kind: T::KIND,
             id: row.id(),
+            since: since.microseconds(),
             due: due.microseconds(),
             created: row.created_at().microseconds(),
             size: row.size(),
@@ -68,13 +83,28 @@ impl AgendaItem {
     /// Returns the item for the end of the work under way in a row, or for its time of creation if there is none.
     #[must_use]
     pub fn when_due<T: Row>(row: &T) -> Self {
-        Self::of(row, row.pending().map_or_else(|| row.created_at(), |pending| pending.due))
+        match row.pending() {
+            Some(pending) => Self::for_work(row, pending),
+            None => Self::now(row, row.created_at()),
+        }
     }
 
     /// Returns the item with another purpose.
     #[must_use]
     pub fn with_purpose(self, purpose: Purpose) -> Self {
         Self { purpose, ..self }
+    }
+
+    /// Returns the item with other times.
+    #[must_use]
+    pub fn at(self, since: Timestamp, due: Timestamp) -> Self {
+        Self { since: since.microseconds(), due: due.microseconds(), ..self }
+    }
+
+    /// Returns whether the clock was set back since the item was made.
+    #[must_use]
+    pub fn is_from_future(&self, clock: Timestamp) -> bool {
+        is_in_future(Timestamp::from_microseconds(self.since), clock)
     }
 
     /// Returns the position of the row in its index.
@@ -152,13 +182,16 @@ impl Store<'_> {
         Ok(is_full)
     }
 
-    /// Moves items to a later time, unless they were scheduled again meanwhile.
+    /// Replaces items of one slot, unless they were scheduled again meanwhile.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
-    pub fn postpone(&self, slot: usize, items: &[AgendaItem], until: Timestamp) -> Result<(), StoreError> {
-        let items = by_row(items);
+    pub fn reschedule(&self, slot: usize, items: &[(AgendaItem, AgendaItem)]) -> Result<(), StoreError> {
+        let items: BTreeMap<(Kind, Uuid), &(AgendaItem, AgendaItem)> =
+            items.iter().map(|pair| (pair.0.row(), pair)).collect();
         self.change_slot(slot, |agenda: &mut Agenda| {
-            for item in agenda.items.iter_mut().filter(|item| items.get(&item.row()) == Some(&&**item)) {
-                item.due = until.microseconds();
+            for item in &mut agenda.items {
+                if let Some((_, new)) = items.get(&item.row()).filter(|(old, _)| old == item) {
+                    item.clone_from(new);
+                }
             }
         })
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::quota::Amounts;
-use crate::domain::{ProjectId, Timestamp};
+use crate::domain::{Pending, ProjectId, Timestamp};
 
 use super::Store;
 use super::agenda::{self, Agenda, AgendaItem};
@@ -89,7 +89,7 @@ stored_as_json!(Suspects, serde_json::from_slice);
 pub(super) struct IndexedRow {
     pub(super) item: AgendaItem,
     volume_id: Uuid,
-    pub(super) needs_tick: bool,
+    pub(super) pending: Option<Pending>,
     is_large: bool,
 }
 
@@ -146,12 +146,12 @@ impl Store<'_> {
                 rows += next.1.len();
                 together.push(next);
             }
-            let well = self.survey(&together)?;
+            let well = self.survey(&together, now)?;
             for (project, of_project) in together {
                 if let Some(rows) = well.get(&project) {
                     repair.add(Some(&Repair { projects: 1, rows: *rows, ..Repair::default() }));
                 } else {
-                    repair.add(self.without_unreadable(self.repair_or_rebuild(&project, &of_project))?.as_ref());
+                    repair.add(self.without_unreadable(self.repair_or_rebuild(&project, &of_project, now))?.as_ref());
                 }
             }
         }
@@ -184,25 +184,30 @@ impl Store<'_> {
     }
 
     /// Repairs one project whose rows are all known, and rebuilds its record from them if the record is damaged.
-    fn repair_or_rebuild(&self, project: &ProjectId, known: &[AgendaItem]) -> Result<Repair, StoreError> {
-        match self.repair_indexes(project, known) {
+    fn repair_or_rebuild(
+        &self,
+        project: &ProjectId,
+        known: &[AgendaItem],
+        now: Timestamp,
+    ) -> Result<Repair, StoreError> {
+        match self.repair_indexes(project, known, now) {
             Err(StoreError::Corrupt { key, reason }) if key == keys::project(project) => {
                 self.without_unreadable(Err::<(), _>(StoreError::Corrupt { key, reason }))?;
-                self.rebuild_record(project, known)
+                self.rebuild_record(project, known, now)
             }
             repaired => repaired,
         }
     }
 
     /// Replaces a record that is damaged. The limits of the project are lost, and counters that an operator has set.
-    fn rebuild_record(&self, project: &ProjectId, known: &[AgendaItem]) -> Result<Repair, StoreError> {
+    fn rebuild_record(&self, project: &ProjectId, known: &[AgendaItem], now: Timestamp) -> Result<Repair, StoreError> {
         let deployment = self.without_unreadable(self.deployment())?;
         let gigabytes = deployment.as_ref().map(Deployment::snapshots_count_gigabytes);
         let mut record = ProjectRecord::new(project.clone());
         record.has_snapshots_of_other_projects_volumes = true;
         let mut pages = PageChanges::default();
         let Inspection { mut repair, unscheduled, .. } =
-            self.inspect(&mut record, known, gigabytes, &mut pages, self)?;
+            self.inspect(&mut record, known, gigabytes, now, &mut pages, self)?;
         self.enter(project, true)?;
         self.write_fresh(ProjectWrites { pages, rows: Vec::new(), source: self }, &mut Vec::new())?;
         let key = keys::project(project);
@@ -231,7 +236,9 @@ impl Store<'_> {
             let entries = self.every_entry(record.index(kind))?;
             let ids: Vec<Uuid> = entries.iter().map(|entry| entry.position.id).collect();
             let rows = self.counted(kind, &ids)?.rows.into_iter();
-            items.extend(rows.filter(|row| row.needs_tick && row.item.project == *project).map(|row| row.item));
+            let may_end = |row: &IndexedRow| row.pending.is_some_and(|pending| pending.may_end_in_tick());
+            let own = rows.filter(|row| row.item.project == *project && may_end(row));
+            items.extend(own.map(|row| row.item));
         }
         Ok(items)
     }
@@ -241,18 +248,18 @@ impl Store<'_> {
     /// # Errors
     ///
     /// As [`Store::repair`].
-    pub fn repair_project(&self, project: &ProjectId) -> Result<Repair, StoreError> {
-        self.repair_indexes(project, &[])
+    pub fn repair_project(&self, project: &ProjectId, now: Timestamp) -> Result<Repair, StoreError> {
+        self.repair_indexes(project, &[], now)
     }
 
     /// Repairs one project, which may own `known` rows besides those that its indexes name. If nothing is wrong,
     /// nothing is written.
-    fn repair_indexes(&self, project: &ProjectId, known: &[AgendaItem]) -> Result<Repair, StoreError> {
+    fn repair_indexes(&self, project: &ProjectId, known: &[AgendaItem], now: Timestamp) -> Result<Repair, StoreError> {
         let deployment = self.without_unreadable(self.deployment())?;
         let gigabytes = deployment.as_ref().map(Deployment::snapshots_count_gigabytes);
         let seen = match self.project(project)? {
             Some(mut record) => {
-                let found = self.inspect(&mut record, known, gigabytes, &mut PageChanges::default(), self)?;
+                let found = self.inspect(&mut record, known, gigabytes, now, &mut PageChanges::default(), self)?;
                 Some(found).filter(Inspection::is_well)
             }
             None => None,
@@ -260,7 +267,7 @@ impl Store<'_> {
         let Inspection { mut repair, unscheduled, .. } = match seen {
             Some(inspection) => inspection,
             None => self.change_project(project, |record, writes| {
-                self.inspect(record, known, gigabytes, &mut writes.pages, writes.source)
+                self.inspect(record, known, gigabytes, now, &mut writes.pages, writes.source)
             })?,
         };
         repair.rows_without_agenda = self.schedule_missing(project, unscheduled)?;
@@ -275,6 +282,7 @@ impl Store<'_> {
         record: &mut ProjectRecord,
         known: &[AgendaItem],
         snapshots_count_gigabytes: Option<bool>,
+        now: Timestamp,
         changes: &mut PageChanges,
         source: &dyn PageSource,
     ) -> Result<Inspection, StoreError> {
@@ -313,7 +321,7 @@ impl Store<'_> {
                     record.has_large_rows = true;
                     inspection.is_whole = false;
                 }
-                if row.needs_tick {
+                if row.pending.is_some_and(|pending| pending.needs_tick(now)) {
                     inspection.unscheduled.push(row.item);
                 }
             }
@@ -375,7 +383,7 @@ impl Store<'_> {
                     StoredRow::Readable(row) => each(IndexedRow {
                         item: AgendaItem::when_due(&row),
                         volume_id: row.indexed_volume(),
-                        needs_tick: row.needs_tick(),
+                        pending: row.pending(),
                         is_large: row.is_large(),
                     }),
                     StoredRow::Gone => {}
@@ -410,7 +418,8 @@ impl Store<'_> {
         let mut delete: Vec<String> = Vec::new();
         let unnamed = |key: &&String| key.strip_prefix(keys::PAGES).is_some_and(|page| !is_named(page));
         for key in stored.iter().filter(unnamed) {
-            let since = since.get(key.as_str()).copied().unwrap_or_else(|| now.microseconds());
+            // A time in the future is from before the clock was set back. The page waits no longer for it.
+            let since = since.get(key.as_str()).copied().unwrap_or(i64::MAX).min(now.microseconds());
             if Timestamp::from_microseconds(since).plus_seconds(SUSPECTED_SECONDS) <= now {
                 delete.push(key.clone());
             } else {

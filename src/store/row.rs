@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::identifiers::IdentifierError;
-use crate::domain::lifecycle::Occasion;
+use crate::domain::lifecycle::{Moment, Occasion};
 use crate::domain::quota::{self, Amounts, Counted};
 use crate::domain::{Pending, ProjectId, Snapshot, Timestamp, Volume};
 
@@ -144,6 +144,17 @@ pub trait Row: Stored + Clone + PartialEq {
         false
     }
 
+    /// Returns the row as it is at the moment of a tick, or `None` if it is gone by then.
+    fn at(self, moment: Moment) -> Option<Self> {
+        let pending = self.pending().map(|pending| pending.begun_by(moment.clock));
+        self.with_pending(pending).effective(moment.now, moment.occasion)
+    }
+
+    /// Returns whether the clock was set back to before the work under way began.
+    fn begins_in_future(&self, clock: Timestamp) -> bool {
+        self.pending().is_some_and(|pending| pending.begins_in_future(clock))
+    }
+
     /// Returns the entry of the row in its index.
     fn entry(&self) -> Entry {
         let position = Position { created_at: self.created_at(), id: self.id() };
@@ -151,7 +162,7 @@ pub trait Row: Stored + Clone + PartialEq {
     }
 
     /// Returns whether the scheduled step must look at the row.
-    fn needs_tick(&self) -> bool {
-        self.pending().is_some_and(|pending| pending.needs_tick())
+    fn needs_tick(&self, clock: Timestamp) -> bool {
+        self.pending().is_some_and(|pending| pending.needs_tick(clock))
     }
 }

@@ -3,9 +3,11 @@
 use uuid::Uuid;
 
 use crate::domain::lifecycle::{Moment, Occasion};
+use crate::domain::{Pending, Schedule, Timestamp};
 
 use super::Store;
 use super::agenda::AgendaItem;
+use super::compare_and_swap::Change;
 use super::key_value::StoreError;
 use super::row::{Kind, Row, with_row_type};
 use super::unreadable::StoredRow;
@@ -21,7 +23,7 @@ pub enum RowState {
     Ended,
     /// Its removal is due, but readers cannot know yet: the row must say so before it goes.
     Ending,
-    /// Its work has ended, but readers cannot know yet: the row must say so.
+    /// Its work has ended, but readers cannot know yet, or have given it up for want of a tick: the row must say so.
     Completed,
     /// Its work goes on.
     Waiting,
@@ -40,10 +42,15 @@ impl RowState {
             StoredRow::Unreadable => return Self::Unreadable,
         };
         let is_under_way = row.pending().is_some();
+        let waits_for_tick = row.pending().is_some_and(|pending| pending.schedule == Schedule::NextTick);
         let goes_on = |row: Option<T>| row.map(|row| row.pending().is_some());
         let seen = goes_on(row.clone().effective(moment.clock, Occasion::Reading));
-        let then = goes_on(row.effective(moment.now, moment.occasion));
-        Self::compare(is_under_way, seen, then)
+        let then = goes_on(row.at(moment));
+        match Self::compare(is_under_way, seen, then) {
+            // The schedule was late, or the clock was set forward. The work ends with this tick all the same.
+            Self::Idle if waits_for_tick && moment.occasion != Occasion::Reading => Self::Completed,
+            state => state,
+        }
     }
 
     /// Compares whether work is under way in a row, whether it goes on for a reader, and whether it goes on after this
@@ -61,6 +68,27 @@ impl RowState {
 }
 
 impl Store<'_> {
+    /// Makes a row say that its work began now if it begins in the future: the clock was set back, and the time bound
+    /// must not wait until the clock comes to where it was. Work that has ended for readers is recorded as ended, but a
+    /// removal is left to the scheduled step. Returns the work that is under way then.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
+    pub fn begin_now<T: Row>(&self, id: T::Id, clock: Timestamp) -> Result<Option<Pending>, StoreError> {
+        self.update(id, |row: Option<T>| {
+            let Some(row) = row else { return Ok(Change::Leave(None)) };
+            let pending = row.pending();
+            if !row.begins_in_future(clock) {
+                return Ok(Change::Leave(pending));
+            }
+            Ok(match row.effective(clock, Occasion::Reading) {
+                Some(seen) => {
+                    let pending = seen.pending().map(|pending| pending.begun_by(clock));
+                    Change::Write(seen.with_pending(pending), pending)
+                }
+                None => Change::Leave(pending),
+            })
+        })
+    }
+
     /// Returns the states of the rows that agenda items are about, in the order of the items. One call for each kind.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn row_states(&self, items: &[AgendaItem], moment: Moment) -> Result<Vec<RowState>, StoreError> {

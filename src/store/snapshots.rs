@@ -191,6 +191,7 @@ mod tests {
             pending: Some(Pending {
                 completion: Completion::Release,
                 schedule: Schedule::NextTick,
+                begun: Timestamp::from_microseconds(5),
                 due: Timestamp::from_microseconds(1),
                 gives_up: Timestamp::from_microseconds(2),
                 retries: 3,
@@ -208,7 +209,7 @@ mod tests {
             b"\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x02a1\x01\x01u".as_slice(),
             b"\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02\0\x01\x02\xc3\xa9\0\x01",
             b"\x09restoring\x01\x020%\0\x01\x84\x04\0\0",
-            b"\x01\x07release\x09next-tick\x02\x04\x03",
+            b"\x01\x07release\x09next-tick\x0a\x02\x04\x03",
             b"\x01\x01k\x01v",
             b"\x01\x08\x0abacking-up\x0fos-reset_status",
         ];

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use crate::domain::ProjectId;
 use crate::domain::quota::Amounts;
+use crate::domain::{ProjectId, Timestamp};
 
 use super::agenda::AgendaItem;
 use super::index::{self, Entry};
@@ -35,6 +35,7 @@ impl Store<'_> {
     pub(super) fn survey(
         &self,
         projects: &[(ProjectId, Vec<AgendaItem>)],
+        now: Timestamp,
     ) -> Result<BTreeMap<ProjectId, usize>, StoreError> {
         let Some(deployment) = self.without_unreadable(self.deployment())? else { return Ok(BTreeMap::new()) };
         let ids: Vec<ProjectId> = projects.iter().map(|(project, _)| project.clone()).collect();
@@ -57,7 +58,8 @@ impl Store<'_> {
                     return;
                 }
                 one.rows += 1;
-                one.is_well &= !row.needs_tick || scheduled.contains(&row.item.row());
+                let needs_tick = row.pending.is_some_and(|pending| pending.needs_tick(now));
+                one.is_well &= !needs_tick || scheduled.contains(&row.item.row());
                 for (resource, amount) in row.item.amounts(deployment.snapshots_count_gigabytes()) {
                     *one.totals.entry(resource).or_default() += amount;
                 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
+use crate::domain::Timestamp;
 use crate::domain::lifecycle::Moment;
 use crate::store::agenda::{self, AgendaItem};
 use crate::store::row::with_row_type;
@@ -28,10 +29,17 @@ pub fn apply(
     moment: Moment,
     allowance: &mut Allowance,
 ) -> Result<Report, StoreError> {
-    let Plan { schedule, complete, end, gone, mut remove, mut forget, mut postpone, more } = plan;
+    let Plan { schedule, begin_now, complete, end, gone, mut remove, mut forget, mut postpone, more } = plan;
     let mut report = Report { more, ..Report::default() };
     if !schedule.is_empty() {
         store.schedule(&schedule)?;
+    }
+    let mut moved: Vec<(AgendaItem, AgendaItem)> = Vec::new();
+    for item in begin_now {
+        match store.without_unreadable(begun_now(store, &item, moment.clock))? {
+            Some(begun) => moved.push((item, begun)),
+            None => postpone.push(item),
+        }
     }
     for item in complete {
         if store.without_unreadable(settle(store, &item, moment))?.is_some() {
@@ -93,15 +101,23 @@ pub fn apply(
             store.without_unreadable(store.compact(&project))?;
         }
     }
-    let is_due = |item: &AgendaItem| item.due <= moment.clock.microseconds();
-    postpone.retain(is_due);
-    if !postpone.is_empty() {
-        store.postpone(slot, &postpone, moment.clock.plus_seconds(POSTPONED_SECONDS))?;
+    let is_due = |item: &AgendaItem| item.due <= moment.clock.microseconds() || item.is_from_future(moment.clock);
+    let later = moment.clock.plus_seconds(POSTPONED_SECONDS);
+    moved.extend(postpone.into_iter().filter(is_due).map(|item| (item.clone(), item.at(moment.clock, later))));
+    if !moved.is_empty() {
+        store.reschedule(slot, &moved)?;
     }
     if !forget.is_empty() && (report.removed == 0 || forget.len() >= FORGOTTEN_AT_ONCE) {
         store.forget(slot, &forget)?;
     }
     Ok(report)
+}
+
+/// Makes the row of an item count its work from now on, and returns the item that counts from now on too.
+fn begun_now(store: &Store<'_>, item: &AgendaItem, clock: Timestamp) -> Result<AgendaItem, StoreError> {
+    let pending = with_row_type!(item.kind, R => store.begin_now::<R>(item.id.into(), clock)?);
+    // The row may have no work of its own, as a snapshot that is removed with its volume.
+    Ok(item.clone().at(clock, pending.map_or(clock, |pending| pending.due)))
 }
 
 /// Records in a row that its work has ended. From then on, a row whose removal is due is gone for every reader, so no
@@ -114,7 +130,7 @@ fn settle(store: &Store<'_>, item: &AgendaItem, moment: Moment) -> Result<bool, 
 fn settle_row<T: Row>(store: &Store<'_>, id: T::Id, moment: Moment) -> Result<bool, StoreError> {
     store.update(id, |row: Option<T>| {
         let Some(row) = row else { return Ok(Change::Leave(true)) };
-        Ok(match row.clone().effective(moment.now, moment.occasion) {
+        Ok(match row.clone().at(moment) {
             Some(settled) if settled == row => Change::Leave(false),
             Some(settled) => Change::Write(settled, false),
             None => {

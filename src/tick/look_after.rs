@@ -11,6 +11,9 @@ use crate::store::{Kind, Row, Store, StoreError, StoredRow};
 
 use super::report::ANNOUNCED_SECONDS;
 
+/// The most rows that one run takes out of the future, each with a compare-and-swap.
+const BEGUN_AT_ONCE: usize = 16;
+
 /// Looks after a project, and returns the number of things that were wrong. If nothing is wrong and no
 /// page is retired or sparse, this reads twice and writes nothing.
 pub fn look_after(
@@ -26,7 +29,7 @@ pub fn look_after(
     if record.is_sparse() {
         store.compact(project)?;
     }
-    let mut ghosts = 0;
+    let (mut ghosts, mut begun_now) = (0, 0);
     let mut unscheduled: Vec<AgendaItem> = Vec::new();
     let long_ago = moment.clock.plus_seconds(-ANNOUNCED_SECONDS);
     for kind in Kind::ALL {
@@ -39,8 +42,17 @@ pub fn look_after(
                     StoredRow::Gone => ghosts += 1,
                     StoredRow::Unreadable => {}
                     StoredRow::Readable(row) => {
-                        let pending = row.pending().filter(|pending| pending.needs_tick() && pending.due <= long_ago);
-                        unscheduled.extend(pending.map(|pending| AgendaItem::of(&row, pending.due)));
+                        let is_from_future = row.begins_in_future(moment.clock);
+                        match row.pending().filter(|pending| pending.needs_tick(moment.clock)) {
+                            Some(pending) if is_from_future || pending.due <= long_ago => {
+                                unscheduled.push(AgendaItem::for_work(&row, pending));
+                            }
+                            None if is_from_future && begun_now < BEGUN_AT_ONCE => {
+                                store.without_unreadable(store.begin_now::<R>(row.id().into(), moment.clock))?;
+                                begun_now += 1;
+                            }
+                            _ => {}
+                        }
                     }
                 }
             }
@@ -50,7 +62,7 @@ pub fn look_after(
         store.schedule(&unscheduled)?;
     }
     if ghosts > 0 || record.counts_too_much() {
-        return Ok(unscheduled.len() + store.repair_project(project)?.differences());
+        return Ok(begun_now + unscheduled.len() + store.repair_project(project, moment.clock)?.differences());
     }
-    Ok(unscheduled.len())
+    Ok(begun_now + unscheduled.len())
 }

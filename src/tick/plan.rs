@@ -27,6 +27,8 @@ pub struct Observation {
     pub is_scheduled: bool,
     /// Whether the item is so old that the request that announced it has written its row or never will.
     pub is_stale: bool,
+    /// Whether the clock was set back since the item was made.
+    pub is_from_future: bool,
 }
 
 /// The work of a run on one slot, in the order in which it is done.
@@ -35,6 +37,8 @@ pub struct Plan {
     /// Rows to put on the agenda before they are removed. Readers exclude a removed row from the count only if it is on
     /// the agenda.
     pub schedule: Vec<AgendaItem>,
+    /// Items of the future, whose rows go on: both count from now on.
+    pub begin_now: Vec<AgendaItem>,
     /// Rows to settle whose work has ended well.
     pub complete: Vec<AgendaItem>,
     /// Rows to settle as gone, and then to remove.
@@ -54,7 +58,7 @@ pub struct Plan {
 /// Plans the work on one slot, and takes the compare-and-swaps for it out of the allowance.
 pub fn plan(observations: Vec<Observation>, allowance: &mut Allowance) -> Plan {
     let mut plan = Plan::default();
-    for Observation { item, state, is_scheduled, is_stale } in observations {
+    for Observation { item, state, is_scheduled, is_stale, is_from_future } in observations {
         match state {
             RowState::Ending | RowState::Completed if allowance.settled == 0 => plan.more = true,
             RowState::Completed => {
@@ -72,6 +76,14 @@ pub fn plan(observations: Vec<Observation>, allowance: &mut Allowance) -> Plan {
                     plan.remove.push(item);
                 }
             }
+            RowState::Waiting | RowState::Idle if is_from_future => match allowance.settled.checked_sub(1) {
+                Some(settled) => {
+                    allowance.settled = settled;
+                    plan.begin_now.push(item);
+                }
+                None => plan.more = true,
+            },
+            RowState::Gone if item.purpose == Purpose::New && is_from_future => plan.begin_now.push(item),
             // The create that announced the row may still be about to write it.
             RowState::Gone if item.purpose == Purpose::New && !is_stale => {}
             RowState::Gone => plan.gone.push(item),
@@ -96,6 +108,7 @@ mod tests {
             project: "a1".parse().expect("a project id"),
             kind: Kind::Snapshot,
             id: Uuid::from_u128(number),
+            since: 0,
             due: 0,
             created: 0,
             size: 1,
@@ -109,6 +122,7 @@ mod tests {
     fn lists(plan: &Plan) -> Vec<&'static str> {
         let lists = [
             ("schedule", &plan.schedule),
+            ("begin now", &plan.begin_now),
             ("complete", &plan.complete),
             ("end", &plan.end),
             ("gone", &plan.gone),
@@ -151,11 +165,38 @@ mod tests {
         ];
         for (state, purpose, is_scheduled, is_stale, is_used_up, expected) in cases {
             let mut allowance = Allowance { settled: usize::from(!is_used_up), batches: 1 };
-            let observation = Observation { item: item(1, purpose), state, is_scheduled, is_stale };
+            let observation =
+                Observation { item: item(1, purpose), state, is_scheduled, is_stale, is_from_future: false };
             let plan = plan(vec![observation.clone()], &mut allowance);
             assert_eq!(lists(&plan), expected, "{observation:?}");
             let settles = plan.complete.len() + plan.end.len();
             assert_eq!(allowance.settled + settles, usize::from(!is_used_up), "{observation:?}");
+        }
+    }
+
+    #[test]
+    fn an_item_of_the_future_counts_from_now_unless_its_row_has_ended() {
+        use Purpose::{New, Row};
+        use RowState::{Completed, Ended, Ending, Gone, Idle, Waiting};
+        let cases: [(RowState, Purpose, &[&str]); 7] = [
+            (Waiting, Row, &["begin now"]),
+            (Idle, Row, &["begin now"]),
+            (Gone, New, &["begin now"]),
+            (Gone, Row, &["gone"]),
+            (Ended, Row, &["remove"]),
+            (Ending, Row, &["end"]),
+            (Completed, Row, &["complete"]),
+        ];
+        for (state, purpose, expected) in cases {
+            let observation = Observation {
+                item: item(1, purpose),
+                state,
+                is_scheduled: true,
+                is_stale: false,
+                is_from_future: true,
+            };
+            let plan = plan(vec![observation.clone()], &mut Allowance { settled: 1, batches: 1 });
+            assert_eq!(lists(&plan), expected, "{observation:?}");
         }
     }
 
@@ -166,6 +207,7 @@ mod tests {
             state: if number % 2 == 0 { RowState::Completed } else { RowState::Ending },
             is_scheduled: true,
             is_stale: false,
+            is_from_future: false,
         });
         let mut allowance = Allowance { settled: 3, batches: 1 };
         let plan = plan(observations.collect(), &mut allowance);

@@ -90,7 +90,9 @@ fn due_items(
         let known = agenda.rows();
         found.retain(|item| !known.contains(&item.row()));
     }
-    let is_due = |item: &&AgendaItem| moment.occasion != Occasion::Tick || item.due <= moment.now.microseconds();
+    let is_due = |item: &&AgendaItem| {
+        moment.occasion != Occasion::Tick || item.due <= moment.now.microseconds() || item.is_from_future(moment.clock)
+    };
     let mut items: Vec<AgendaItem> = agenda.items.iter().filter(is_due).cloned().collect();
     let scheduled = items.len().min(budget);
     items.extend(found);
@@ -112,7 +114,8 @@ fn observe(
             state => state,
         };
         let is_stale = Timestamp::from_microseconds(item.due).plus_seconds(ANNOUNCED_SECONDS) <= moment.clock;
-        observations.push(Observation { item, state, is_scheduled: number < scheduled, is_stale });
+        let is_from_future = item.is_from_future(moment.clock);
+        observations.push(Observation { item, state, is_scheduled: number < scheduled, is_stale, is_from_future });
     }
     Ok(observations)
 }
@@ -125,7 +128,7 @@ fn state_by_volume(store: &Store<'_>, item: &AgendaItem, moment: Moment) -> Resu
     let Some(snapshot) = snapshot else { return Ok(RowState::Ended) };
     let volume = store.row::<Volume>(snapshot.volume_id);
     let Some(volume) = store.without_unreadable(volume)? else { return Ok(RowState::Unreadable) };
-    Ok(match volume.and_then(|row| row.effective(moment.now, moment.occasion)) {
+    Ok(match volume.and_then(|row| row.at(moment)) {
         None => RowState::Ended,
         Some(volume) if volume.pending.is_some_and(|pending| pending.completion == Completion::Remove) => {
             RowState::Waiting
@@ -137,9 +140,10 @@ fn state_by_volume(store: &Store<'_>, item: &AgendaItem, moment: Moment) -> Resu
 /// Returns the rows of all projects whose work is under way, newest first, about `limit` of each kind at most.
 fn under_way(store: &Store<'_>, limit: usize) -> Result<Vec<AgendaItem>, StoreError> {
     let records = store.projects(&store.project_ids()?)?;
-    let due = |pending: Pending| match pending.schedule {
-        Schedule::NextTick => Timestamp::from_seconds(0),
-        Schedule::Clock | Schedule::OnRequest => pending.due,
+    // Work that ends with a tick is due at any time.
+    let work = |pending: Pending| match pending.schedule {
+        Schedule::NextTick => Pending { due: Timestamp::from_seconds(0), ..pending },
+        Schedule::Clock | Schedule::OnRequest => pending,
     };
     let mut items = Vec::new();
     for kind in Kind::ALL {
@@ -153,7 +157,7 @@ fn under_way(store: &Store<'_>, limit: usize) -> Result<Vec<AgendaItem>, StoreEr
             }
             with_row_type!(kind, R => {
                 let rows = store.rows::<R>(&ids)?.into_iter().filter_map(StoredRow::readable);
-                items.extend(rows.filter_map(|row| Some(AgendaItem::of(&row, due(row.pending()?)))));
+                items.extend(rows.filter_map(|row| Some(AgendaItem::for_work(&row, work(row.pending()?)))));
             });
         }
     }

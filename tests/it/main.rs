@@ -8,6 +8,7 @@ mod support;
 mod bad_input;
 mod bodies;
 mod cinder_rules;
+mod clocks;
 mod conformance;
 mod costs;
 mod crash;

@@ -241,6 +241,8 @@ fn a_page_that_nothing_names_is_deleted_by_a_later_repair() {
         (body["pages_suspected"].clone(), body["pages_deleted"].clone())
     };
     assert_eq!(report(0.0), (json!(1), json!(0)));
+    // The clock is set back. The ten minutes count from then.
+    assert_eq!(report(-86_400.0), (json!(1), json!(0)));
     assert_eq!(report(599.0), (json!(1), json!(0)));
     assert_eq!(report(1.0), (json!(0), json!(1)));
     assert_eq!(report(0.0), (json!(0), json!(0)));

@@ -112,6 +112,9 @@ fn available() -> String {
 struct PendingDocument {
     completion: Completion,
     schedule: Schedule,
+    /// Without this field, the work began when it was due, but not in the future.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    begun: Option<Timestamp>,
     due: Timestamp,
     gives_up: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -253,15 +256,16 @@ impl Default for SnapshotDocument {
 
 impl From<Pending> for PendingDocument {
     fn from(pending: Pending) -> Self {
-        let Pending { completion, schedule, due, gives_up, retries } = pending;
-        Self { completion, schedule, due, gives_up, retries: NonZeroU8::new(retries) }
+        let Pending { completion, schedule, begun, due, gives_up, retries } = pending;
+        Self { completion, schedule, begun: Some(begun), due, gives_up, retries: NonZeroU8::new(retries) }
     }
 }
 
-impl From<PendingDocument> for Pending {
-    fn from(document: PendingDocument) -> Self {
-        let PendingDocument { completion, schedule, due, gives_up, retries } = document;
-        Self { completion, schedule, due, gives_up, retries: retries.map_or(0, NonZeroU8::get) }
+impl PendingDocument {
+    fn into_pending(self, now: Timestamp) -> Pending {
+        let Self { completion, schedule, begun, due, gives_up, retries } = self;
+        let begun = begun.unwrap_or_else(|| due.min(now));
+        Pending { completion, schedule, begun, due, gives_up, retries: retries.map_or(0, NonZeroU8::get) }
     }
 }
 
@@ -273,7 +277,7 @@ fn work(
     now: Timestamp,
 ) -> Option<Pending> {
     match written {
-        Some(written) => written.map(|ObjectOnly(pending)| pending.into()),
+        Some(written) => written.map(|ObjectOnly(pending)| pending.into_pending(now)),
         None => completion.map(|completion| delays.begin(completion, now)),
     }
 }

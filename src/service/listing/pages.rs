@@ -2,7 +2,6 @@
 
 use uuid::Uuid;
 
-use crate::domain::lifecycle::Occasion;
 use crate::domain::{ProjectId, Volume, metadata};
 use crate::service::{Error, Service, resource_filters};
 use crate::store::deployment::Deployment;
@@ -173,7 +172,7 @@ impl Service<'_> {
         let not_found = || T::not_found(id);
         let id: T::Id = id.parse().map_err(|_| not_found())?;
         let row = self.store.row::<T>(id)?;
-        row.and_then(|row| row.effective(self.now, Occasion::Reading))
+        row.and_then(|row| self.current(row))
             .filter(|row| T::MARKER_MAY_BE_FOREIGN || self.caller.sees(row.project_id()))
             .ok_or_else(not_found)
     }
@@ -338,7 +337,7 @@ impl Service<'_> {
         let ids: Vec<Uuid> = entries.iter().map(|entry| entry.position.id).collect();
         let volumes = if filters.iter().any(Filter::needs_volume) { self.volumes_of(entries)? } else { Vec::new() };
         let rows = self.store.rows::<T>(&ids)?.into_iter().zip(entries).filter_map(|(row, entry)| {
-            let row = row.readable()?.effective(self.now, Occasion::Reading)?;
+            let row = self.current(row.readable()?)?;
             let volume = volumes.binary_search_by_key(&entry.volume_id, |(id, _)| *id).ok().map(|at| &volumes[at].1);
             filters.iter().all(|filter| filter.matches(&row, volume)).then_some(row)
         });

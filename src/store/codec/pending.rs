@@ -11,6 +11,7 @@ use super::metadata::parse;
 pub struct StoredPending<'a> {
     completion: &'a str,
     schedule: &'a str,
+    begun: i64,
     due: i64,
     gives_up: i64,
     retries: u8,
@@ -21,6 +22,7 @@ impl From<Pending> for StoredPending<'_> {
         Self {
             completion: pending.completion.as_str(),
             schedule: pending.schedule.as_str(),
+            begun: pending.begun.microseconds(),
             due: pending.due.microseconds(),
             gives_up: pending.gives_up.microseconds(),
             retries: pending.retries,
@@ -35,6 +37,7 @@ impl TryFrom<StoredPending<'_>> for Pending {
         Ok(Self {
             completion: parse(stored.completion)?,
             schedule: parse(stored.schedule)?,
+            begun: Timestamp::from_microseconds(stored.begun),
             due: Timestamp::from_microseconds(stored.due),
             gives_up: Timestamp::from_microseconds(stored.gives_up),
             retries: stored.retries,
