@@ -198,7 +198,7 @@ impl Run {
 
 #[test]
 fn whatever_the_clock_did_all_work_ends_in_its_time() {
-    let config = crate::support::laws::cases(1_000, 5_000);
+    let config = crate::support::laws::cases(300, 2_000);
     let seed = config.rng_seed;
     let sequences = (prop::sample::select(vec!["time", "immediate", "manual"]), prop::collection::vec(step(), 1..24));
     let result = TestRunner::new(config).run(&sequences, |(progression, steps)| {

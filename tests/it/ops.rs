@@ -46,7 +46,7 @@ fn rich_state() -> Value {
               "group_snapshot_id": id('c', 1), "consumes_quota": false, "progress": null,
               "updated_at": "2026-02-01T00:00:00.123456" },
             { "id": id('b', 3), "volume_id": id('a', 1), "project_id": "a1", "status": "deleting",
-              "pending": { "completion": "remove", "schedule": "told", "due": time(5), "gives_up": time(9) } },
+              "pending": { "completion": "remove", "schedule": "told", "begun": time(2), "due": time(5), "gives_up": time(9) } },
             { "id": id('b', 4), "volume_id": id('a', 2), "project_id": "a1", "status": "updating" },
             { "id": id('b', 5), "volume_id": id('a', 2), "project_id": "a1", "deleted": true },
         ],

@@ -12,20 +12,20 @@ use super::envelope::Stored;
 
 /// The stored form of an [`AgendaItem`].
 #[derive(Serialize, Deserialize)]
-struct StoredItem(ProjectId, Kind, Uuid, i64, i64, u32, Option<String>, bool, Purpose, i64);
+struct StoredItem(ProjectId, Kind, Uuid, i64, i64, i64, u32, Option<String>, bool, Purpose);
 
 impl From<StoredItem> for AgendaItem {
     fn from(
-        StoredItem(project, kind, id, due, created, size, volume_type, counted, purpose, since): StoredItem,
+        StoredItem(project, kind, id, since, due, created, size, volume_type, counted, purpose): StoredItem,
     ) -> Self {
-        Self { project, kind, id, due, created, size, volume_type, counted, purpose, since }
+        Self { project, kind, id, since, due, created, size, volume_type, counted, purpose }
     }
 }
 
 impl From<&AgendaItem> for StoredItem {
     fn from(item: &AgendaItem) -> Self {
-        let AgendaItem { project, kind, id, due, created, size, volume_type, counted, purpose, since } = item.clone();
-        Self(project, kind, id, due, created, size, volume_type, counted, purpose, since)
+        let AgendaItem { project, kind, id, since, due, created, size, volume_type, counted, purpose } = item.clone();
+        Self(project, kind, id, since, due, created, size, volume_type, counted, purpose)
     }
 }
 
