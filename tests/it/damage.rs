@@ -2,15 +2,18 @@
 //! way, and then everything else must go on. On the component.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use crate::support::calls::{Answer, Calls, id_of};
 use crate::support::component::ComponentService;
+use crate::support::host_process::StateDirectory;
 use crate::support::{Service, operator};
 use http::Request;
 use serde_json::{Value, json};
 use uuid::Uuid;
-use volume_snapshots_host::{MemoryStore, Store};
+use volume_snapshots_host::{MemoryStore, SqliteStore, Store};
 
 /// The volumes of the projects `a1` and `b2`.
 const VOLUME: &str = "aaaaaaaa-0000-4000-8000-000000000001";
@@ -70,7 +73,7 @@ fn base() -> Arc<MemoryStore> {
     // A repair remembers the page that nothing names.
     store.set("default", "vs1:page:00000000000000aa", b"1 0\n").expect("memory takes everything");
     let repaired = repair(&service);
-    assert_eq!((&repaired["pages_suspected"], &repaired["unreadable"]), (&json!(1), &json!([])));
+    assert_eq!((&repaired["pages_suspected"], unreadable(&repaired)), (&json!(1), vec![]));
     assert_eq!(service.get("/readiness").status, 200);
     store
 }
@@ -579,5 +582,34 @@ fn a_damaged_claim_keeps_no_project_from_its_record() {
         let volume = service.new_volume("/v3/a1", 1);
         assert_eq!(service.ids("/v3/a1/volumes"), [volume], "{claim:?}");
         assert_eq!(service.app.traps(), 0, "{claim:?}");
+    }
+}
+
+/// A damaged database is not a busy one: it is a 500 whose cause is in the log.
+#[test]
+fn a_damaged_database_is_never_called_busy() {
+    // The pages of the table, or the line that begins every database.
+    for (reason, from, length) in
+        [("database disk image is malformed", 4_096, 4 * 4_096), ("file is not a database", 0, 16)]
+    {
+        let directory = StateDirectory::new(&format!("damaged-{from}"));
+        let path = directory.database();
+        let service = ComponentService::on(Arc::new(SqliteStore::open(&path).expect("a database")), VARIABLES);
+        let snapshots: Vec<Value> =
+            (0..SNAPSHOTS).map(|number| json!({ "id": snapshot_id("a1", number), "project_id": "a1" })).collect();
+        service.put_state(&json!({ "volumes": [{ "id": VOLUME, "project_id": "a1" }], "snapshots": snapshots }));
+        let file = File::options().write(true).open(&path).expect("the database");
+        file.write_all_at(&vec![0xa5; length], from).expect("a write");
+        // The connection drops the pages that it knows when the counter of changes in the header differs.
+        file.write_all_at(b"junk", 24).expect("a write");
+        for (name, (method, path, body)) in requests("a1") {
+            let answer = service.call(method, &path, &body);
+            let case = format!("{reason}: {name}");
+            assert_eq!((answer.status, answer.fault().0), (500, "computeFault"), "{case}: {answer:?}");
+            assert_eq!(answer.header("retry-after"), "", "{case}");
+            assert_named(&service, &answer, reason, &case);
+        }
+        assert_eq!(service.get("/healthcheck").status, 500, "{reason}");
+        assert_eq!(service.app.traps(), 0, "{reason}");
     }
 }

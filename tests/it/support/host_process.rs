@@ -27,6 +27,11 @@ impl StateDirectory {
         std::fs::create_dir_all(&path).expect("a directory");
         Self(path)
     }
+
+    /// Returns the path of the database that a host keeps here.
+    pub fn database(&self) -> PathBuf {
+        self.0.join("sqlite_key_value.db")
+    }
 }
 
 impl Drop for StateDirectory {
