@@ -54,7 +54,7 @@ impl Store<'_> {
 }
 
 /// Returns whether a value is a counter of one of Spin's stores: eight bytes on SQLite, digits on the others
-/// (`docs/spec/spin.md`, "Other backends").
+/// (`docs/spec/spin.md`, "Key-value truth table").
 fn is_counter(stored: &[u8]) -> bool {
     stored.len() == 8 || std::str::from_utf8(stored).is_ok_and(|digits| digits.parse::<i64>().is_ok())
 }

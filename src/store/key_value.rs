@@ -55,7 +55,8 @@ pub trait KeyValue {
     #[expect(clippy::missing_errors_doc, reason = "documented on `get`")]
     fn delete_many(&self, keys: &[String]) -> Result<(), StoreError>;
 
-    /// Returns every key of the store. The cost grows with the store, so no API request does this.
+    /// Returns every key of the store. The cost grows with the store, so no API request does this, except one that finds a
+    /// slot of the directory lost.
     #[expect(clippy::missing_errors_doc, reason = "documented on `get`")]
     fn keys(&self) -> Result<Vec<String>, StoreError>;
 

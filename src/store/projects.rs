@@ -256,7 +256,6 @@ impl Store<'_> {
 
     /// Returns the records of projects and their agenda items, in one call, so that the two are consistent. Each record
     /// may fail by itself. An agenda that cannot be read counts as empty, and is noted.
-    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     #[expect(clippy::type_complexity, reason = "a result for each record")]
     pub(super) fn projects_with_agenda(
         &self,

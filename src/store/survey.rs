@@ -74,7 +74,6 @@ impl Store<'_> {
     }
 
     /// Returns the entries of a project's indexes, or `None` if a page is missing or a known row has no entry.
-    #[expect(clippy::type_complexity, reason = "the entries of each kind")]
     fn listed_everywhere(
         &self,
         record: &ProjectRecord,

@@ -106,7 +106,7 @@ impl StoreError {
     }
 }
 
-impl<'a> Store<'a> {
+impl Store<'_> {
     /// Returns the result of reading a value among others: `None` if it cannot be read, which is noted.
     ///
     /// # Errors

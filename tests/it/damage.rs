@@ -425,14 +425,15 @@ fn requests(project: &str) -> BTreeMap<&'static str, (&'static str, String, Valu
     .collect()
 }
 
+/// A key, another value of its kind, and the requests of its project and of others that need it if it is of a newer format.
+type SharedValue<'a> = (&'a str, &'a str, &'a [&'a str], &'a [&'a str]);
+
 /// A value that others share is a 500 for those who need it, and is never called busy. Everybody else goes on. A repair
 /// restores it from the rows, unless a newer release wrote it: then it stays as it is.
 #[test]
 fn a_damaged_shared_value_costs_those_who_need_it() {
     let base = base();
     let (page, other_page) = pages(&base);
-    // A key, another value of its kind, and the requests of its project and of others that need it if it is of a newer format.
-    type Case<'a> = (&'a str, &'a str, &'a [&'a str], &'a [&'a str]);
     let of_record = ["list", "sorted", "count", "quota", "create", "create a volume", "cascade"].as_slice();
     let of_deployment = [
         "list",
@@ -447,7 +448,7 @@ fn a_damaged_shared_value_costs_those_who_need_it() {
         "cascade",
     ]
     .as_slice();
-    let cases: [Case; 8] = [
+    let cases: [SharedValue; 8] = [
         (RECORD, OTHER_RECORD, of_record, &[]),
         (&page, &other_page, &["list", "sorted", "cascade"], &[]),
         (AGENDA, OTHER_AGENDA, &["delete", "cascade"], &[]),

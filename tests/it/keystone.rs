@@ -547,20 +547,20 @@ fn a_cache_that_somebody_has_written_into_is_no_worse_than_an_empty_one() {
     let keystone = keystone();
     let (first, store) = service(&keystone, &[]);
     assert_eq!(get(&first, SNAPSHOTS, "t-member").status, 200);
+    assert_eq!(get(&first, SNAPSHOTS, "t-unknown").status, 401);
     let kept = store.rows("default");
-    let is_of_keystone = |key: &&String| key.starts_with("vs1:token:") || *key == "vs1:own-token";
-    let keys: Vec<&String> = kept.keys().filter(is_of_keystone).collect();
-    assert_eq!(keys.len(), 2, "{kept:?}");
-    let half = |key: &String| kept[key][..kept[key].len() / 2].to_vec();
-    for value in [
-        Vec::new(),
-        b"\xff".to_vec(),
-        b"1 0\n".to_vec(),
-        b"1 0\n\xff".to_vec(),
-        b"9 0\nof the future".to_vec(),
-        half(keys[0]),
-        half(keys[1]),
-    ] {
+    let is_of_keystone =
+        |key: &&String| key.starts_with("vs1:token:") || ["vs1:own-token", "vs1:refusals"].contains(&key.as_str());
+    let mut keys: Vec<&str> = kept.keys().filter(is_of_keystone).map(String::as_str).collect();
+    assert_eq!(keys.len(), 3, "{kept:?}");
+    let half = |key: &str| kept[key][..kept[key].len() / 2].to_vec();
+    let halves = [half(keys[0]), half(keys[1]), half(keys[2])];
+    keys.push("vs1:failed-login");
+    for value in
+        [Vec::new(), b"\xff".to_vec(), b"1 0\n".to_vec(), b"1 0\n\xff".to_vec(), b"9 0\nof the future".to_vec()]
+            .into_iter()
+            .chain(halves)
+    {
         for key in &keys {
             store.set("default", key, &value).expect("a write");
         }
