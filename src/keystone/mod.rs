@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::{ProjectId, Roles, Timestamp, UserId};
 use crate::settings::{KEYSTONE_PASSWORD, KeystoneSettings, Variables};
-use crate::store::refusals::{FailedLogin, Known, Refusal};
+use crate::store::refusals::{FailedLogin, Known, Refusal, Refusals};
 use crate::store::tokens::{StoredToken, TokenDigest};
 use crate::store::{Identifiers, KeyValue, Store, UnreadableLog};
 
@@ -32,8 +32,12 @@ const SPARE_SECONDS: f64 = 30.0;
 /// valid, but one server of several may learn of it a moment later.
 const REFUSAL_SECONDS: f64 = 5.0;
 
-/// The least time between two writes of the refusals, so that junk does not cost a commit each.
-const SECONDS_BETWEEN_WRITES: f64 = 1.0;
+/// The seconds that a write of the refusals takes up, so that junk does not cost a commit each: one write a second.
+const SECONDS_PER_WRITE: f64 = 1.0;
+
+/// How far ahead of the clock writes may take up seconds. One second allows two writes at once after a pause, so that the
+/// refusal of one token does not keep the next from being remembered.
+const SECONDS_AHEAD: f64 = 1.0;
 
 /// The least time between two lines in the log about a Keystone that does not answer.
 const SECONDS_BETWEEN_LOG_LINES: f64 = 10.0;
@@ -233,12 +237,11 @@ impl<'a> Keystone<'a> {
         }
     }
 
-    /// Keeps a refusal, unless the refusals were written a moment ago. They are read again, because they may have changed
-    /// while Keystone was asked.
+    /// Keeps a refusal, unless enough was written lately. The refusals are read again, because they may have changed while
+    /// Keystone was asked.
     fn keep_refusal(&self, digest: TokenDigest, may_be_expired: bool) {
         let mut refusals = self.store.refusals();
-        if self.keeps_tokens() && !self.is_within(refusals.written_at, SECONDS_BETWEEN_WRITES) {
-            refusals.written_at = self.now;
+        if self.keeps_tokens() && self.takes_a_write(&mut refusals) {
             refusals.add(Refusal { digest, may_be_expired, refused_at: self.now });
             // After a failure the next request asks Keystone again.
             let _ = self.store.keep_refusals(&refusals);
@@ -249,14 +252,26 @@ impl<'a> Keystone<'a> {
     /// token, so not every one is worth a line.
     fn may_log(&self) -> bool {
         let mut refusals = self.store.refusals();
-        if self.is_within(refusals.logged_at, SECONDS_BETWEEN_LOG_LINES)
-            || self.is_within(refusals.written_at, SECONDS_BETWEEN_WRITES)
-        {
-            return false;
+        let may_log =
+            !self.is_within(refusals.logged_at, SECONDS_BETWEEN_LOG_LINES) && self.takes_a_write(&mut refusals);
+        if may_log {
+            refusals.logged_at = self.now;
+            let _ = self.store.keep_refusals(&refusals);
         }
-        (refusals.written_at, refusals.logged_at) = (self.now, self.now);
-        let _ = self.store.keep_refusals(&refusals);
-        true
+        may_log
+    }
+
+    /// Takes up the seconds of one write, unless they are used up.
+    fn takes_a_write(&self, refusals: &mut Refusals) -> bool {
+        // A time further ahead is one from before the clock was set back.
+        let is_ahead = refusals.used_until > self.now
+            && refusals.used_until <= self.now.plus_seconds(SECONDS_AHEAD + SECONDS_PER_WRITE);
+        let used_until = if is_ahead { refusals.used_until } else { self.now };
+        let may_write = used_until <= self.now.plus_seconds(SECONDS_AHEAD);
+        if may_write {
+            refusals.used_until = used_until.plus_seconds(SECONDS_PER_WRITE);
+        }
+        may_write
     }
 
     /// Asks Keystone. If it rejects the service user's token, asks once more with a new one.

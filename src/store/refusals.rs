@@ -27,8 +27,8 @@ pub struct Refusal {
 /// The tokens that Keystone refused lately. It is stored as lines: the two times, and then the refusals, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusals {
-    /// The time of the last write.
-    pub written_at: Timestamp,
+    /// The time until which the writes so far have used the seconds that they may take.
+    pub used_until: Timestamp,
     /// The time of the last line in the log about a Keystone that could not be asked.
     pub logged_at: Timestamp,
     refused: Vec<Refusal>,
@@ -37,7 +37,7 @@ pub struct Refusals {
 impl Default for Refusals {
     fn default() -> Self {
         let never = Timestamp::from_microseconds(i64::MIN);
-        Self { written_at: never, logged_at: never, refused: Vec::new() }
+        Self { used_until: never, logged_at: never, refused: Vec::new() }
     }
 }
 
@@ -58,7 +58,7 @@ impl Refusals {
 
     fn parse(lines: &str) -> Option<Self> {
         let mut lines = lines.split_terminator('\n');
-        let (written_at, logged_at) = lines.next()?.split_once(' ')?;
+        let (used_until, logged_at) = lines.next()?.split_once(' ')?;
         let refusal = |line: &str| {
             let mut words = line.split(' ');
             let digest = TokenDigest::read(words.next()?)?;
@@ -66,13 +66,13 @@ impl Refusals {
             Some(Refusal { digest, may_be_expired, refused_at: timestamp(words.next()?)? })
         };
         let refused = lines.take(REMEMBERED).map(refusal).collect::<Option<Vec<_>>>()?;
-        Some(Self { written_at: timestamp(written_at)?, logged_at: timestamp(logged_at)?, refused })
+        Some(Self { used_until: timestamp(used_until)?, logged_at: timestamp(logged_at)?, refused })
     }
 }
 
 impl Stored for Refusals {
     fn write(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
-        let mut lines = format!("{} {}\n", self.written_at.microseconds(), self.logged_at.microseconds());
+        let mut lines = format!("{} {}\n", self.used_until.microseconds(), self.logged_at.microseconds());
         for Refusal { digest, may_be_expired, refused_at } in &self.refused {
             // Writing to a String cannot fail.
             let _ = writeln!(lines, "{digest} {} {}", u8::from(*may_be_expired), refused_at.microseconds());
