@@ -23,8 +23,11 @@ fn status(service: &NativeService, path: &str, headers: &[(&str, &[u8])]) -> u16
     service.send(request).status().as_u16()
 }
 
+/// A header and its value.
+type Pair = (&'static str, &'static [u8]);
+
 /// Each mode with the headers that it reads, and the answer to them: in this test Keystone cannot be asked.
-fn modes() -> [(&'static str, Vec<(&'static str, &'static [u8])>, u16); 3] {
+fn modes() -> [(&'static str, Vec<Pair>, u16); 3] {
     [
         ("noauth", vec![("x-auth-token", b"demo:a1")], 200),
         (

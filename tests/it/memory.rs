@@ -31,7 +31,6 @@ fn metadata(row: usize) -> Value {
 }
 
 #[test]
-#[ignore = "needs the bound on the bytes of a page"]
 fn the_largest_rows_listed_by_many_at_once_stay_below_a_gibibyte() {
     let volume = "aaaaaaaa-0000-4000-8000-000000000001";
     let snapshots: Vec<Value> = (0..ROWS)

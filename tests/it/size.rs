@@ -116,8 +116,7 @@ fn pages(service: &NativeService, path: &str) -> (Vec<Vec<String>>, usize) {
             return (pages, largest);
         };
         assert!(pages.len() < 200, "{path}");
-        path = next.strip_prefix("http://localhost").unwrap_or(next).to_owned();
-        path = path[path.find("/v3").expect("a path")..].to_owned();
+        path = next[next.find("/v3").expect("a path")..].to_owned();
     }
 }
 
