@@ -173,6 +173,19 @@ pub(super) fn refuse_filters<'a>(refused: impl Iterator<Item = &'a (String, Stri
     Err(Fault::bad_request(format!("Invalid filters {} are found in query options.", names.join(","))))
 }
 
+/// Returns the pattern of a filter whose key ends with `~`.
+///
+/// # Errors
+///
+/// A pattern that is too long.
+pub(super) fn pattern(key: &str, value: &str) -> Result<Pattern, Fault> {
+    let too_long = || {
+        let most = Pattern::LONGEST;
+        Fault::bad_request(format!("Invalid input received: the filter {key} is longer than {most} characters."))
+    };
+    Pattern::new(value).ok_or_else(too_long)
+}
+
 /// Returns a filter on a column. The API's `name` is the database's `display_name`.
 ///
 /// # Errors
@@ -186,12 +199,8 @@ pub(super) fn column_filter(key: &str, value: &str) -> Result<Filter, Fault> {
         column => column,
     };
     let column = column.to_owned();
-    if !like {
-        return Ok(Filter::Exact { column, string: value.to_owned() });
+    if like {
+        return Ok(Filter::Like { column, pattern: pattern(key, value)? });
     }
-    let too_long = || {
-        let most = Pattern::LONGEST;
-        Fault::bad_request(format!("Invalid input received: the filter {key} is longer than {most} characters."))
-    };
-    Ok(Filter::Like { column, pattern: Pattern::new(value).ok_or_else(too_long)? })
+    Ok(Filter::Exact { column, string: value.to_owned() })
 }
