@@ -1,5 +1,6 @@
 //! The variables of `spin.toml`.
 
+use super::bindings::fermyon::spin::variables;
 use crate::settings::Variables;
 
 /// Spin's variables.
@@ -7,6 +8,6 @@ pub(super) struct SpinVariables;
 
 impl Variables for SpinVariables {
     fn get(&self, name: &str) -> Result<String, String> {
-        spin_sdk::variables::get(name).map_err(|error| error.to_string())
+        variables::get(name).map_err(|error| error.to_string())
     }
 }
