@@ -1,4 +1,4 @@
-//! The bindings that wit-bindgen generates from `wit/world.wit`, beside those of the `wasi` crate.
+//! The bindings that wit-bindgen generates from `wit/world.wit`, beside those of the `wasi` crate and spin-sdk.
 
 #![expect(unsafe_code, clippy::pedantic, reason = "generated")]
 #![allow(clippy::all, reason = "generated")]
