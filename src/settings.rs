@@ -90,6 +90,8 @@ pub struct Settings {
     pub max_metadata_bytes: usize,
     /// The largest number of rows that one tick examines.
     pub rows_per_tick: usize,
+    /// The most snapshots that a request deletes with their volume. More are left to the tick.
+    pub cascade_at_once: usize,
 }
 
 /// The settings, read at first use.
@@ -171,6 +173,7 @@ impl Settings {
             max_page_bytes: above_zero(take("max_page_bytes")?)?,
             max_metadata_bytes: metadata_limit(take("max_metadata_bytes")?)?,
             rows_per_tick: above_zero(take("rows_per_tick")?)?,
+            cascade_at_once: above_zero(take("cascade_at_once")?)?,
         };
         lines.end()?;
         Ok(settings)
@@ -338,7 +341,8 @@ mod tests {
                             progression=time\ncreate_seconds=2\ndelete_seconds=1\n\
                             give_up_seconds=3600\ngive_up=error\nquota_snapshots=10\nquota_gigabytes=1000\n\
                             max_limit=1000\n\
-                            max_page_bytes=2097152\nmax_metadata_bytes=262144\nrows_per_tick=1000\n";
+                            max_page_bytes=2097152\nmax_metadata_bytes=262144\nrows_per_tick=1000\n\
+                            cascade_at_once=1000\n";
     const KEYSTONE_DEFAULTS: &str = "keystone_url=\nkeystone_user=cinder\nkeystone_project=service\n\
                                      keystone_user_domain=Default\nkeystone_project_domain=Default\n";
 

@@ -34,6 +34,9 @@ pub enum Completion {
     Manage,
     /// A backend finishes deleting or forgetting: the row is removed.
     Remove,
+    /// A backend finishes deleting the snapshots of a volume, and then the volume. Only the scheduled step ends this work,
+    /// a few snapshots at a time, so for every reader the row stays until then.
+    Cascade,
     /// A backend finishes reading (a backup) or writing (a revert): the status becomes `available` again.
     Release,
     /// No work is known, as after `os-reset_status`. Only the time bound ends the status.
@@ -44,6 +47,7 @@ words!(Completion, "a completion of work under way", {
     Create => "create",
     Manage => "manage",
     Remove => "remove",
+    Cascade => "cascade",
     Release => "release",
     None => "none",
 });
@@ -160,13 +164,30 @@ impl Pending {
     /// Returns whether a tick may have to examine the row, to remove it or because nothing else ends the work.
     #[must_use]
     pub fn may_end_in_tick(&self) -> bool {
-        self.completion == Completion::Remove || self.schedule == Schedule::NextTick
+        self.removes() || self.schedule == Schedule::NextTick
     }
 
-    /// Returns whether a tick must examine the row. A removal that readers have given up stays as it is.
+    /// Returns whether the work ends with the removal of the row.
+    #[must_use]
+    pub const fn removes(&self) -> bool {
+        matches!(self.completion, Completion::Remove | Completion::Cascade)
+    }
+
+    /// Returns the work with a later time bound, or `None` if less than half of the time to the bound is over.
+    #[must_use]
+    pub fn renewed(self, at: Timestamp) -> Option<Self> {
+        let patience = self.gives_up.microseconds().saturating_sub(self.due.microseconds()).max(0);
+        let left = self.gives_up.microseconds().saturating_sub(at.microseconds());
+        let gives_up = Timestamp::from_microseconds(at.microseconds().saturating_add(patience));
+        (left < patience / 2).then_some(Self { begun: at, due: at, gives_up, ..self })
+    }
+
+    /// Returns whether a tick must examine the row. A removal that readers have given up stays as it is. A cascade does not,
+    /// since it waits for the tick alone.
     #[must_use]
     pub fn needs_tick(&self, clock: Timestamp) -> bool {
-        self.may_end_in_tick() && (self.schedule == Schedule::NextTick || !self.is_given_up(clock))
+        let waits_for_tick = self.schedule == Schedule::NextTick || self.completion == Completion::Cascade;
+        waits_for_tick || (self.removes() && !self.is_given_up(clock))
     }
 
     fn is_given_up(&self, clock: Timestamp) -> bool {
@@ -184,6 +205,18 @@ impl Pending {
         Self { schedule: Schedule::Clock, begun, due: self.due.min(at), gives_up: self.gives_up.max(at), ..self }
     }
 
+    /// Returns whether the trigger of the work lets it end now, the time bound aside.
+    #[must_use]
+    pub fn comes_due(&self, now: Timestamp, occasion: Occasion) -> bool {
+        match (self.completion, self.schedule, occasion) {
+            (Completion::None, ..) => false,
+            (_, Schedule::Clock, _) | (_, Schedule::OnRequest, Occasion::OperatorTick) => self.due <= now,
+            (_, Schedule::NextTick, Occasion::Tick | Occasion::OperatorTick) => true,
+            (_, Schedule::NextTick, Occasion::Reading)
+            | (_, Schedule::OnRequest, Occasion::Reading | Occasion::Tick) => false,
+        }
+    }
+
     /// Returns how the work has ended by `now`, or `None` if it has not. The earlier of the due time and the time bound
     /// decides.
     ///
@@ -191,15 +224,10 @@ impl Pending {
     /// been, and nobody has to wait for a second one. An operator's time is no clock, so it may be before the beginning.
     #[must_use]
     pub fn ending(&self, now: Timestamp, occasion: Occasion) -> Option<Ending> {
-        let completes = match (self.completion, self.schedule, occasion) {
-            (Completion::None, ..) => false,
-            (_, Schedule::Clock, _) | (_, Schedule::OnRequest, Occasion::OperatorTick) => self.due <= now,
-            (_, Schedule::NextTick, Occasion::Tick | Occasion::OperatorTick) => true,
-            (_, Schedule::NextTick, Occasion::Reading)
-            | (_, Schedule::OnRequest, Occasion::Reading | Occasion::Tick) => false,
-        };
+        let is_ended_by_readers = !matches!(self.completion, Completion::None | Completion::Cascade);
+        let completes = self.completion != Completion::Cascade && self.comes_due(now, occasion);
         if occasion != Occasion::OperatorTick && self.begins_in_future(now) {
-            let ends = completes || (self.completion != Completion::None && self.schedule == Schedule::Clock);
+            let ends = completes || (is_ended_by_readers && self.schedule == Schedule::Clock);
             return ends.then_some(Ending::Completed(self.completion, now));
         }
         if completes && (self.due <= self.gives_up || now < self.gives_up) {
@@ -216,6 +244,10 @@ impl Pending {
         }
     }
 }
+
+/// The shortest time bound of a cascade, in seconds. Unlike a removal, it never ends by the clock alone, so it needs time for
+/// a few ticks.
+const MINUTE: f64 = 60.0;
 
 /// The delays that turn an accepted request into [`Pending`] work, from the Spin variables.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -238,17 +270,19 @@ impl Delays {
     pub fn begin(&self, completion: Completion, now: Timestamp) -> Pending {
         let (delay, schedule) = match (completion, self.progression) {
             (Completion::None, _) => (0.0, Schedule::OnRequest),
-            (Completion::Remove, progression) => (self.delete_seconds, progression.schedule()),
+            (Completion::Remove | Completion::Cascade, progression) => (self.delete_seconds, progression.schedule()),
             (_, progression) => (self.create_seconds, progression.schedule()),
         };
         let delay = if self.progression == Progression::Immediate { 0.0 } else { delay };
+        let patience =
+            if completion == Completion::Cascade { self.give_up_seconds.max(MINUTE) } else { self.give_up_seconds };
         Pending {
             completion,
             schedule,
             begun: now,
             due: now.plus_seconds(delay),
             // An operator may want a delay longer than the bound, so the bound starts when the work is due.
-            gives_up: now.plus_seconds(delay).plus_seconds(self.give_up_seconds),
+            gives_up: now.plus_seconds(delay).plus_seconds(patience),
             // There is no work to retry.
             retries: if completion == Completion::None { 0 } else { self.retries },
         }

@@ -1,5 +1,8 @@
 //! The actions on a volume that concern its snapshots (`docs/spec/lifecycle.md` section 8).
 
+use std::ops::ControlFlow;
+
+use crate::domain::lifecycle::Occasion;
 use crate::domain::snapshot::Cause;
 use crate::domain::{Completion, SnapshotStatus, VolumeStatus};
 use crate::store::Change;
@@ -53,8 +56,14 @@ impl Service<'_> {
     pub fn revert_volume(&self, id: &str, snapshot_id: Option<&str>) -> Result<(), Error> {
         let volume = self.visible_volume(id)?;
         self.caller.allow(Rule::GetVolume, &volume.project_id)?;
-        let latest =
-            self.snapshots_of(&volume)?.readable.into_iter().find(|snapshot| self.caller.sees(&snapshot.project_id));
+        let records = self.store.projects_with_snapshots_of(&volume)?;
+        let latest = self.visit_snapshots(&volume, records, |row| {
+            let snapshot = row.readable().and_then(|row| row.effective(self.now, Occasion::Reading));
+            match snapshot.filter(|snapshot| self.caller.sees(&snapshot.project_id)) {
+                Some(snapshot) => ControlFlow::Break(snapshot),
+                None => ControlFlow::Continue(()),
+            }
+        })?;
         let Some(latest) = latest else {
             return Err(Error::BadRequest(format!("Volume {id} doesn't have any snapshots.")));
         };

@@ -1,14 +1,18 @@
 //! The small catalogue of volumes that snapshots need (`docs/spec/beyond.md` section 2, `docs/spec/lifecycle.md`
 //! section 8).
 
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
 use uuid::Uuid;
 
 use crate::domain::lifecycle::{Completion, Occasion, Pending, Schedule};
 use crate::domain::quota::{self, Counted};
 use crate::domain::snapshot::Cause;
-use crate::domain::{Metadata, Snapshot, SnapshotStatus, Volume, VolumeId, VolumeStatus};
+use crate::domain::{Metadata, Snapshot, SnapshotId, SnapshotStatus, Volume, VolumeId, VolumeStatus};
 use crate::store::agenda::{AgendaItem, Purpose};
-use crate::store::index::Direction;
+use crate::store::index::{Direction, PageId};
+use crate::store::projects::ProjectRecord;
 use crate::store::{Change, Kind, Listing, StoredRow};
 
 use super::listing::{Column, Listed, columns, type_id};
@@ -140,7 +144,8 @@ impl Service<'_> {
         })
     }
 
-    /// Starts the deletion of a volume, and with `cascade` also of its snapshots.
+    /// Starts the deletion of a volume, and with `cascade` also of its snapshots. If there are more of them than a request
+    /// deletes, the scheduled step removes them, and then the volume (`docs/adr/0016-growth.md`).
     ///
     /// # Errors
     ///
@@ -155,25 +160,20 @@ impl Service<'_> {
             Self::refuse_if_volume_is_frozen(&volume, &self.store.deployment()?)?;
         }
         let not_deletable = || Error::BadRequest(if force { NOT_FORCED } else { NOT_DELETABLE }.to_owned());
-        let may_be_deleted = |volume: &Volume| volume.may_be_deleted(force);
-        let deletable_snapshots = |SnapshotsOfVolume { readable, has_unreadable }: &SnapshotsOfVolume| {
-            (readable.is_empty() && !has_unreadable)
-                || (cascade
-                    && readable
-                        .iter()
-                        .all(|snapshot| snapshot.may_be_deleted().is_ok() && self.caller.sees(&snapshot.project_id)))
-        };
-        let snapshots = self.snapshots_of(&volume)?;
-        if !may_be_deleted(&volume) || !deletable_snapshots(&snapshots) {
+        if !volume.may_be_deleted(force) {
             return Err(not_deletable());
         }
-        let snapshots = snapshots.readable;
+        let at_once = self.settings.get()?.cascade_at_once;
+        let records = self.store.projects_with_snapshots_of(&volume)?;
+        let seen: BTreeSet<PageId> = records.iter().flat_map(|record| record.index(Kind::Snapshot).pages()).collect();
+        let snapshots = self.deletable_snapshots(&volume, records, cascade, at_once)?.ok_or_else(not_deletable)?;
+        let are_many = snapshots.len() > at_once;
         // All rows are put on the agenda before any row changes. If we stop halfway, the scheduled step finds the
         // snapshots and removes them with their volume.
-        let pending = self.begin(Completion::Remove)?;
-        self.announce(&snapshots, Some(&volume), pending)?;
+        let pending = self.begin(if are_many { Completion::Cascade } else { Completion::Remove })?;
+        self.announce(if are_many { &[] } else { &snapshots }, Some(&volume), pending)?;
         let before = self.change_row(&volume, |mut volume| {
-            if !may_be_deleted(&volume) {
+            if !volume.may_be_deleted(force) {
                 return Err(not_deletable());
             }
             let before = volume.clone();
@@ -183,19 +183,54 @@ impl Service<'_> {
 
         // A snapshot may have been created since we looked. A create checks the volume once more after it has written
         // the snapshot, so at least one of the two sees the other. If we see the snapshot, we undo the deletion.
-        let after = self.snapshots_of(&volume)?;
-        if !deletable_snapshots(&after) {
+        let mut records = self.store.projects_with_snapshots_of(&volume)?;
+        let mut keep = usize::MAX;
+        if are_many {
+            records.iter_mut().for_each(|record| record.index_mut(Kind::Snapshot).leave_out(&seen));
+            keep = 0;
+        }
+        let Some(mut after) = self.deletable_snapshots(&volume, records, cascade, keep)? else {
             self.change_row(&volume, |_| Ok(Change::Write(before.clone(), ())))?;
             return Err(not_deletable());
+        };
+        if are_many {
+            return Ok(());
         }
-        let mut after = after.readable;
-        let late: Vec<Snapshot> =
-            after.iter().filter(|own| !snapshots.iter().any(|seen| seen.id == own.id)).cloned().collect();
+        let known: BTreeSet<SnapshotId> = snapshots.iter().map(|snapshot| snapshot.id).collect();
+        let late: Vec<Snapshot> = after.iter().filter(|own| !known.contains(&own.id)).cloned().collect();
         self.announce(&late, None, pending)?;
         for snapshot in &mut after {
             snapshot.enter(SnapshotStatus::Deleting, Some(pending), self.now, Cause::VolumeDelete);
         }
         Ok(self.store.overwrite(&after)?)
+    }
+
+    /// Returns the snapshots that are deleted with a volume, or `None` if one of them prevents that. Every snapshot is
+    /// checked, but no more than `most` and one are returned. A cascade goes on without snapshots that cannot be read, but
+    /// without a cascade a volume is not deleted while it has any, whether they can be read or not.
+    fn deletable_snapshots(
+        &self,
+        volume: &Volume,
+        records: Vec<ProjectRecord>,
+        cascade: bool,
+        most: usize,
+    ) -> Result<Option<Vec<Snapshot>>, Error> {
+        let mut snapshots = Vec::new();
+        let refused = self.visit_snapshots(volume, records, |row| {
+            let snapshot = match row {
+                StoredRow::Unreadable if !cascade => return ControlFlow::Break(()),
+                row => row.readable().and_then(|row| row.effective(self.now, Occasion::Reading)),
+            };
+            let Some(snapshot) = snapshot else { return ControlFlow::Continue(()) };
+            if !cascade || snapshot.may_be_deleted().is_err() || !self.caller.sees(&snapshot.project_id) {
+                return ControlFlow::Break(());
+            }
+            if snapshots.len() <= most {
+                snapshots.push(snapshot);
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(if refused.is_none() { Some(snapshots) } else { None })
     }
 
     /// Puts the rows that are about to be removed on the agenda.
@@ -207,34 +242,29 @@ impl Service<'_> {
         Ok(())
     }
 
-    /// Returns the snapshots of a volume in all projects, newest first, as they are now.
-    pub(super) fn snapshots_of(&self, volume: &Volume) -> Result<SnapshotsOfVolume, Error> {
-        let records = self.store.projects_with_snapshots_of(volume)?;
+    /// Visits the rows of the snapshots of a volume in all projects, newest first, until `visit` breaks. Returns what it
+    /// broke with.
+    pub(super) fn visit_snapshots<R>(
+        &self,
+        volume: &Volume,
+        records: Vec<ProjectRecord>,
+        mut visit: impl FnMut(StoredRow<Snapshot>) -> ControlFlow<R>,
+    ) -> Result<Option<R>, Error> {
         let mut listing = Listing::new(self.store, records, Kind::Snapshot, Direction::NewestFirst, None)
             .of_volume(Some(volume.id.as_uuid()))
             .without_unreadable_pages(|project| *project != volume.project_id);
-        let mut snapshots = SnapshotsOfVolume::default();
         loop {
             let ids: Vec<Uuid> = listing.next(1_000)?.iter().map(|entry| entry.position.id).collect();
             if ids.is_empty() {
-                return Ok(snapshots);
+                return Ok(None);
             }
             for row in self.store.rows::<Snapshot>(&ids)? {
-                snapshots.has_unreadable |= row == StoredRow::Unreadable;
-                let row = row.readable().and_then(|row| row.effective(self.now, Occasion::Reading));
-                snapshots.readable.extend(row);
+                if let ControlFlow::Break(result) = visit(row) {
+                    return Ok(Some(result));
+                }
             }
         }
     }
-}
-
-/// The snapshots of a volume.
-#[derive(Debug, Default)]
-pub(super) struct SnapshotsOfVolume {
-    pub(super) readable: Vec<Snapshot>,
-    /// Whether there are others, which cannot be read. A volume is not deleted without its snapshots while it has any,
-    /// whether they can be read or not. A cascade goes on without those that cannot.
-    has_unreadable: bool,
 }
 
 fn size_of_new_volume(size: Option<u32>, snapshot: Option<&Snapshot>) -> Result<u32, Error> {

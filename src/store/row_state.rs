@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::domain::Completion;
 use crate::domain::lifecycle::{Moment, Occasion};
 use crate::domain::{Pending, Schedule, Timestamp};
 
@@ -25,6 +26,8 @@ pub enum RowState {
     Ending,
     /// Its work has ended, but readers cannot know yet, or have given it up for want of a tick: the row must say so.
     Completed,
+    /// It is a volume that is removed after its snapshots, and the time for that has come.
+    Cascading,
     /// Its work goes on.
     Waiting,
     /// Nothing is under way, or the work has ended for every reader of the clock. Nothing needs to be written. The
@@ -41,6 +44,13 @@ impl RowState {
             StoredRow::Gone => return Self::Gone,
             StoredRow::Unreadable => return Self::Unreadable,
         };
+        // A late tick carries a cascade on, even if readers have given it up for want of one.
+        let is_cascading = |pending: Pending| {
+            pending.completion == Completion::Cascade && pending.comes_due(moment.now, moment.occasion)
+        };
+        if T::KIND == Kind::Volume && row.pending().is_some_and(is_cascading) {
+            return Self::Cascading;
+        }
         let is_under_way = row.pending().is_some();
         let waits_for_tick = row.pending().is_some_and(|pending| pending.schedule == Schedule::NextTick);
         let goes_on = |row: Option<T>| row.map(|row| row.pending().is_some());

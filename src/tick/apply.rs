@@ -14,7 +14,7 @@ use super::plan::{Allowance, Plan};
 use super::report::{POSTPONED_SECONDS, Report};
 
 /// The most rows of one project in one batch of removals, which is two commits.
-const ROWS_PER_BATCH: usize = 250;
+pub const ROWS_PER_BATCH: usize = 250;
 
 /// The number of items to forget at which a run writes the agenda even if it has removed rows. Fewer items wait for a
 /// run that removes nothing, so that a removal stays at two commits.
@@ -29,7 +29,8 @@ pub fn apply(
     moment: Moment,
     allowance: &mut Allowance,
 ) -> Result<Report, StoreError> {
-    let Plan { schedule, begin_now, complete, end, gone, mut remove, mut forget, mut postpone, more } = plan;
+    let Plan { schedule, begin_now, complete, end, gone, mut remove, mut forget, mut postpone, cascade: _, more } =
+        plan;
     let mut report = Report { more, ..Report::default() };
     if !schedule.is_empty() {
         store.schedule(&schedule)?;

@@ -7,10 +7,11 @@
 //!
 //! A run may assume nothing. It takes no input but the time. It may run twice at once, be killed at any call of the
 //! store, or not run for a day. Each of its writes is idempotent or a compare-and-swap. It does bounded work, and
-//! reports whether work is left. It must not know whether the cron trigger, an operator, or a delete with a full agenda
+//! reports whether work is left. The rest of its budget goes to `cascade`, which deletes volumes with many snapshots. It must not know whether the cron trigger, an operator, or a delete with a full agenda
 //! called it.
 
 mod apply;
+mod cascade;
 mod look_after;
 mod plan;
 mod report;

@@ -47,6 +47,8 @@ pub struct Plan {
     pub gone: Vec<AgendaItem>,
     /// Rows to remove.
     pub remove: Vec<AgendaItem>,
+    /// Volumes whose snapshots are removed before them, by [`super::cascade`].
+    pub cascade: Vec<AgendaItem>,
     /// Items that need nothing more.
     pub forget: Vec<AgendaItem>,
     /// Items whose row cannot be read. They stay, and are looked at again later.
@@ -75,6 +77,12 @@ pub fn plan(observations: Vec<Observation>, allowance: &mut Allowance) -> Plan {
                 } else {
                     plan.remove.push(item);
                 }
+            }
+            RowState::Cascading => {
+                if !is_scheduled {
+                    plan.schedule.push(item.clone());
+                }
+                plan.cascade.push(item);
             }
             RowState::Waiting | RowState::Idle if is_from_future => match allowance.settled.checked_sub(1) {
                 Some(settled) => {
@@ -127,6 +135,7 @@ mod tests {
             ("end", &plan.end),
             ("gone", &plan.gone),
             ("remove", &plan.remove),
+            ("cascade", &plan.cascade),
             ("forget", &plan.forget),
             ("postpone", &plan.postpone),
         ];
@@ -141,8 +150,8 @@ mod tests {
     #[test]
     fn each_state_has_one_plan() {
         use Purpose::{New, Row, Volume};
-        use RowState::{Completed, Ended, Ending, Gone, Idle, Unreadable, Waiting};
-        let cases: [Case; 19] = [
+        use RowState::{Cascading, Completed, Ended, Ending, Gone, Idle, Unreadable, Waiting};
+        let cases: [Case; 22] = [
             (Gone, Row, true, false, false, &["gone"]),
             (Gone, Volume, true, false, false, &["gone"]),
             (Gone, New, true, false, false, &[]),
@@ -156,6 +165,9 @@ mod tests {
             (Completed, Row, true, false, false, &["complete"]),
             (Completed, Row, false, false, false, &["complete"]),
             (Completed, Row, true, false, true, &["more"]),
+            (Cascading, Row, true, false, false, &["cascade"]),
+            (Cascading, Row, true, true, true, &["cascade"]),
+            (Cascading, Row, false, false, false, &["schedule", "cascade"]),
             (Waiting, Row, true, true, false, &[]),
             (Idle, Row, true, false, false, &[]),
             (Idle, Row, true, true, false, &["forget"]),

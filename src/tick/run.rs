@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::domain::lifecycle::{Moment, Occasion};
-use crate::domain::{Completion, Pending, Schedule, Snapshot, SnapshotId, Timestamp, Volume};
+use crate::domain::{Pending, Schedule, Snapshot, SnapshotId, Timestamp, Volume};
 use crate::store::agenda::{Agenda, AgendaItem, Purpose};
 use crate::store::index::Direction;
 use crate::store::row::with_row_type;
@@ -11,12 +11,16 @@ use crate::store::slots::slot_of;
 use crate::store::{Kind, Listing, Row, RowState, Store, StoreError, StoredRow};
 
 use super::apply::apply;
+use super::cascade::carry_on;
 use super::look_after::look_after;
 use super::plan::{Allowance, Observation, plan};
-use super::report::{ANNOUNCED_SECONDS, Report};
+use super::report::{ANNOUNCED_SECONDS, POSTPONED_SECONDS, Report};
 
 /// The rows that one call reads.
 const ROWS_AT_ONCE: usize = 1_000;
+
+/// The part of the budget that is kept for cascades.
+const TENTH: usize = 10;
 
 /// An hour, and the part of it in which a run of the schedule names values that every run may meet, in microseconds.
 const HOUR: i64 = 3_600_000_000;
@@ -33,6 +37,7 @@ pub fn run(store: &Store<'_>, moment: Moment, rows: usize) -> Result<Report, Sto
     let of_every_run = if names_unreadable(moment) { *store } else { store.silent() };
     let (agendas, project) = store.agenda_and_turn(turn, &of_every_run)?;
     let mut budget = rows;
+    let mut cascades: Vec<AgendaItem> = Vec::new();
     let mut allowance = Allowance::OF_ONE_RUN;
     // An operator's clock may be ahead of the one that readers use, so every row with work under way counts.
     let mut unscheduled =
@@ -54,12 +59,30 @@ pub fn run(store: &Store<'_>, moment: Moment, rows: usize) -> Result<Report, Sto
         budget -= items.len();
         if !items.is_empty() {
             let observations = observe(store, items, scheduled, moment)?;
-            let done = apply(store, slot, plan(observations, &mut allowance), moment, &mut allowance);
+            let mut plan = plan(observations, &mut allowance);
+            cascades.append(&mut plan.cascade);
+            let done = apply(store, slot, plan, moment, &mut allowance);
             // Only an operator's run gets here with a slot of a newer format, which it leaves alone.
             let done = store.without_unreadable(done)?.unwrap_or_default();
             report.removed += done.removed;
             report.settled += done.settled;
             report.more |= done.more;
+        }
+    }
+    // Cascades come last and share what is left of the budget, so that they hold up nothing else. A tenth of it is theirs,
+    // so that nothing else holds them up.
+    let share = budget.max(rows / TENTH) / cascades.len().max(1);
+    allowance.batches = allowance.batches.max(Allowance::OF_ONE_RUN.batches / TENTH);
+    for item in cascades {
+        match store.without_unreadable(carry_on(store, &item, moment, share.max(1), &mut allowance))? {
+            Some(done) => {
+                report.removed += done.removed;
+                report.more |= done.more;
+            }
+            None => {
+                let later = item.clone().at(moment.clock, moment.clock.plus_seconds(POSTPONED_SECONDS));
+                store.reschedule(slot_of(&item.project), &[(item, later)])?;
+            }
         }
     }
     if let Some(project) = project {
@@ -130,9 +153,7 @@ fn state_by_volume(store: &Store<'_>, item: &AgendaItem, moment: Moment) -> Resu
     let Some(volume) = store.without_unreadable(volume)? else { return Ok(RowState::Unreadable) };
     Ok(match volume.and_then(|row| row.at(moment)) {
         None => RowState::Ended,
-        Some(volume) if volume.pending.is_some_and(|pending| pending.completion == Completion::Remove) => {
-            RowState::Waiting
-        }
+        Some(volume) if volume.pending.is_some_and(|pending| pending.removes()) => RowState::Waiting,
         Some(_) => RowState::Idle,
     })
 }

@@ -66,11 +66,11 @@ struct Acknowledged {
 }
 
 /// A store that runs an event before one of its calls.
-struct Interrupted<'a> {
-    service: &'a NativeService,
+pub struct Interrupted<'a> {
+    pub service: &'a NativeService,
     /// The number of calls before the event.
-    calls: Cell<u32>,
-    event: RefCell<Option<Box<dyn FnOnce() + 'a>>>,
+    pub calls: Cell<u32>,
+    pub event: RefCell<Option<Box<dyn FnOnce() + 'a>>>,
 }
 
 impl Interrupted<'_> {
@@ -189,9 +189,9 @@ fn take(service: &NativeService, key_value: &dyn KeyValue, step: &Step, acknowle
     }
 }
 
-fn service(progression: &str) -> NativeService {
+fn service(progression: &str, cascade_at_once: &str) -> NativeService {
     let variables = TestVariables::default().with("quota_snapshots", "-1").with("quota_gigabytes", "-1");
-    let variables = variables.with("progression", progression);
+    let variables = variables.with("progression", progression).with("cascade_at_once", cascade_at_once);
     let service = NativeService::with_variables(variables);
     let snapshots: Vec<Value> = (0..SNAPSHOTS)
         .map(|number| {
@@ -259,10 +259,12 @@ proptest! {
     #[test]
     fn any_interleaving_keeps_the_invariants(
         progression in prop::sample::select(vec!["time", "time", "immediate", "manual"]),
+        // Whether the request that deletes the volume deletes its snapshots too, or leaves them to the tick.
+        cascade_at_once in prop::sample::select(vec!["1000", "40"]),
         before in prop::collection::vec(step(), 0..3),
         interleaved in prop::collection::vec((step(), 0_u32..14), 2..4),
     ) {
-        let service = service(progression);
+        let service = service(progression, cascade_at_once);
         // With `manual` progression an operator completes the work.
         let last = if progression == "manual" { Step::OperatorTick } else { Step::Tick };
         let acknowledged = RefCell::default();
@@ -290,7 +292,7 @@ proptest! {
 /// A request that began before the end of a removal, and changes the row after others have seen that it is gone.
 #[test]
 fn what_others_have_seen_go_does_not_come_back() {
-    let service = service("time");
+    let service = service("time", "1000");
     let path = format!("/v3/{PROJECT}/snapshots/{}", snapshot_id(0));
     let action = |body: Value| client("POST", &format!("{path}/action"), &body);
     assert_eq!(service.send(client("DELETE", &path, &Value::Null)).status(), 202);

@@ -1,7 +1,7 @@
 //! The index itself: a head, and references to pages.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::store::key_value::StoreError;
 
@@ -58,6 +58,12 @@ impl Index {
     /// Returns the id of every page that the index names.
     pub fn pages(&self) -> impl Iterator<Item = PageId> + '_ {
         self.pages.iter().map(|page| page.id)
+    }
+
+    /// Leaves out pages that were read before. A page never changes, so entries that are new are in the others or in the
+    /// head.
+    pub fn leave_out(&mut self, pages: &BTreeSet<PageId>) {
+        self.pages.retain(|page| !pages.contains(&page.id));
     }
 
     /// Returns the newest entries, which need no page.

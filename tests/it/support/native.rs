@@ -53,6 +53,7 @@ impl Default for TestVariables {
             ("max_page_bytes", "2097152"),
             ("max_metadata_bytes", "262144"),
             ("rows_per_tick", "1000"),
+            ("cascade_at_once", "1000"),
         ];
         Self(defaults.map(|(name, value)| (name, value.to_owned())).to_vec())
     }
