@@ -86,19 +86,28 @@ fn faults() -> [(&'static str, Fault); 4] {
     ]
 }
 
-fn variables(operation: &Operation) -> [(&'static str, &'static str); 1] {
-    [("progression", if operation.schedule == "told" { "manual" } else { "time" })]
+fn variables(operation: &Operation, cascade_at_once: &'static str) -> [(&'static str, &'static str); 2] {
+    [
+        ("cascade_at_once", cascade_at_once),
+        ("progression", if operation.schedule == "told" { "manual" } else { "time" }),
+    ]
 }
 
 /// Stops an operation at every store call in every way, and checks each case to its end.
 fn stop_everywhere(operation: &Operation) {
-    let (service, base) = ComponentService::with_memory(&variables(operation));
-    service.put_state(&scene(operation.schedule));
+    stop_everywhere_in(operation, &scene(operation.schedule), "1000");
+}
+
+/// Like [`stop_everywhere`], in another scene, and with another number of snapshots that a request deletes with their
+/// volume.
+fn stop_everywhere_in(operation: &Operation, scene: &Value, cascade_at_once: &'static str) {
+    let (service, base) = ComponentService::with_memory(&variables(operation, cascade_at_once));
+    service.put_state(scene);
     let mut cases = 0;
     for (fault_name, fault) in faults() {
         for call in 1.. {
             let store = Arc::new(base.fork());
-            let service = ComponentService::on(store.clone(), &variables(operation));
+            let service = ComponentService::on(store.clone(), &variables(operation, cascade_at_once));
             service.faults.plan(When::Call(call), fault.clone());
             let outcome = (operation.run)(&service);
             if service.faults.calls().len() < call {
@@ -114,7 +123,7 @@ fn stop_everywhere(operation: &Operation) {
 
             for repeats in [false, true] {
                 let case = format!("{case}{}", if repeats { ", repeated" } else { "" });
-                let service = ComponentService::on(Arc::new(store.fork()), &variables(operation));
+                let service = ComponentService::on(Arc::new(store.fork()), &variables(operation, cascade_at_once));
                 if !repeats {
                     assert_reads_agree(&service, &case);
                 }
@@ -425,6 +434,40 @@ fn a_cascading_delete_of_a_volume_may_stop_anywhere() {
             }
         },
     });
+}
+
+/// The volume has more snapshots than the request deletes, so the tick deletes them.
+#[test]
+fn a_cascading_delete_that_the_tick_carries_on_may_stop_anywhere() {
+    let operation = Operation {
+        schedule: "clock",
+        run: |service| outcome(&service.delete(&format!("/v3/a1/volumes/{DOOMED}?cascade=true"))),
+        repeated: &[202, 400],
+        acknowledged: |service| {
+            assert_eq!(service.status_of(&format!("/v3/a1/volumes/{DOOMED}")).as_deref(), Some("deleting"));
+        },
+    };
+    stop_everywhere_in(&operation, &scene("clock"), "1");
+}
+
+#[test]
+fn a_tick_of_a_cascade_may_stop_anywhere() {
+    let mut scene = scene("clock");
+    scene["volumes"][1]["status"] = json!("deleting");
+    scene["volumes"][1]["pending"] =
+        json!({ "completion": "cascade", "schedule": "clock", "due": time(0), "gives_up": time(3600) });
+    let operation = Operation {
+        schedule: "clock",
+        run: |service| if service.tick().is_ok() { 200 } else { 500 },
+        repeated: &[200],
+        acknowledged: |service| {
+            assert_eq!(service.status_of(&format!("/v3/a1/volumes/{DOOMED}")), None);
+            for id in DOOMED_SNAPSHOTS {
+                assert_eq!(snapshot_status(service, id), None);
+            }
+        },
+    };
+    stop_everywhere_in(&operation, &scene, "1");
 }
 
 #[test]
