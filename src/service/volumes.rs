@@ -186,7 +186,9 @@ impl Service<'_> {
         let mut records = self.store.projects_with_snapshots_of(&volume)?;
         let mut keep = usize::MAX;
         if are_many {
-            records.iter_mut().for_each(|record| record.index_mut(Kind::Snapshot).leave_out(&seen));
+            for record in &mut records {
+                record.index_mut(Kind::Snapshot).leave_out(&seen);
+            }
             keep = 0;
         }
         let Some(mut after) = self.deletable_snapshots(&volume, records, cascade, keep)? else {

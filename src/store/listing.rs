@@ -94,7 +94,9 @@ impl<'a> Listing<'a> {
             .collect();
         let known = BinaryHeap::with_capacity(sources.len());
         let mut listing = Self { store, kind, direction, volume_id: None, sources, known, waiting: Vec::new() };
-        (0..listing.sources.len()).for_each(|number| listing.look_at(number));
+        for number in 0..listing.sources.len() {
+            listing.look_at(number);
+        }
         listing
     }
 

@@ -74,15 +74,12 @@ pub fn run(store: &Store<'_>, moment: Moment, rows: usize) -> Result<Report, Sto
     let share = budget.max(rows / TENTH) / cascades.len().max(1);
     allowance.batches = allowance.batches.max(Allowance::OF_ONE_RUN.batches / TENTH);
     for item in cascades {
-        match store.without_unreadable(carry_on(store, &item, moment, share.max(1), &mut allowance))? {
-            Some(done) => {
-                report.removed += done.removed;
-                report.more |= done.more;
-            }
-            None => {
-                let later = item.clone().at(moment.clock, moment.clock.plus_seconds(POSTPONED_SECONDS));
-                store.reschedule(slot_of(&item.project), &[(item, later)])?;
-            }
+        if let Some(done) = store.without_unreadable(carry_on(store, &item, moment, share.max(1), &mut allowance))? {
+            report.removed += done.removed;
+            report.more |= done.more;
+        } else {
+            let later = item.clone().at(moment.clock, moment.clock.plus_seconds(POSTPONED_SECONDS));
+            store.reschedule(slot_of(&item.project), &[(item, later)])?;
         }
     }
     if let Some(project) = project {
