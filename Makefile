@@ -20,7 +20,7 @@ CARGO_DENY := cargo-deny@0.20.2
 TOOLS := target/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help build up test openapi clients gophercloud attack attack-short demo bench bench-compare bench-scale check clean toolchain component embedded-host programs fast-host bare cargo-deny
+.PHONY: help build up test openapi clients gophercloud attack attack-short demo bench bench-compare bench-scale check clean toolchain component embedded-host programs fast-host bare guest cargo-deny
 
 help: ## List the targets
 	@echo 'make <target>:'
@@ -43,7 +43,7 @@ up: programs ## Build and run the app in the foreground until Ctrl-C or SIGTERM
 	@exec $(HOST_PROGRAM) --manifest spin.toml --listen '$(LISTEN)' --state-dir '$(STATE_DIR)' --probe /startup
 endif
 
-test: programs build ## Run all tests, including those of the component
+test: programs build guest ## Run all tests, including those of the component
 	cargo test $(LOCKED) --workspace
 
 openapi: programs ## Check docs/openapi.yaml against the running component; needs python3 with venv and PyPI
@@ -81,7 +81,7 @@ bench-scale: component ## Measure pages of lists while a project grows to 100,00
 check: toolchain cargo-deny ## Check the format, lints, docs, and licences
 	cargo fmt --all --check
 	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
-	cargo clippy $(LOCKED) --lib --target wasm32-wasip2 --package volume-snapshots --package volume-snapshots-bare -- -D warnings
+	cargo clippy $(LOCKED) --lib --target wasm32-wasip2 --package volume-snapshots --package volume-snapshots-bare --package volume-snapshots-guest -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc $(LOCKED) --workspace --no-deps --document-private-items
 	@.ci/one-build
 	@.ci/paths
@@ -110,6 +110,9 @@ fast-host: toolchain
 
 bare: toolchain
 	@cargo build $(LOCKED) --target wasm32-wasip2 --release --package volume-snapshots-bare
+
+guest: toolchain
+	@cargo build $(LOCKED) --target wasm32-wasip2 --release --package volume-snapshots-guest
 
 cargo-deny: toolchain
 	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo deny --version >/dev/null 2>&1 || \

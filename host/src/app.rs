@@ -1,6 +1,6 @@
 //! A running app: an application with its own store, variables, and clock. It is called in process or by the server.
 //!
-//! Every request and every scheduled event gets a fresh instance of the component, as in Spin. The app must not know
+//! Every request and every scheduled event gets a fresh instance of its component, as in Spin. The app must not know
 //! the meaning of a request. It starts invocations, and it survives every way in which one can end.
 
 use std::collections::BTreeSet;
@@ -32,10 +32,13 @@ use crate::invocation::Invocation;
 use crate::key_value::host::KeyValue;
 use crate::key_value::store::Store;
 use crate::limits::ClientTimeouts;
+use crate::manifest::{Manifest, ManifestComponent};
 use crate::options::Options;
-use crate::outbound::{AllowedHosts, Outbound};
+use crate::outbound::{AllowedHosts, Outbound, SENT_AT_ONCE};
 use crate::output::Output;
 use crate::pool::{INVOCATIONS_AT_ONCE, LARGEST_MEMORY};
+use crate::routes::RouteMatch;
+use crate::slots::{Cause, Slots, acquire};
 use crate::target::{add_spin_headers, set_full_uri};
 use crate::variables::{ComponentVariables, Values, from_environment};
 
@@ -50,17 +53,17 @@ pub struct App {
 
 struct Shared {
     application: Application,
+    /// The components, in the order of the manifest.
+    components: Vec<Component>,
     store: Arc<dyn Store>,
-    store_labels: Arc<BTreeSet<String>>,
-    variables: Arc<ComponentVariables>,
-    outbound: Outbound,
     clock: Clock,
     output: Output,
     deadline: Duration,
-    /// The places of invocations.
-    slots: Arc<Semaphore>,
+    slots: Slots,
     /// The places of requests whose bodies were not whole when they were passed on.
     large_bodies: Arc<Semaphore>,
+    /// The permits of requests that leave the app.
+    outbound_permits: Arc<Semaphore>,
     longest_wait: Duration,
     memory_limit: usize,
     fires_schedule: bool,
@@ -68,6 +71,13 @@ struct Shared {
     connections: usize,
     traps: AtomicU64,
     instructions: AtomicU64,
+}
+
+/// The things that the guests of one component share, and that those of others do not.
+struct Component {
+    store_labels: Arc<BTreeSet<String>>,
+    variables: Arc<ComponentVariables>,
+    allowed_hosts: Arc<AllowedHosts>,
 }
 
 /// A guest's answer, and the guest, which may continue after it has answered.
@@ -109,26 +119,20 @@ impl App {
         let manifest = application.manifest();
         let environment = |name: &str| if options.environment_variables { from_environment(name) } else { Ok(None) };
         let values = Values::choose(&manifest.variables, &options.variables, environment)?;
-        let variables = ComponentVariables::resolve(&manifest.component, &manifest.component_variables, &values)?;
-        let hosts = manifest
-            .allowed_outbound_hosts
-            .iter()
-            .map(|template| template.resolve(&values))
-            .collect::<Result<Vec<_>>>()?;
-        let allowed = AllowedHosts::parse(hosts.iter().map(String::as_str))?;
-        let store_labels = Arc::new(manifest.key_value_stores.clone());
+        let ids: Vec<&str> = manifest.components.iter().map(|component| component.id.as_str()).collect();
+        let component = |component| Component::new(component, &values, &ids);
+        let components = manifest.components.iter().map(component).collect::<Result<_>>()?;
         Ok(Self {
             shared: Arc::new(Shared {
                 application: application.clone(),
+                components,
                 store: options.store,
-                store_labels,
-                variables: Arc::new(variables),
-                outbound: Outbound::new(Arc::new(allowed)),
                 clock: options.clock,
                 output: options.output,
                 deadline: options.deadline,
-                slots: Arc::new(Semaphore::new(invocations)),
+                slots: Slots::new(invocations),
                 large_bodies: Arc::new(Semaphore::new(invocations.div_ceil(SHARE_OF_LARGE_BODIES))),
+                outbound_permits: Arc::new(Semaphore::new(SENT_AT_ONCE)),
                 longest_wait: options.longest_wait,
                 memory_limit: options.memory_limit,
                 fires_schedule: options.fires_schedule,
@@ -165,6 +169,10 @@ impl App {
     /// application was loaded with [`Application::load_counting`].
     pub fn instructions(&self) -> u64 {
         self.shared.instructions.load(Ordering::SeqCst)
+    }
+
+    fn manifest(&self) -> &Manifest {
+        self.shared.application.manifest()
     }
 
     pub(crate) fn fires_schedule(&self) -> bool {
@@ -226,21 +234,35 @@ impl App {
         Ok(Response::from_parts(parts, body))
     }
 
-    /// Calls the component's scheduled export, as the cron trigger does at `timestamp`, in seconds since 1970. This
-    /// does not change the clock.
+    /// Calls the scheduled export of each component that has a cron trigger, one after another, as the triggers do at
+    /// `timestamp`, in seconds since 1970. This does not change the clock.
     ///
     /// # Errors
     ///
-    /// Fails with the guest's message when the guest returns an error, when it is cut short, which counts as a trap,
-    /// when no instance is free for too long, and when the component has no such export.
+    /// Fails with the guest's message when a guest returns an error, when it is cut short, which counts as a trap, when
+    /// no instance is free for too long, and when there is no cron trigger.
     pub async fn tick(&self, timestamp: u64) -> Result<()> {
-        let component = self.shared.application.scheduled()?;
-        let slot = self.slot().await;
+        let components: BTreeSet<usize> = self.manifest().cron.iter().map(|time| time.component).collect();
+        ensure!(!components.is_empty(), "the manifest has no cron trigger");
+        for component in components {
+            self.fire(component, timestamp).await?;
+        }
+        Ok(())
+    }
+
+    /// Calls the scheduled export of one component.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`App::tick`].
+    pub(crate) async fn fire(&self, component: usize, timestamp: u64) -> Result<()> {
+        let scheduled = self.shared.application.scheduled(component)?;
+        let slot = self.slot(Cause::Outside).await;
         let _slot = slot.with_context(|| format!("no instance was free for {:?}", self.shared.longest_wait))?;
-        let mut store = self.shared.application.wasm_store(self.invocation());
+        let mut store = self.shared.application.wasm_store(self.invocation(component));
         let deadline = self.shared.deadline;
         let run = async {
-            let guest = component.instantiate_async(&mut store).await?;
+            let guest = scheduled.instantiate_async(&mut store).await?;
             guest.call_handle_cron_event(&mut store, Metadata { timestamp }).await
         };
         let ended = timeout(deadline, run).await;
@@ -259,19 +281,61 @@ impl App {
         answer.map_err(|EventError::Other(text)| anyhow!(text))
     }
 
-    /// Passes a request with a full URI to a fresh instance and waits for the head of the answer. It is an empty 500 if
-    /// the guest sends none, and a 503 if no instance is free for too long. `kept` is dropped when the guest has ended.
-    /// The guest may outlive this future, for example when the client is gone.
+    /// Passes a request with a full URI to a fresh instance of the component that its path leads to, and waits for the
+    /// head of the answer. It is an empty 404 if there is no such component, an empty 500 if the guest sends none, and a
+    /// 503 if no instance is free for too long. `kept` is dropped when the guest has ended. The guest may outlive this
+    /// future, for example when the client is gone.
     pub(crate) async fn respond<B>(&self, request: Request<B>, client: SocketAddr, kept: impl Send + 'static) -> Answer
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<HttpError>,
     {
-        let Some(slot) = self.slot().await else {
+        let Some(route) = self.manifest().routes.matching(request.uri().path()) else {
+            return Answer { response: empty(StatusCode::NOT_FOUND), guest: None };
+        };
+        self.respond_by(request, route, client, Cause::Outside, kept).await
+    }
+
+    /// Returns the component that another component names by its id. As in Spin, it needs an HTTP trigger.
+    pub(crate) fn chained(&self, id: &str) -> Option<usize> {
+        self.manifest().place_of(id).filter(|component| self.manifest().routes.lead_to(*component))
+    }
+
+    /// Passes a request of another component with a full URI to a fresh instance, and answers like [`App::respond`].
+    pub(crate) async fn respond_to_component<B>(
+        &self,
+        request: Request<B>,
+        component: usize,
+        client: SocketAddr,
+    ) -> Answer
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<HttpError>,
+    {
+        let route = RouteMatch::chained(component, request.uri().path());
+        self.respond_by(request, route, client, Cause::Chained, ()).await
+    }
+
+    async fn respond_by<B>(
+        &self,
+        mut request: Request<B>,
+        route: RouteMatch<'_>,
+        client: SocketAddr,
+        cause: Cause,
+        kept: impl Send + 'static,
+    ) -> Answer
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<HttpError>,
+    {
+        let Some(slot) = self.slot(cause).await else {
             return Answer { response: service_unavailable(), guest: None };
         };
         let what = format!("{} {}", request.method(), request.uri().path());
-        let (answer, guest) = match self.start(request, client, &what, (slot, kept)) {
+        let component = route.component;
+        let started = add_spin_headers(&mut request, route, client)
+            .and_then(|()| self.start(request, component, &what, (slot, kept)));
+        let (answer, guest) = match started {
             Ok(started) => started,
             Err(error) => {
                 eprintln!("{what}: {error:#}");
@@ -300,9 +364,9 @@ impl App {
     }
 
     /// Waits until another invocation may run. Returns `None` if that takes too long.
-    async fn slot(&self) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
-        let own = acquire(&self.shared.slots);
-        let slot = async { (own.await, self.shared.application.slot().await) };
+    async fn slot(&self, cause: Cause) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+        let own = self.shared.slots.acquire(cause);
+        let slot = async { (own.await, self.shared.application.slots().acquire(cause).await) };
         timeout(self.shared.longest_wait, slot).await.ok()
     }
 
@@ -318,8 +382,8 @@ impl App {
     /// while the client reads it. As in Spin, it also continues when the client has left.
     fn start<B>(
         &self,
-        mut request: Request<B>,
-        client: SocketAddr,
+        request: Request<B>,
+        component: usize,
         what: &str,
         kept: impl Send + 'static,
     ) -> Result<(oneshot::Receiver<GuestAnswer>, JoinHandle<Ended>)>
@@ -327,9 +391,8 @@ impl App {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<HttpError>,
     {
-        add_spin_headers(&mut request, client)?;
-        let component = self.shared.application.http()?.clone();
-        let mut store = self.shared.application.wasm_store(self.invocation());
+        let handler = self.shared.application.http(component)?.clone();
+        let mut store = self.shared.application.wasm_store(self.invocation(component));
         let request = store.data_mut().http().new_incoming_request(WasiScheme::Http, request)?;
         let (sender, answer) = oneshot::channel();
         let sender = store.data_mut().http().new_response_outparam(sender)?;
@@ -339,7 +402,7 @@ impl App {
         let guest = tokio::spawn(async move {
             let deadline = app.shared.deadline;
             let run = async {
-                let guest = component.instantiate_async(&mut store).await?;
+                let guest = handler.instantiate_async(&mut store).await?;
                 guest.wasi_http_incoming_handler().call_handle(&mut store, request, sender).await
             };
             let ended = timeout(deadline, run).await;
@@ -365,8 +428,9 @@ impl App {
         Ok((answer, guest))
     }
 
-    fn invocation(&self) -> Invocation {
+    fn invocation(&self, component: usize) -> Invocation {
         let shared = &self.shared;
+        let component = &shared.components[component];
         let wasi = WasiCtx::builder()
             .stdout(shared.output.clone())
             .stderr(shared.output.clone())
@@ -376,9 +440,9 @@ impl App {
             wasi,
             http: WasiHttpCtx::new(),
             table: ResourceTable::new(),
-            outbound: shared.outbound.clone(),
-            key_value: KeyValue::new(shared.store.clone(), shared.store_labels.clone()),
-            variables: shared.variables.clone(),
+            outbound: Outbound::new(self.clone(), component.allowed_hosts.clone(), shared.outbound_permits.clone()),
+            key_value: KeyValue::new(shared.store.clone(), component.store_labels.clone()),
+            variables: component.variables.clone(),
             limits: StoreLimitsBuilder::new().memory_size(shared.memory_limit).build(),
         }
     }
@@ -393,14 +457,28 @@ impl App {
     }
 }
 
-async fn acquire(semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {
-    semaphore.clone().acquire_owned().await.expect("the semaphore is never closed")
+impl Component {
+    fn new(component: &ManifestComponent, values: &Values, ids: &[&str]) -> Result<Self> {
+        let variables = ComponentVariables::resolve(&component.id, &component.variables, values)?;
+        let hosts = component.allowed_outbound_hosts.iter().map(|template| template.resolve(values));
+        let hosts = hosts.collect::<Result<Vec<_>>>()?;
+        let allowed_hosts = AllowedHosts::parse(hosts.iter().map(String::as_str))?.for_components(ids);
+        Ok(Self {
+            store_labels: Arc::new(component.key_value_stores.clone()),
+            variables: Arc::new(variables),
+            allowed_hosts: Arc::new(allowed_hosts),
+        })
+    }
 }
 
 fn internal_server_error() -> Response<HyperOutgoingBody> {
+    empty(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn empty(status: StatusCode) -> Response<HyperOutgoingBody> {
     let empty = Empty::new().map_err(|never| match never {}).boxed_unsync();
     let mut response = Response::new(empty);
-    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    *response.status_mut() = status;
     response
 }
 

@@ -1,4 +1,4 @@
-//! A loaded application: the checked manifest and the compiled component. Every app that runs it shares it.
+//! A loaded application: the checked manifest and the compiled components. Every app that runs it shares it.
 //!
 //! Compilation takes seconds, so it happens once. This file must not know requests or stores, which belong to a running
 //! app.
@@ -6,22 +6,23 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Linker};
 use wasmtime::{Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, Store as WasmStore, UpdateDeadline};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::bindings::ComponentPre as ScheduledPre;
 use crate::invocation::{Invocation, linker};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, ManifestComponent};
 use crate::pool::{INVOCATIONS_AT_ONCE, pool};
+use crate::slots::Slots;
 use crate::variables::ENVIRONMENT_PREFIX;
 
-/// The directory beside the component that caches its machine code, so that only the first start compiles it.
+/// The directory beside the first component that caches its machine code, so that only the first start compiles it.
 const COMPILED_COMPONENTS: &str = ".compiled";
 
 /// The time after which a computing guest yields the thread to other invocations.
@@ -36,35 +37,41 @@ pub struct Application {
 struct Shared {
     manifest: Manifest,
     engine: Engine,
-    /// Present if the manifest has an HTTP trigger.
+    /// The components, in the order of the manifest.
+    components: Vec<Compiled>,
+    slots: Slots,
+}
+
+/// A compiled component.
+struct Compiled {
+    /// Present if the component has an HTTP export.
     http: Option<ProxyPre<Invocation>>,
     /// Present if the component has the scheduled export.
     scheduled: Option<ScheduledPre<Invocation>>,
-    slots: Arc<Semaphore>,
     imported_functions: usize,
 }
 
 impl Application {
-    /// Loads a manifest and compiles its component, which takes seconds, and longer in a build without optimization.
+    /// Loads a manifest and compiles its components, which takes seconds, and longer in a build without optimization.
     ///
     /// # Errors
     ///
-    /// Fails like [`Manifest::load`], and when the component does not compile, has an import that this host does not
+    /// Fails like [`Manifest::load`], and when a component does not compile, has an import that this host does not
     /// offer, or lacks the export that a trigger of the manifest calls.
     pub fn load(manifest: impl AsRef<Path>) -> Result<Self> {
         Self::compile(Manifest::load(manifest)?)
     }
 
-    /// Compiles the component of a manifest.
+    /// Compiles the components of a manifest.
     ///
     /// # Errors
     ///
     /// Fails like [`Application::load`].
     pub fn compile(manifest: Manifest) -> Result<Self> {
-        Self::compile_on(engine(false, &manifest)?, manifest)
+        Self::compile_on(&engine(false, &manifest)?, manifest)
     }
 
-    /// Loads a manifest and compiles its component so that [`crate::App::instructions`] counts. Such a component runs
+    /// Loads a manifest and compiles its components so that [`crate::App::instructions`] counts. Such components run
     /// slower.
     ///
     /// # Errors
@@ -72,29 +79,34 @@ impl Application {
     /// Fails like [`Application::load`].
     pub fn load_counting(manifest: impl AsRef<Path>) -> Result<Self> {
         let manifest = Manifest::load(manifest)?;
-        Self::compile_on(engine(true, &manifest)?, manifest)
+        Self::compile_on(&engine(true, &manifest)?, manifest)
     }
 
-    fn compile_on(engine: Engine, manifest: Manifest) -> Result<Self> {
-        let source = manifest.source.display();
-        let component = Component::from_file(&engine, &manifest.source)
-            .map_err(anyhow::Error::from)
-            .with_context(|| format!("cannot compile {source}"))?;
-        let imported_functions = imported_functions(&component);
-        let component = linker(&engine)?
-            .instantiate_pre(&component)
-            .map_err(anyhow::Error::from)
-            .with_context(|| format!("{source} imports what this host does not offer"))?;
-        let http = ProxyPre::new(component.clone()).ok();
-        ensure!(http.is_some() || !manifest.serves_http, "{source} has no export for the HTTP trigger");
-        let scheduled = ScheduledPre::new(component).ok();
-        ensure!(
-            scheduled.is_some() || manifest.schedules.is_empty(),
-            "{source} has no export `handle-cron-event` for the cron trigger"
-        );
-        keep_time(&engine);
-        let slots = Arc::new(Semaphore::new(INVOCATIONS_AT_ONCE));
-        Ok(Self { shared: Arc::new(Shared { manifest, engine, http, scheduled, slots, imported_functions }) })
+    fn compile_on(engine: &Engine, manifest: Manifest) -> Result<Self> {
+        let linker = linker(engine)?;
+        let components = std::thread::scope(|scope| {
+            let linker = &linker;
+            let compile = |component| scope.spawn(move || compile(engine, linker, component));
+            let compiling: Vec<_> = manifest.components.iter().map(compile).collect();
+            let join = |thread: ScopedJoinHandle<'_, Result<Compiled>>| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            compiling.into_iter().map(join).collect::<Result<Vec<_>>>()
+        })?;
+        for (place, (component, compiled)) in manifest.components.iter().zip(&components).enumerate() {
+            let source = component.source.display();
+            ensure!(
+                compiled.http.is_some() || !manifest.routes.lead_to(place),
+                "{source} has no export for the HTTP trigger"
+            );
+            ensure!(
+                compiled.scheduled.is_some() || manifest.cron.iter().all(|time| time.component != place),
+                "{source} has no export `handle-cron-event` for the cron trigger"
+            );
+        }
+        keep_time(engine);
+        let slots = Slots::new(INVOCATIONS_AT_ONCE);
+        Ok(Self { shared: Arc::new(Shared { manifest, engine: engine.clone(), components, slots }) })
     }
 
     /// Returns the manifest.
@@ -102,10 +114,11 @@ impl Application {
         &self.shared.manifest
     }
 
-    /// Returns the number of host functions that the component imports. The host prepares each of them for each
-    /// request, whether the request calls it or not.
-    pub fn imported_functions(&self) -> usize {
-        self.shared.imported_functions
+    /// Returns the number of host functions that a component imports, or `None` if there is no such component. The host
+    /// prepares each of them for each request, whether the request calls it or not.
+    pub fn imported_functions(&self, component: &str) -> Option<usize> {
+        let place = self.shared.manifest.place_of(component)?;
+        Some(self.shared.components[place].imported_functions)
     }
 
     /// Returns the names of environment variables that have the prefix of Spin's but set no variable of the manifest.
@@ -119,9 +132,9 @@ impl Application {
         unknown
     }
 
-    /// Waits until another invocation may run.
-    pub(crate) async fn slot(&self) -> OwnedSemaphorePermit {
-        self.shared.slots.clone().acquire_owned().await.expect("the semaphore is never closed")
+    /// Returns the slots of the pool, which all apps of this application share.
+    pub(crate) fn slots(&self) -> &Slots {
+        &self.shared.slots
     }
 
     /// Returns a new store of the engine, which holds the state of one guest.
@@ -136,13 +149,28 @@ impl Application {
         store
     }
 
-    pub(crate) fn http(&self) -> Result<&ProxyPre<Invocation>> {
-        self.shared.http.as_ref().context("the component has no HTTP export")
+    pub(crate) fn http(&self, component: usize) -> Result<&ProxyPre<Invocation>> {
+        self.shared.components[component].http.as_ref().context("the component has no HTTP export")
     }
 
-    pub(crate) fn scheduled(&self) -> Result<&ScheduledPre<Invocation>> {
-        self.shared.scheduled.as_ref().context("the component has no export `handle-cron-event`")
+    pub(crate) fn scheduled(&self, component: usize) -> Result<&ScheduledPre<Invocation>> {
+        let scheduled = self.shared.components[component].scheduled.as_ref();
+        scheduled.context("the component has no export `handle-cron-event`")
     }
+}
+
+fn compile(engine: &Engine, linker: &Linker<Invocation>, component: &ManifestComponent) -> Result<Compiled> {
+    let source = component.source.display();
+    let component = Component::from_file(engine, &component.source)
+        .map_err(anyhow::Error::from)
+        .with_context(|| format!("cannot compile {source}"))?;
+    let imported_functions = imported_functions(&component);
+    let component = linker
+        .instantiate_pre(&component)
+        .map_err(anyhow::Error::from)
+        .with_context(|| format!("{source} imports what this host does not offer"))?;
+    let http = ProxyPre::new(component.clone()).ok();
+    Ok(Compiled { http, scheduled: ScheduledPre::new(component).ok(), imported_functions })
 }
 
 fn engine(counts_instructions: bool, manifest: &Manifest) -> Result<Engine> {
@@ -151,11 +179,11 @@ fn engine(counts_instructions: bool, manifest: &Manifest) -> Result<Engine> {
     config.wasm_backtrace_max_frames(None);
     config.consume_fuel(counts_instructions);
     config.epoch_interruption(true).allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
-    config.cache(compiled_components(&manifest.source));
+    config.cache(manifest.components.first().and_then(|component| compiled_components(&component.source)));
     Ok(Engine::new(&config)?)
 }
 
-/// Returns the cache of compiled components, a directory beside the component like Python's `__pycache__`. If the
+/// Returns the cache of compiled components, a directory beside the first component like Python's `__pycache__`. If the
 /// directory is not writable, there is no cache and every start compiles.
 fn compiled_components(source: &Path) -> Option<Cache> {
     let directory = source.canonicalize().ok()?.parent()?.join(COMPILED_COMPONENTS);

@@ -10,24 +10,25 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::app::App;
-use crate::schedule::Schedule;
+use crate::manifest::CronTime;
 
-/// Fires the app's scheduled event at its times until this future is dropped. Events that are still running continue.
+/// Fires the scheduled events of the app's components at their times until this future is dropped. Events that are still running continue.
 /// Each holds a clone of `running` until it ends.
-pub(crate) async fn run(app: App, schedules: Vec<Schedule>, running: mpsc::UnboundedSender<()>) {
+pub(crate) async fn run(app: App, times: Vec<CronTime>, running: mpsc::UnboundedSender<()>) {
     let mut clocks = JoinSet::new();
-    for schedule in schedules {
-        clocks.spawn(keep_schedule(app.clone(), schedule, running.clone()));
+    for time in times {
+        clocks.spawn(keep_schedule(app.clone(), time, running.clone()));
     }
     clocks.join_all().await;
 }
 
-async fn keep_schedule(app: App, schedule: Schedule, running: mpsc::UnboundedSender<()>) {
-    while let Some(next) = schedule.next_after(Utc::now()) {
+async fn keep_schedule(app: App, time: CronTime, running: mpsc::UnboundedSender<()>) {
+    let component = time.component;
+    while let Some(next) = time.schedule.next_after(Utc::now()) {
         sleep_until(next).await;
         let (app, running) = (app.clone(), running.clone());
         tokio::spawn(async move {
-            if let Err(error) = app.tick(app.clock().now_in_seconds()).await {
+            if let Err(error) = app.fire(component, app.clock().now_in_seconds()).await {
                 eprintln!("the scheduled event failed: {error:#}");
             }
             drop(running);

@@ -2,8 +2,8 @@
 //!
 //! It is meant for tests and laptops. Production runs on Spin. It copies Spin's behaviour, flaws included, so that
 //! tests see what users get, except where a client could harm others. It only offers the features that our manifest
-//! uses. It does not know OpenStack: it runs any component that needs only HTTP, a cron trigger, variables, and key-value
-//! stores.
+//! uses. It does not know OpenStack: it runs any components that need only HTTP, cron triggers, variables, key-value
+//! stores, and each other.
 //!
 //! ```no_run
 //! # use volume_snapshots_host::{App, Application, Clock, Options};
@@ -30,6 +30,7 @@ mod app;
 mod application;
 mod bindings;
 mod body;
+mod chaining;
 mod clock;
 mod connections;
 mod cron;
@@ -41,8 +42,10 @@ mod options;
 mod outbound;
 mod output;
 mod pool;
+mod routes;
 mod schedule;
 mod server;
+mod slots;
 mod target;
 mod variables;
 
@@ -53,7 +56,7 @@ pub use key_value::memory::MemoryStore;
 pub use key_value::sqlite::SqliteStore;
 pub use key_value::{Row, Store, StoreError, Swap};
 pub use limits::{ClientTimeouts, raise_file_limit};
-pub use manifest::Manifest;
+pub use manifest::{Manifest, ManifestComponent};
 pub use options::Options;
 pub use outbound::AllowedHosts;
 pub use output::Output;

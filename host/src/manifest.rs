@@ -1,7 +1,7 @@
 //! Reads `spin.toml`: the part of manifest version 2 that this project uses.
 //!
 //! A key or feature that this host does not know is an error and is never skipped, so that a manifest that runs here
-//! runs the same on Spin. It must not know what the component does.
+//! runs the same on Spin. It must not know what the components do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,11 +11,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::outbound::AllowedHosts;
+use crate::routes::{Route, Routes};
 use crate::schedule::Schedule;
 use crate::variables::{Template, Variable, check_name};
-
-/// The only route that this host serves: all paths.
-pub(crate) const ROUTE: &str = "/...";
 
 /// The only store label that Spin defines without a runtime configuration.
 const STORE_LABEL: &str = "default";
@@ -25,30 +23,44 @@ const STORE_LABEL: &str = "default";
 pub struct Manifest {
     /// The application's name.
     pub application: String,
-    /// The id of its one component.
-    pub component: String,
-    /// The component's wasm file.
-    pub source: PathBuf,
-    /// Whether there is an HTTP trigger.
-    pub serves_http: bool,
-    /// The times of the scheduled event, one entry for each cron trigger.
-    pub schedules: Vec<Schedule>,
-    /// The labels of the stores that the component may open.
-    pub key_value_stores: BTreeSet<String>,
+    /// The components, sorted by their ids. Other fields name a component by its place here.
+    pub components: Vec<ManifestComponent>,
     /// The application's variables.
     pub variables: BTreeMap<String, Variable>,
+    /// The routes of the HTTP triggers.
+    pub(crate) routes: Routes,
+    /// The cron triggers.
+    pub(crate) cron: Vec<CronTime>,
+}
+
+/// One component of a manifest.
+#[derive(Clone, Debug)]
+pub struct ManifestComponent {
+    /// The id, which is also the host name of requests from other components.
+    pub id: String,
+    /// The wasm file.
+    pub source: PathBuf,
+    /// The labels of the stores that the component may open.
+    pub key_value_stores: BTreeSet<String>,
     /// The component's variables, as templates over those of the application.
-    pub(crate) component_variables: BTreeMap<String, Template>,
+    pub(crate) variables: BTreeMap<String, Template>,
     /// Hosts that the component may call, as templates.
     pub(crate) allowed_outbound_hosts: Vec<Template>,
 }
 
+/// One cron trigger: the times of a component's scheduled event.
+#[derive(Clone, Debug)]
+pub(crate) struct CronTime {
+    pub(crate) component: usize,
+    pub(crate) schedule: Schedule,
+}
+
 impl Manifest {
-    /// Reads and checks a manifest, and checks that its wasm file exists.
+    /// Reads and checks a manifest, and checks that its wasm files exist.
     ///
     /// # Errors
     ///
-    /// Fails when the file cannot be read, is not a manifest, uses a feature that this host does not offer, or when the
+    /// Fails when the file cannot be read, is not a manifest, uses a feature that this host does not offer, or when a
     /// wasm file is missing.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
@@ -56,15 +68,14 @@ impl Manifest {
             std::fs::read_to_string(path).with_context(|| format!("cannot read the manifest {}", path.display()))?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let manifest = Self::parse(&text, directory).with_context(|| format!("cannot run {}", path.display()))?;
-        ensure!(
-            manifest.source.is_file(),
-            "the component {} does not exist; run `make build`",
-            manifest.source.display()
-        );
+        for component in &manifest.components {
+            let source = &component.source;
+            ensure!(source.is_file(), "the component {} does not exist; run `make build`", source.display());
+        }
         Ok(manifest)
     }
 
-    /// Parses and checks a manifest. The wasm file is relative to `directory` and need not exist.
+    /// Parses and checks a manifest. The wasm files are relative to `directory` and need not exist.
     ///
     /// # Errors
     ///
@@ -76,29 +87,25 @@ impl Manifest {
             "spin_manifest_version is {}; this host reads version 2",
             file.spin_manifest_version
         );
-        let (id, component) = the_component(file.component)?;
-        let serves_http = check_http(&file.trigger.http, &id)?;
-        let schedules = schedules(&file.trigger.cron, &id)?;
-        ensure!(serves_http || !schedules.is_empty(), "there is no trigger; add [[trigger.http]] or [[trigger.cron]]");
-        for label in &component.key_value_stores {
+        let variables = variables(file.variables)?;
+        let ids: Vec<&str> = file.component.keys().map(String::as_str).collect();
+        let routes = routes(&file.trigger.http, &ids)?;
+        let cron = cron(&file.trigger.cron, &ids)?;
+        ensure!(!ids.is_empty(), "there is no component");
+        for (place, id) in ids.iter().enumerate() {
             ensure!(
-                label == STORE_LABEL,
-                "unknown key-value store {label:?} of component {id:?}; this host offers only {STORE_LABEL:?}"
+                routes.lead_to(place) || cron.iter().any(|time| time.component == place),
+                "component {id:?} has no trigger; add [[trigger.http]] or [[trigger.cron]]"
             );
         }
-        let variables = variables(file.variables)?;
-        let manifest = Self {
-            application: file.application.name,
-            source: directory.join(&component.source),
-            serves_http,
-            schedules,
-            key_value_stores: component.key_value_stores.into_iter().collect(),
-            component_variables: component_variables(&id, component.variables, &variables)?,
-            allowed_outbound_hosts: allowed_outbound_hosts(component.allowed_outbound_hosts, &variables)?,
-            component: id,
-            variables,
-        };
-        Ok(manifest)
+        let components = file.component.into_iter().map(|(id, section)| component(id, section, directory, &variables));
+        let components = components.collect::<Result<_>>()?;
+        Ok(Self { application: file.application.name, components, variables, routes, cron })
+    }
+
+    /// Returns the place of a component.
+    pub(crate) fn place_of(&self, id: &str) -> Option<usize> {
+        self.components.iter().position(|component| component.id == id)
     }
 }
 
@@ -112,38 +119,43 @@ fn at_line(text: &str, error: &toml::de::Error) -> anyhow::Error {
     anyhow!("{place}{what} (this host runs only what this project's spin.toml uses; run anything else on Spin)")
 }
 
-fn the_component(components: BTreeMap<String, ComponentSection>) -> Result<(String, ComponentSection)> {
-    let count = components.len();
-    let mut components = components.into_iter();
-    match (components.next(), components.next()) {
-        (Some(component), None) => Ok(component),
-        _ => bail!("there are {count} components; this host runs exactly one"),
-    }
+fn routes(triggers: &[HttpTrigger], ids: &[&str]) -> Result<Routes> {
+    let route = |trigger: &HttpTrigger| Route::parse(&trigger.route, place_of(&trigger.component, ids)?);
+    Routes::new(triggers.iter().map(route).collect::<Result<_>>()?)
 }
 
-fn check_http(triggers: &[HttpTrigger], component: &str) -> Result<bool> {
-    let [trigger] = triggers else {
-        ensure!(triggers.is_empty(), "there are {} HTTP triggers; this host serves one", triggers.len());
-        return Ok(false);
+fn cron(triggers: &[CronTrigger], ids: &[&str]) -> Result<Vec<CronTime>> {
+    let time = |trigger: &CronTrigger| {
+        let component = place_of(&trigger.component, ids)?;
+        Ok(CronTime { component, schedule: Schedule::parse(&trigger.cron_expression)? })
     };
-    ensure!(trigger.route == ROUTE, "the HTTP route is {:?}; this host serves only {ROUTE:?}", trigger.route);
-    check_reference(&trigger.component, component)?;
-    Ok(true)
+    triggers.iter().map(time).collect()
 }
 
-fn schedules(triggers: &[CronTrigger], component: &str) -> Result<Vec<Schedule>> {
-    triggers
-        .iter()
-        .map(|trigger| {
-            check_reference(&trigger.component, component)?;
-            Schedule::parse(&trigger.cron_expression)
-        })
-        .collect()
+fn place_of(named: &str, ids: &[&str]) -> Result<usize> {
+    let place = ids.iter().position(|id| *id == named);
+    place.with_context(|| format!("a trigger names the component {named:?}, but the components are {ids:?}"))
 }
 
-fn check_reference(named: &str, component: &str) -> Result<()> {
-    ensure!(named == component, "a trigger names the component {named:?}, but the only component is {component:?}");
-    Ok(())
+fn component(
+    id: String,
+    section: ComponentSection,
+    directory: &Path,
+    variables: &BTreeMap<String, Variable>,
+) -> Result<ManifestComponent> {
+    for label in &section.key_value_stores {
+        ensure!(
+            label == STORE_LABEL,
+            "unknown key-value store {label:?} of component {id:?}; this host offers only {STORE_LABEL:?}"
+        );
+    }
+    Ok(ManifestComponent {
+        source: directory.join(&section.source),
+        key_value_stores: section.key_value_stores.into_iter().collect(),
+        variables: component_variables(&id, section.variables, variables)?,
+        allowed_outbound_hosts: allowed_outbound_hosts(section.allowed_outbound_hosts, variables)?,
+        id,
+    })
 }
 
 fn variables(sections: BTreeMap<String, VariableSection>) -> Result<BTreeMap<String, Variable>> {
@@ -331,22 +343,23 @@ watch = ["src/**/*.rs"]
     fn a_manifest_is_read() {
         let manifest = Manifest::parse(MANIFEST, Path::new("/app")).unwrap();
         assert_eq!(manifest.application, "snapshots");
-        assert_eq!(manifest.component, "snapshots");
-        assert_eq!(manifest.source, Path::new("/app/target/snapshots.wasm"));
-        assert!(manifest.serves_http);
-        assert_eq!(manifest.schedules.len(), 1);
-        assert!(manifest.key_value_stores.contains("default"));
         assert_eq!(manifest.variables["password"], Variable { default: None, secret: false });
         assert!(manifest.variables["host"].secret);
-        assert_eq!(manifest.component_variables["url"].variables().collect::<Vec<_>>(), ["host"]);
-        assert_eq!(manifest.allowed_outbound_hosts.len(), 2);
+        assert!(manifest.routes.lead_to(0));
+        assert_eq!(manifest.cron.len(), 1);
+        let [component] = &manifest.components[..] else { panic!("{:?}", manifest.components) };
+        assert_eq!(component.id, "snapshots");
+        assert_eq!(component.source, Path::new("/app/target/snapshots.wasm"));
+        assert!(component.key_value_stores.contains("default"));
+        assert_eq!(component.variables["url"].variables().collect::<Vec<_>>(), ["host"]);
+        assert_eq!(component.allowed_outbound_hosts.len(), 2);
     }
 
     #[test]
     fn a_manifest_without_a_schedule_is_read() {
         let cron = "[[trigger.cron]]\ncomponent = \"snapshots\"\ncron_expression = \"*/2 * * * * *\"\n";
         let manifest = Manifest::parse(&MANIFEST.replace(cron, ""), Path::new("")).unwrap();
-        assert!(manifest.schedules.is_empty());
+        assert!(manifest.cron.is_empty());
     }
 
     #[test]
@@ -358,14 +371,15 @@ watch = ["src/**/*.rs"]
             ("[[trigger.http]]", "[[trigger.redis]]", "unknown field `redis`"),
             (
                 "route = \"/...\"",
-                "route = \"/v3/...\"",
-                "the HTTP route is \"/v3/...\"; this host serves only \"/...\"",
+                "route = \"/:project/...\"",
+                "the HTTP route is \"/:project/...\"; this host serves exact",
             ),
+            ("route = \"/...\"", "route = { private = true }", "invalid type: map, expected a string"),
             ("route = \"/...\"", "route = \"/...\"\nexecutor = { type = \"wagi\" }", "unknown field `executor`"),
             (
                 "component = \"snapshots\"\ncron",
                 "component = \"other\"\ncron",
-                "a trigger names the component \"other\", but the only component is \"snapshots\"",
+                "a trigger names the component \"other\", but the components are [\"snapshots\"]",
             ),
             ("*/2 * * * * *", "*/2 * * * *", "bad cron expression \"*/2 * * * *\""),
             ("*/2 * * * * *", "61 * * * * *", "bad cron expression \"61 * * * * *\""),
@@ -404,11 +418,52 @@ watch = ["src/**/*.rs"]
         );
     }
 
+    /// A second component, with nothing but its trigger in common with the first.
+    const SECOND: &str = r#"
+[[trigger.http]]
+route = "/identity/..."
+component = "identity"
+
+[component.identity]
+source = "target/identity.wasm"
+
+[component.identity.variables]
+mode = "always {{ mode }}"
+"#;
+
     #[test]
-    fn exactly_one_component_runs() {
-        let two = format!("{MANIFEST}\n[component.other]\nsource = \"other.wasm\"\n");
-        let error = Manifest::parse(&two, Path::new("")).unwrap_err();
-        assert_eq!(error.to_string(), "there are 2 components; this host runs exactly one");
+    fn each_component_has_its_own_section() {
+        let manifest = Manifest::parse(&format!("{MANIFEST}{SECOND}"), Path::new("/app")).unwrap();
+        let [identity, snapshots] = &manifest.components[..] else { panic!("{:?}", manifest.components) };
+        assert_eq!((identity.id.as_str(), snapshots.id.as_str()), ("identity", "snapshots"));
+        assert_eq!(identity.source, Path::new("/app/target/identity.wasm"));
+        assert_eq!(identity.variables.keys().collect::<Vec<_>>(), ["mode"]);
+        assert!(identity.key_value_stores.is_empty() && identity.allowed_outbound_hosts.is_empty());
+        assert_eq!(snapshots.variables.keys().collect::<Vec<_>>(), ["mode", "url"]);
+        assert_eq!(manifest.routes.matching("/identity/v3").unwrap().component, 0);
+        assert_eq!(manifest.routes.matching("/v3").unwrap().component, 1);
+        assert_eq!(manifest.cron.iter().map(|time| time.component).collect::<Vec<_>>(), [1]);
+        assert_eq!((manifest.place_of("snapshots"), manifest.place_of("other")), (Some(1), None));
+    }
+
+    #[test]
+    fn triggers_that_contradict_each_other_are_refused() {
+        for (from, to, expected) in [
+            ("\"/identity/...\"", "\"/...\"", "two HTTP triggers have the route \"/...\""),
+            ("component = \"identity\"", "component = \"snapshots\"", "component \"identity\" has no trigger"),
+            (
+                "component = \"identity\"",
+                "component = \"idntity\"",
+                "but the components are [\"identity\", \"snapshots\"]",
+            ),
+            ("[component.identity]", "[component.snapshots]", "duplicate key"),
+        ] {
+            let second = SECOND.replacen(from, to, 1);
+            assert_ne!(second, SECOND);
+            let error = Manifest::parse(&format!("{MANIFEST}{second}"), Path::new("")).unwrap_err();
+            let error = format!("{error:#}");
+            assert!(error.contains(expected), "{from:?} -> {to:?}: {error}");
+        }
     }
 
     #[test]

@@ -26,7 +26,8 @@ pub struct Options {
     pub output: Output,
     /// The time after which an invocation is ended, the waits of the guest included. By default a minute.
     pub deadline: Duration,
-    /// The number of invocations that run at once. By default and at most [`INVOCATIONS_AT_ONCE`]. Others wait.
+    /// The number of invocations that run at once. By default and at most [`INVOCATIONS_AT_ONCE`]. Others wait. Requests
+    /// that components send to each other run beside them, a quarter as many.
     pub invocations_at_once: usize,
     /// The time that a request or an event may wait until it may run. A request is answered with 503 then. This wait
     /// is not part of the deadline. By default five seconds.

@@ -1,8 +1,8 @@
 //! Requests that a guest sends: the hosts it may call, and the sending.
 //!
-//! It must not know which hosts our component calls. Hosts have the form of Spin's `allowed_outbound_hosts`. Address
-//! ranges, port ranges, and requests to the app itself are not offered, and are refused when the manifest is read. Only
-//! plain HTTP is sent: TLS would double the libraries of this host, which is for tests.
+//! It must not know which hosts our components call. Hosts have the form of Spin's `allowed_outbound_hosts`. Address
+//! ranges, port ranges, and `self` are not offered, and are refused when the manifest is read. Only plain HTTP is sent:
+//! TLS would double the libraries of this host, which is for tests.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,12 +18,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody, WasiHttpHooks};
 
+use crate::app::App;
+use crate::chaining::{self, INTERNAL};
+
 /// The timeout if the guest sets none, as in Spin.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The guests' requests that are sent at once. It is a quarter of the invocations that run at once, so that a server that
 /// answers slowly cannot hold them all.
-const SENT_AT_ONCE: usize = 64;
+pub(crate) const SENT_AT_ONCE: usize = 64;
 
 /// The hosts that a guest may call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,6 +64,20 @@ impl AllowedHosts {
             .map(|entry| AllowedHost::parse(entry).with_context(|| format!("allowed outbound host {entry:?}")))
             .collect::<Result<_>>()?;
         Ok(Self { hosts })
+    }
+
+    /// Replaces the entries for all components, `*.spin.internal`, by one for each of these ids, as Spin does.
+    #[must_use]
+    pub(crate) fn for_components(self, ids: &[&str]) -> Self {
+        let expand = |allowed: AllowedHost| match &allowed.host {
+            Host::EndsWith(suffix) if suffix == INTERNAL => {
+                let host =
+                    |id: &&str| AllowedHost { host: Host::Exactly(format!("{id}{INTERNAL}")), ..allowed.clone() };
+                ids.iter().map(host).collect()
+            }
+            _ => vec![allowed],
+        };
+        Self { hosts: self.hosts.into_iter().flat_map(expand).collect() }
     }
 
     /// Whether a request may go to this URI.
@@ -111,7 +128,9 @@ impl Host {
         Ok(match host.to_ascii_lowercase().as_str() {
             "" => bail!("it has no host"),
             "*" => Self::Any,
-            "self" | "self.alt" => bail!("this host sends no requests to the app itself"),
+            "self" | "self.alt" => {
+                bail!("this host knows no `self`; name a component, such as http://name.spin.internal")
+            }
             host if host.starts_with("*.") && !host[2..].contains('*') => Self::EndsWith(host[1..].to_owned()),
             host if host.contains('*') => bail!("wildcards are allowed only as subdomains"),
             host => Self::Exactly(host.to_owned()),
@@ -137,16 +156,16 @@ fn known_port(scheme: &str) -> Option<u16> {
 }
 
 /// Sends a guest's requests.
-#[derive(Clone)]
 pub(crate) struct Outbound {
+    app: App,
     allowed: Arc<AllowedHosts>,
     permits: Arc<Semaphore>,
 }
 
 impl Outbound {
-    /// Returns the sender of an app. Its clones send [`SENT_AT_ONCE`] requests together.
-    pub(crate) fn new(allowed: Arc<AllowedHosts>) -> Self {
-        Self { allowed, permits: Arc::new(Semaphore::new(SENT_AT_ONCE)) }
+    /// Returns the sender of a guest of an app. All guests of the app have the same permits.
+    pub(crate) fn new(app: App, allowed: Arc<AllowedHosts>, permits: Arc<Semaphore>) -> Self {
+        Self { app, allowed, permits }
     }
 }
 
@@ -156,7 +175,9 @@ impl fmt::Debug for Outbound {
     }
 }
 
-type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), HttpError>> + Send>), HttpError>;
+/// An answer, and the work of the connection that it came over.
+pub(crate) type Sent =
+    Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), HttpError>> + Send>), HttpError>;
 
 impl WasiHttpHooks for Outbound {
     fn send_request(
@@ -166,7 +187,7 @@ impl WasiHttpHooks for Outbound {
         _processed: Box<dyn Future<Output = Result<(), HttpError>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
         let allowed = self.allowed.allow(request.uri());
-        let permit = self.permits.clone().try_acquire_owned();
+        let (app, permits) = (self.app.clone(), self.permits.clone());
         Box::new(async move {
             let uri = request.uri();
             if !allowed {
@@ -176,13 +197,18 @@ impl WasiHttpHooks for Outbound {
                 );
                 return Err(HttpError::HttpRequestDenied);
             }
+            let options = options.unwrap_or_default();
+            if let Some(id) = uri.host().and_then(chaining::component_of) {
+                let id = id.to_owned();
+                return chaining::send(&app, &id, request, answer_timeout(&options)).await;
+            }
             if uri.scheme() != Some(&Scheme::HTTP) {
                 eprintln!("a guest's request to {} failed: this host sends plain HTTP only", destination(uri));
                 return Err(HttpError::TlsProtocolError);
             }
             // A guest that waited here would hold its slot, so it is refused instead.
-            let permit = permit.map_err(|_| HttpError::ConnectionLimitReached)?;
-            send(request, options.unwrap_or_default(), permit).await
+            let permit = permits.try_acquire_owned().map_err(|_| HttpError::ConnectionLimitReached)?;
+            send(request, &options, permit).await
         })
     }
 }
@@ -197,10 +223,14 @@ fn destination(uri: &Uri) -> String {
     }
 }
 
+/// Returns the time in which the head of an answer must arrive.
+fn answer_timeout(options: &RequestOptions) -> Duration {
+    options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT)
+}
+
 /// Sends one request over a connection of its own, which keeps the permit until it ends.
-async fn send(mut request: http::Request<WasiBody>, options: RequestOptions, permit: OwnedSemaphorePermit) -> Sent {
+async fn send(mut request: http::Request<WasiBody>, options: &RequestOptions, permit: OwnedSemaphorePermit) -> Sent {
     let connect_timeout = options.connect_timeout.unwrap_or(DEFAULT_TIMEOUT);
-    let answer_timeout = options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);
     let host = request.uri().host().ok_or(HttpError::HttpRequestUriInvalid)?;
     let address = format!("{host}:{}", request.uri().port_u16().unwrap_or(80));
     let stream = timeout(connect_timeout, TcpStream::connect(&address))
@@ -221,8 +251,9 @@ async fn send(mut request: http::Request<WasiBody>, options: RequestOptions, per
     // A server expects only the path.
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     *request.uri_mut() = path.parse().map_err(|_| HttpError::HttpRequestUriInvalid)?;
-    let response =
-        timeout(answer_timeout, sender.send_request(request)).await.map_err(|_| HttpError::ConnectionReadTimeout)??;
+    let response = timeout(answer_timeout(options), sender.send_request(request))
+        .await
+        .map_err(|_| HttpError::ConnectionReadTimeout)??;
     let ended = async move {
         match connection.await {
             Ok(ended) => ended.map_err(HttpError::from),
@@ -268,6 +299,27 @@ mod tests {
     }
 
     #[test]
+    fn components_are_allowed_as_in_spin() {
+        for (entry, uri, allowed) in [
+            ("*://*:*", "http://identity.spin.internal/", true),
+            ("*://*:*", "http://other.spin.internal/", true),
+            ("http://identity.spin.internal", "http://identity.spin.internal/identity/v3", true),
+            ("http://identity.spin.internal", "http://identity.spin.internal:80/", true),
+            ("http://identity.spin.internal", "http://identity.spin.internal:81/", false),
+            ("http://identity.spin.internal", "https://identity.spin.internal/", false),
+            ("http://identity.spin.internal", "http://snapshots.spin.internal/", false),
+            ("http://*.spin.internal", "http://snapshots.spin.internal/", true),
+            ("http://*.spin.internal", "http://other.spin.internal/", false),
+            ("http://*.spin.internal", "http://a.identity.spin.internal/", false),
+            ("http://*", "http://identity.spin.internal/", true),
+            ("http://127.0.0.1:5000", "http://identity.spin.internal/", false),
+        ] {
+            let hosts = AllowedHosts::parse([entry]).unwrap().for_components(&["identity", "snapshots"]);
+            assert_eq!(hosts.allow(&uri.parse().unwrap()), allowed, "{entry} {uri}");
+        }
+    }
+
+    #[test]
     fn nothing_is_allowed_by_default() {
         assert!(!AllowedHosts::default().allow(&"http://127.0.0.1/".parse().unwrap()));
     }
@@ -288,7 +340,7 @@ mod tests {
             ("h2c://keystone:1", "a scheme has only letters"),
             ("http://a.*.example", "wildcards are allowed only as subdomains"),
             ("http://10.0.0.0/8", "it has a path"),
-            ("http://self", "no requests to the app itself"),
+            ("http://self", "this host knows no `self`"),
         ] {
             let error = format!("{:#}", AllowedHosts::parse([entry]).unwrap_err());
             assert!(error.contains(expected), "{entry:?}: {error}");

@@ -4,11 +4,17 @@
 
 use wasmtime::{Enabled, PoolingAllocationConfig};
 
+use crate::slots::chained_beside;
+
 /// The upper bound of [`crate::Options::memory_limit`].
 pub const LARGEST_MEMORY: usize = 1 << 30;
 
-/// The number of invocations that run at once. Others wait for their turn.
+/// The number of invocations that run at once. Others wait for their turn. Requests that components send to each other
+/// run beside them, a quarter as many.
 pub const INVOCATIONS_AT_ONCE: usize = 256;
+
+/// The number of guests that the pool has room for.
+const GUESTS_AT_ONCE: usize = INVOCATIONS_AT_ONCE + chained_beside(INVOCATIONS_AT_ONCE);
 
 /// The part of a guest's memory that is cleared with a copy and stays resident for the next invocation, in bytes. The
 /// part above it is given back to the kernel and faulted in again. Most requests stay below.
@@ -20,14 +26,14 @@ const KEPT_RESIDENT: usize = 64 << 10;
 
 /// Returns the settings of the pool.
 pub(crate) fn pool() -> PoolingAllocationConfig {
-    let invocations = u32::try_from(INVOCATIONS_AT_ONCE).expect("a small number");
+    let guests = u32::try_from(GUESTS_AT_ONCE).expect("a small number");
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(invocations)
-        .total_stacks(invocations)
-        .total_memories(invocations)
+    pool.total_component_instances(guests)
+        .total_stacks(guests)
+        .total_memories(guests)
         // A component has its own instance and table, and those of the small modules that connect it with its imports.
-        .total_core_instances(invocations * 8)
-        .total_tables(invocations * 4)
+        .total_core_instances(guests * 8)
+        .total_tables(guests * 4)
         .max_memory_size(LARGEST_MEMORY)
         .linear_memory_keep_resident(RESIDENT_MEMORY)
         // Before wasmtime 50.0.1 this does not clear a page that was swapped out.
@@ -91,7 +97,7 @@ mod tests {
         for round in 0..4_u8 {
             // A store keeps its place until it is dropped.
             let mut stores = Vec::new();
-            for number in 0..INVOCATIONS_AT_ONCE {
+            for number in 0..GUESTS_AT_ONCE {
                 let mut store = Store::new(&engine, ());
                 let memory = memory(&mut store, &module);
                 assert_original(memory.data(&store));

@@ -47,9 +47,8 @@ impl App {
         // Each running request and event holds a sender. The receiver ends when the last one is gone.
         let (running, mut all_ended) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
-        let schedules =
-            if self.fires_schedule() { self.application().manifest().schedules.clone() } else { Vec::new() };
-        let cron = tokio::spawn(cron::run(self.clone(), schedules, running.clone()));
+        let times = if self.fires_schedule() { self.application().manifest().cron.clone() } else { Vec::new() };
+        let cron = tokio::spawn(cron::run(self.clone(), times, running.clone()));
         let connections = Connections::new(self.connections().min(connections_by_files()));
         let sweep = tokio::spawn({
             let connections = connections.clone();

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use http::uri::{Authority, Scheme};
 use http::{HeaderName, HeaderValue, Request, Uri, header};
 
-use crate::manifest::ROUTE;
+use crate::chaining::component_of;
+use crate::routes::RouteMatch;
 
 /// Adds the scheme and the authority of the Host header to the request's URI, as Spin does.
 ///
@@ -17,7 +18,8 @@ use crate::manifest::ROUTE;
 ///
 /// # Errors
 ///
-/// Fails when there are two Host headers, or when neither the header nor the target names a valid host.
+/// Fails when there are two Host headers, or when neither the header nor the target names a valid host. As in Spin, a
+/// client cannot name the host of a component, so that a component can tell the requests of others by it.
 pub(crate) fn set_full_uri<B>(request: &mut Request<B>) -> Result<()> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let host = hosts.next().cloned();
@@ -35,14 +37,15 @@ pub(crate) fn set_full_uri<B>(request: &mut Request<B>) -> Result<()> {
         }
         (None, None) => bail!("the request names no host"),
     };
+    ensure!(component_of(authority.host()).is_none(), "the host {authority} is only for requests between components");
     parts.scheme = Some(Scheme::HTTP);
     parts.authority = Some(authority);
     *request.uri_mut() = Uri::from_parts(parts).context("the request's target is no path")?;
     Ok(())
 }
 
-/// Adds the headers that Spin adds for the route `/...`. Headers of the same names from the client stay in front of
-/// them.
+/// Adds the headers that Spin adds. Headers of the same names from the client stay in front of them, as in Spin, so only
+/// the last value of each can be trusted.
 ///
 /// A value with bytes above 127 is opaque (RFC 9110 section 5.5) and reaches the guest as it came. Spin answers such a
 /// request with an empty 500 and a line in its log, which lets every caller fill the log.
@@ -50,16 +53,21 @@ pub(crate) fn set_full_uri<B>(request: &mut Request<B>) -> Result<()> {
 /// # Errors
 ///
 /// Fails when the request's URI is not a valid header value.
-pub(crate) fn add_spin_headers<B>(request: &mut Request<B>, client: SocketAddr) -> Result<()> {
+pub(crate) fn add_spin_headers<B>(request: &mut Request<B>, route: RouteMatch<'_>, client: SocketAddr) -> Result<()> {
     let uri = request.uri();
+    // A request from another component has no Host header. Spin shows `localhost` then.
+    let full_url = match uri.path_and_query() {
+        Some(path) if !request.headers().contains_key(header::HOST) => format!("http://localhost{path}"),
+        _ => uri.to_string(),
+    };
     let headers = [
-        ("spin-path-info", uri.path().to_owned()),
-        ("spin-full-url", uri.to_string()),
-        ("spin-matched-route", ROUTE.to_owned()),
+        ("spin-full-url", full_url),
+        ("spin-matched-route", route.pattern.trim_end_matches('/').to_owned()),
         ("spin-base-path", "/".to_owned()),
-        ("spin-raw-component-route", ROUTE.to_owned()),
-        ("spin-component-route", String::new()),
+        ("spin-raw-component-route", route.pattern.to_owned()),
+        ("spin-component-route", route.prefix().to_owned()),
         ("spin-client-addr", client.to_string()),
+        ("spin-path-info", route.path_info),
     ];
     for (name, value) in headers {
         request.headers_mut().append(HeaderName::from_static(name), HeaderValue::try_from(value)?);
@@ -100,6 +108,9 @@ mod tests {
             ("/", &["a", "a"], "more than one Host header"),
             ("http://b/", &["a", "b"], "more than one Host header"),
             ("/", &["a b@c/d"], "no authority"),
+            ("/", &["identity.spin.internal"], "only for requests between components"),
+            ("/", &["identity.spin.internal:80"], "only for requests between components"),
+            ("http://identity.spin.internal/", &["a"], "only for requests between components"),
         ] {
             let error = format!("{:#}", settled(target, hosts).unwrap_err());
             assert!(error.contains(why), "{target} {hosts:?}: {error}");
