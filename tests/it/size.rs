@@ -116,7 +116,7 @@ fn pages(service: &NativeService, path: &str) -> (Vec<Vec<String>>, usize) {
             return (pages, largest);
         };
         assert!(pages.len() < 200, "{path}");
-        path = next[next.find("/v3").expect("a path")..].to_owned();
+        next[next.find("/v3").expect("a path")..].clone_into(&mut path);
     }
 }
 
