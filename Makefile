@@ -52,7 +52,7 @@ openapi: programs ## Check docs/openapi.yaml against the running component; need
 clients: programs ## Test the running component with real clients and a real Keystone; needs python3 with venv and PyPI
 	@python3 tests/clients/check.py $(HOST_PROGRAM)
 
-attack: programs ## Attack the running component for half an hour; parts need root and libfaketime; needs python3
+attack: programs ## Attack the running component for ten minutes; parts need root and libfaketime; needs python3
 	@python3 tests/attack/check.py $(HOST_PROGRAM) --long
 
 attack-short: programs ## Attack it for two minutes, as CI does; needs python3
