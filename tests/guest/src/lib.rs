@@ -54,7 +54,7 @@ mod component {
         match verb {
             "headers" => lines(&headers),
             "get" => get(object),
-            "set" => set(object, request.into_body()),
+            "set" => set(object, request.body()),
             "call" => call(object, request).await,
             "echo" => Response::new(200, request.into_body()),
             "trap" => panic!("as the request said"),
@@ -75,8 +75,8 @@ mod component {
         )
     }
 
-    fn set(key: &str, value: Vec<u8>) -> Response {
-        answer(Store::open_default().and_then(|store| store.set(key, &value)).map(|()| String::new()))
+    fn set(key: &str, value: &[u8]) -> Response {
+        answer(Store::open_default().and_then(|store| store.set(key, value)).map(|()| String::new()))
     }
 
     /// Sends the request on, with the header `then` in place of `do`. Answers with the status and the body of the answer.
