@@ -124,18 +124,39 @@ impl<'a> Ops<'a> {
         let records = self.store.projects(&Store::projects_in(&stored))?;
         let deployment = self.store.without_unreadable(self.store.deployment())?;
         let mut state = State { deployment: deployment.unwrap_or_default(), ..State::default() };
-        for record in &records {
-            let settings = ProjectSettings { quotas: record.quotas.clone(), usage: record.usage.clone() };
-            if settings != ProjectSettings::default() {
-                *state.settings_of(record.project.clone()) = settings;
-            }
-        }
         for kind in Kind::ALL {
             with_row_type!(kind, R => {
                 let rows: Vec<R> = self.rows(records.clone())?;
                 self.store.note_unlisted::<R>(&stored, &rows.iter().map(R::id).collect())?;
                 *R::list_mut(&mut state.rows) = rows;
             });
+        }
+        // The usage is that of the rows in this state, so the state can be written back while a removal is due.
+        let gigabytes = state.deployment.snapshots_count_gigabytes();
+        let mut counted: BTreeMap<&ProjectId, Amounts> = BTreeMap::new();
+        for kind in Kind::ALL {
+            // Rows alike are counted together, since their amounts are the same.
+            let mut alike: BTreeMap<(&ProjectId, u32, Option<&str>), i64> = BTreeMap::new();
+            with_row_type!(kind, R => for row in R::list(&state.rows).iter().filter(|row| row.consumes_quota()) {
+                *alike.entry((row.project_id(), row.size(), row.volume_type())).or_default() += 1;
+            });
+            for ((project, size, volume_type), rows) in alike {
+                let amounts = counted.entry(project).or_default();
+                for (resource, amount) in kind.amounts(size, volume_type, gigabytes) {
+                    *amounts.entry(resource).or_default() += amount * rows;
+                }
+            }
+        }
+        let nothing = Amounts::new();
+        let settings = records.iter().map(|record| {
+            let usage = record.usage_of(counted.get(&record.project).unwrap_or(&nothing));
+            (record.project.clone(), ProjectSettings { quotas: record.quotas.clone(), usage })
+        });
+        let settings: Vec<(ProjectId, ProjectSettings)> = settings.collect();
+        for (project, settings) in settings {
+            if settings != ProjectSettings::default() {
+                *state.settings_of(project) = settings;
+            }
         }
         self.store.note_slots()?;
         state.unreadable = self.store.noted();

@@ -1,11 +1,11 @@
 //! Create, show, update, and delete snapshots (`docs/spec/snapshots-api.md` sections 3 to 6).
 
-use crate::domain::lifecycle::{Completion, Occasion, Schedule};
+use crate::domain::lifecycle::{Completion, Occasion};
 use crate::domain::quota::{self, Counted};
 use crate::domain::snapshot::Cause;
 use crate::domain::{Metadata, Snapshot, SnapshotId, SnapshotStatus, Timestamp, Volume, VolumeId};
 use crate::store::Change;
-use crate::store::agenda::{AgendaItem, Purpose};
+use crate::store::agenda::AgendaItem;
 use crate::store::deployment::Deployment;
 
 use super::listing::{Column, Listed, columns, type_id};
@@ -50,8 +50,8 @@ pub struct SnapshotUpdate {
 }
 
 impl Service<'_> {
-    /// Creates a snapshot. A backend or the clock finishes the work later. Two commits: its row, and its project's
-    /// record.
+    /// Creates a snapshot. A backend or the clock finishes the work later. Two commits: its project's
+    /// record, and its row.
     ///
     /// # Errors
     ///
@@ -67,11 +67,11 @@ impl Service<'_> {
         self.caller.allow(Rule::CreateSnapshot, &volume.project_id)?;
         volume.may_be_snapshotted(in_use_accepted)?;
         let snapshot = self.begin_snapshot(new, &volume, Completion::Create)?;
-        self.save_new_snapshot(&snapshot, &volume, &deployment)?;
+        let after = self.save_new_snapshot(&snapshot, &volume, &deployment)?;
 
         // The volume may have been deleted meanwhile. A delete looks for snapshots after it has marked the volume, so
         // at least one of the two sees the other.
-        let after = self.store.row::<Volume>(volume.id)?.and_then(|row| row.effective(self.now, Occasion::Reading));
+        let after = after.and_then(|row| row.effective(self.now, Occasion::Reading));
         let still_accepted = match &after {
             Some(volume) => volume.has_accepted_status(in_use_accepted, " ").map_err(Error::from),
             None => Err(Error::VolumeNotFound(volume.id.to_string())),
@@ -125,21 +125,18 @@ impl Service<'_> {
         })
     }
 
-    /// Writes a new snapshot, if the project's quota has room for it.
+    /// Writes a new snapshot, if the project's quota has room for it. Returns the volume as it is then.
     pub(super) fn save_new_snapshot(
         &self,
         snapshot: &Snapshot,
         volume: &Volume,
         deployment: &Deployment,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Volume>, Error> {
         let with_gigabytes = deployment.snapshots_count_gigabytes();
         let amounts =
             quota::amounts_of(Counted::Snapshots, snapshot.size, snapshot.volume_type.as_deref(), with_gigabytes);
-        // Only work that ends with a tick needs an agenda item. Work that ends by the clock or a report does not.
-        if let Some(pending) = snapshot.pending.filter(|pending| pending.schedule == Schedule::NextTick) {
-            self.store.schedule(&[AgendaItem::for_work(snapshot, pending).with_purpose(Purpose::New)])?;
-        }
-        self.store.create(snapshot, &amounts, volume.project_id != snapshot.project_id, |record| {
+        let of_other_project = volume.project_id != snapshot.project_id;
+        self.store.create(snapshot, &amounts, of_other_project, Some(volume.id), |record| {
             self.admit(record, Counted::Snapshots, &amounts, deployment)
         })
     }

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use uuid::Uuid;
 
-use crate::domain::lifecycle::{Completion, Occasion, Pending, Schedule};
+use crate::domain::lifecycle::{Completion, Occasion, Pending};
 use crate::domain::quota::{self, Counted};
 use crate::domain::snapshot::Cause;
 use crate::domain::{Metadata, Snapshot, SnapshotId, SnapshotStatus, Volume, VolumeId, VolumeStatus};
@@ -97,10 +97,7 @@ impl Service<'_> {
         };
         let deployment = self.store.deployment()?;
         let amounts = quota::amounts_of(Counted::Volumes, size, volume.volume_type.as_deref(), true);
-        if let Some(pending) = volume.pending.filter(|pending| pending.schedule == Schedule::NextTick) {
-            self.store.schedule(&[AgendaItem::for_work(&volume, pending).with_purpose(Purpose::New)])?;
-        }
-        self.store.create(&volume, &amounts, false, |record| {
+        self.store.create(&volume, &amounts, false, None, |record| {
             self.admit_size_of_volume(record, size, &deployment)?;
             self.admit(record, Counted::Volumes, &amounts, &deployment)
         })?;

@@ -20,14 +20,16 @@ use super::key_value::StoreError;
 use super::row::{Kind, Row};
 use super::slots::{SLOTS, slot_of};
 
-/// Why a row is on the agenda.
+/// Why an item is on the agenda.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {
     /// The row is removed, or its work ends with a tick.
     Row,
-    /// Like `Row`, but the row may not be written yet, so its absence does not mean that it was removed.
+    /// The row is created: its entry is dropped if the row was never written.
     New,
+    /// A project creates rows, see [`super::creation`]. The id is that of the announcement.
+    Creates,
     /// The row is removed with its volume, even if the request that deletes both stops between the two.
     Volume,
 }
@@ -145,12 +147,14 @@ impl Agenda {
     pub fn schedule(&mut self, items: &[&AgendaItem]) {
         let new: BTreeSet<(Kind, Uuid)> = items.iter().map(|item| item.row()).collect();
         let replaced = self.items.extract_if(.., |other| new.contains(&other.row()));
-        let with_volume: BTreeSet<(Kind, Uuid)> =
-            replaced.filter(|other| other.purpose == Purpose::Volume).map(|other| other.row()).collect();
-        self.items.extend(items.iter().map(|item| {
+        let replaced: BTreeMap<(Kind, Uuid), AgendaItem> = replaced.map(|other| (other.row(), other)).collect();
+        self.items.extend(items.iter().map(|item| match replaced.get(&item.row()) {
+            // The creates are announced already, or the row is there and something else happens to it.
+            Some(known) if item.purpose == Purpose::Creates => known.clone(),
+            Some(known) if item.purpose == Purpose::New && known.purpose != Purpose::New => known.clone(),
             // A row that is removed with its volume is, whatever else happens to it first.
-            let purpose = if with_volume.contains(&item.row()) { Purpose::Volume } else { item.purpose };
-            (*item).clone().with_purpose(purpose)
+            Some(known) if known.purpose == Purpose::Volume => (*item).clone().with_purpose(Purpose::Volume),
+            _ => (*item).clone(),
         }));
     }
 

@@ -41,7 +41,12 @@ impl Store<'_> {
             self.key_value.delete_many(&[claim.to_owned()])?;
         }
         let turn = self.key_value.increment(claim, 1)?;
-        if turn > 1 {
+        if turn == 1 {
+            // A replacement of the state writes records without claiming them.
+            if self.key_value.get(key)?.is_some() {
+                return Ok(());
+            }
+        } else {
             for attempt in 0..LOOKS {
                 self.key_value.pause(attempt);
                 if self.key_value.get(key)?.is_some() {

@@ -118,6 +118,16 @@ impl Store<'_> {
     pub(super) fn replace<T: Stored, R, E: From<StoreError>>(
         &self,
         key: &str,
+        decide: impl FnMut(Option<T>) -> Result<Change<T, R>, E>,
+    ) -> Result<R, E> {
+        self.replace_keeping(key, &mut Vec::new(), decide)
+    }
+
+    /// Replaces a value like [`Store::replace`], and sets `written` to the bytes that were written last.
+    pub(super) fn replace_keeping<T: Stored, R, E: From<StoreError>>(
+        &self,
+        key: &str,
+        written: &mut Vec<u8>,
         mut decide: impl FnMut(Option<T>) -> Result<Change<T, R>, E>,
     ) -> Result<R, E> {
         let mut attempts = Attempts { store: self, key, made: 0 };
@@ -130,8 +140,8 @@ impl Store<'_> {
             };
             match decide(value)? {
                 Change::Write(value, answer) => {
-                    let bytes = encode(key, &header.next(write_id), &value)?;
-                    if attempts.write(read, write_id, &bytes)? {
+                    *written = encode(key, &header.next(write_id), &value)?;
+                    if attempts.write(read, write_id, written)? {
                         return Ok(answer);
                     }
                 }

@@ -1,5 +1,7 @@
 //! The directory: the projects that have a record. It is spread over as many slots as the agenda.
 
+use std::collections::BTreeMap;
+
 use crate::domain::{ProjectId, Volume};
 
 use super::Store;
@@ -26,6 +28,23 @@ pub struct DirectoryEntry {
     /// Whether the project may have snapshots of other projects' volumes. The deletion of a volume searches such
     /// projects.
     pub has_snapshots_of_other_projects_volumes: bool,
+}
+
+impl Directory {
+    /// Adds the projects of records that are about to be written.
+    pub(super) fn enter_all(&mut self, records: &[&ProjectRecord]) {
+        let numbers = self.0.iter().enumerate().map(|(number, entry)| (entry.project.clone(), number));
+        let numbers: BTreeMap<ProjectId, usize> = numbers.collect();
+        for record in records {
+            let has_snapshots_of_other_projects_volumes = record.has_snapshots_of_other_projects_volumes;
+            if let Some(number) = numbers.get(&record.project) {
+                self.0[*number].has_snapshots_of_other_projects_volumes |= has_snapshots_of_other_projects_volumes;
+            } else {
+                let project = record.project.clone();
+                self.0.push(DirectoryEntry { project, has_snapshots_of_other_projects_volumes });
+            }
+        }
+    }
 }
 
 impl Store<'_> {

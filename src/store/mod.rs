@@ -4,7 +4,8 @@
 //! agenda names the rows that the scheduled step must look at. Every change is at most two commits, ordered so that a
 //! crash between them leaves a state in which reads are correct:
 //!
-//! - Create: the row, then the project's record. A row that no record indexes was never acknowledged.
+//! - Create: the project's record, then the row. Readers skip an entry whose row was never written. The agenda announces
+//!   it, so the scheduled step drops it.
 //! - Delete: the agenda, then the row. An agenda item whose row is not being removed is dropped.
 //! - Removal: the rows, then the record. Readers skip an entry whose row is gone, and its item is still on the agenda.
 //!   Quota is given back with the entry, in one swap, so a repeated removal gives nothing twice.
@@ -16,6 +17,7 @@ pub mod agenda;
 mod claim;
 mod codec;
 mod compare_and_swap;
+pub mod creation;
 pub mod deployment;
 pub mod directory;
 pub mod index;

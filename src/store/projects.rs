@@ -10,9 +10,10 @@ use crate::domain::ProjectId;
 use crate::domain::quota::Amounts;
 
 use super::Store;
-use super::agenda::{Agenda, AgendaItem};
+use super::agenda::{Agenda, AgendaItem, Purpose};
 use super::codec::envelope::{decode_optional, encode_fresh};
 use super::compare_and_swap::Change;
+use super::creation::Creates;
 use super::deployment::Deployment;
 use super::index::{Index, Page, PageChanges, PageId, PageSource, Position};
 use super::key_value::StoreError;
@@ -26,6 +27,9 @@ const COMPACTED_AT_ONCE: usize = 8;
 
 /// The number of retired pages from which changes avoid retiring more until the scheduled step deletes them.
 const RETIRED_ENOUGH: usize = 64;
+
+/// The number of times that a record is read because a page that it names was replaced.
+pub(super) const RECORD_READS: u32 = 8;
 
 /// The record of a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,12 +51,14 @@ pub struct ProjectRecord {
     pub has_snapshots_of_other_projects_volumes: bool,
     /// Whether a row here was ever large, so that a list must read few at once.
     pub has_large_rows: bool,
+    /// The creates whose rows may not be written.
+    pub creates: Creates,
 }
 
 impl ProjectRecord {
     /// Returns the record of a project that holds nothing.
     #[must_use]
-    pub const fn new(project: ProjectId) -> Self {
+    pub fn new(project: ProjectId) -> Self {
         Self {
             project,
             indexes: [const { Index::EMPTY }; Kind::ALL.len()],
@@ -62,6 +68,7 @@ impl ProjectRecord {
             retired: Vec::new(),
             has_snapshots_of_other_projects_volumes: false,
             has_large_rows: false,
+            creates: Creates::default(),
         }
     }
 
@@ -126,7 +133,6 @@ impl ProjectRecord {
 /// The reads and writes that accompany a change of a record.
 pub struct ProjectWrites<'a> {
     pub pages: PageChanges,
-    pub rows: Vec<(String, Vec<u8>)>,
     pub source: &'a dyn PageSource,
 }
 
@@ -242,8 +248,8 @@ impl Store<'_> {
         Ok((deployment.unwrap_or_default(), decode_record(&keys[1], id, values.next().flatten())?))
     }
 
-    /// Returns the record of a project with its agenda items, in one call, so that the two are consistent. An agenda that
-    /// cannot be read counts as empty, and is noted.
+    /// Returns the record of a project with the agenda items of its rows, in one call, so that the two are consistent. An
+    /// agenda that cannot be read counts as empty, and is noted.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn project_with_agenda(&self, id: &ProjectId) -> Result<Option<(ProjectRecord, Vec<AgendaItem>)>, StoreError> {
         let keys = [keys::project(id), keys::agenda(slot_of(id))];
@@ -251,7 +257,8 @@ impl Store<'_> {
         let record = decode_record(&keys[0], id, values.next().flatten())?;
         let agenda = decode_slot::<Agenda>(&keys[1], slot_of(id), values.next().flatten());
         let agenda = self.without_unreadable(agenda)?.flatten().unwrap_or_default();
-        Ok(record.map(|record| (record, agenda.items.into_iter().filter(|item| item.project == *id).collect())))
+        let is_of_row = |item: &AgendaItem| item.project == *id && item.purpose != Purpose::Creates;
+        Ok(record.map(|record| (record, agenda.items.into_iter().filter(is_of_row).collect())))
     }
 
     /// Returns the records of projects and their agenda items, in one call, so that the two are consistent. Each record
@@ -270,7 +277,8 @@ impl Store<'_> {
         for ((slot, key), value) in slots.into_iter().zip(&keys[ids.len()..]).zip(agendas) {
             let agenda = self.without_unreadable(decode_slot::<Agenda>(key, slot, value))?.flatten();
             let agenda = agenda.unwrap_or_default().items.into_iter();
-            items.extend(agenda.filter(|item| asked.contains(&item.project)));
+            let is_of_row = |item: &AgendaItem| item.purpose != Purpose::Creates;
+            items.extend(agenda.filter(|item| asked.contains(&item.project) && is_of_row(item)));
         }
         let records = keys.iter().zip(ids).zip(values).map(|((key, id), value)| decode_record(key, id, value));
         Ok((records.collect(), items))
@@ -310,6 +318,18 @@ impl Store<'_> {
         }
     }
 
+    /// Returns the agenda items of one project that are in its indexes now, even if pages are replaced meanwhile.
+    pub(super) fn listed_now(&self, project: &ProjectId, items: &[AgendaItem]) -> Result<Vec<AgendaItem>, StoreError> {
+        for _ in 0..RECORD_READS {
+            match self.still_listed(project, items) {
+                // A page was replaced since the record was read.
+                Err(StoreError::Contended(_)) => {}
+                listed => return listed,
+            }
+        }
+        Err(StoreError::Contended(keys::project(project)))
+    }
+
     /// Changes a project's record, in cases in which only the store can fail.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn change_project<R>(
@@ -317,16 +337,17 @@ impl Store<'_> {
         project: &ProjectId,
         change: impl FnMut(&mut ProjectRecord, &mut ProjectWrites<'_>) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        self.update_project(project, change).map_err(|error| match error {
+        self.update_project(project, &mut Vec::new(), change).map_err(|error| match error {
             UpdateError::Refused(error) | UpdateError::Store(error) => error,
         })
     }
 
-    /// Changes a project's record, and creates it first if there is none. The pages and rows of the change are written
-    /// before the record that names them.
+    /// Changes a project's record, and creates it first if there is none. The pages of the change are written before
+    /// the record that names them. Sets `written` to the bytes of the record.
     pub(super) fn update_project<R, E>(
         &self,
         project: &ProjectId,
+        written: &mut Vec<u8>,
         mut change: impl FnMut(&mut ProjectRecord, &mut ProjectWrites<'_>) -> Result<R, E>,
     ) -> Result<R, UpdateError<E>> {
         let key = keys::project(project);
@@ -337,7 +358,7 @@ impl Store<'_> {
         // The second round finds the record that the first one created. The third is for a record that an operator
         // deleted meanwhile.
         for _ in 0..3 {
-            let answer = self.replace(&key, |record: Option<ProjectRecord>| {
+            let answer = self.replace_keeping(&key, written, |record: Option<ProjectRecord>| {
                 let Some(mut record) = record else { return Ok(Change::Leave(None)) };
                 check_project(&key, project, &record)?;
                 if let Some(page) = missed.take().filter(|page| record.names_page(page)) {
@@ -346,7 +367,7 @@ impl Store<'_> {
                 let source = PagesOfRecord { store: self, missed: &missed };
                 let retires_little = record.retired.len() >= RETIRED_ENOUGH;
                 let pages = PageChanges { retires_little, ..PageChanges::default() };
-                let mut writes = ProjectWrites { pages, rows: Vec::new(), source: &source };
+                let mut writes = ProjectWrites { pages, source: &source };
                 let answer = match change(&mut record, &mut writes) {
                     Ok(answer) => answer,
                     Err(_) if missed.borrow().is_some() => return Ok(Change::Reread),
@@ -354,7 +375,7 @@ impl Store<'_> {
                 };
                 record.retired.append(&mut writes.pages.retired);
                 record.retired.extend(&orphans);
-                self.write_fresh(writes, &mut orphans)?;
+                self.write_pages(&writes.pages, &mut orphans)?;
                 Ok(Change::Write(record, Some(answer)))
             })?;
             if let Some(answer) = answer {
@@ -365,10 +386,10 @@ impl Store<'_> {
         Err(StoreError::Contended(key).into())
     }
 
-    /// Writes rows and pages under new keys, and appends the ids of the pages to `written`.
-    pub(super) fn write_fresh(&self, writes: ProjectWrites<'_>, written: &mut Vec<PageId>) -> Result<(), StoreError> {
-        let mut fresh = writes.rows;
-        for (id, page) in &writes.pages.written {
+    /// Writes pages under new keys, and appends their ids to `written`.
+    pub(super) fn write_pages(&self, pages: &PageChanges, written: &mut Vec<PageId>) -> Result<(), StoreError> {
+        let mut fresh = Vec::with_capacity(pages.written.len());
+        for (id, page) in &pages.written {
             let key = keys::page(*id);
             let value = encode_fresh(&key, page)?;
             fresh.push((key, value));

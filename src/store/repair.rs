@@ -1,9 +1,10 @@
 //! Rebuilds indexes, counters, and the agenda from the rows, and reports what was wrong.
 //!
 //! A repair is safe while requests run. It replaces a project's record by compare-and-swap, like any other change, and
-//! reads the rows after the record. A request that creates or removes a row meanwhile changes the record last. So
-//! either our swap fails, or that request finds our record and adds nothing twice
-//! (`docs/adr/0004-repair-and-explanations.md`).
+//! reads the rows after the record. A row is listed before it is written, and deleted before its entry is removed. So a
+//! row that the record lacks is damage, and an entry without a row may belong to a create or a removal under way. Such
+//! entries are left to the request or the scheduled step that works on them
+//! (`docs/adr/0004-repair-and-explanations.md`, `docs/adr/0017-the-order-of-a-create.md`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,12 +17,13 @@ use crate::domain::{Pending, ProjectId, Timestamp};
 use super::Store;
 use super::agenda::{self, Agenda, AgendaItem};
 use super::codec::envelope::{decode_optional, encode_fresh, stored_as_json};
+use super::creation::may_be_running;
 use super::deployment::Deployment;
 use super::directory::Directory;
-use super::index::{self, Direction, Entry, Index, IndexReader, Page, PageChanges, PageId, PageSource};
+use super::index::{self, Direction, Entry, Index, IndexReader, Page, PageChanges, PageId, PageSource, Position};
 use super::key_value::StoreError;
 use super::keys;
-use super::projects::{ProjectRecord, ProjectWrites, decode_record};
+use super::projects::{ProjectRecord, decode_record};
 use super::row::Kind;
 use super::row::{Row, with_row_type};
 use super::unreadable::StoredRow;
@@ -85,6 +87,13 @@ struct Suspects(Vec<(String, i64)>);
 
 stored_as_json!(Suspects, serde_json::from_slice);
 
+/// The rounds of the repair of one project. The first one notes the entries without rows, the second one drops them, and
+/// the third one is for what changes meanwhile.
+const ROUNDS: usize = 3;
+
+/// The looks at a project in doubt before a round writes.
+const LOOKS: u32 = 3;
+
 /// The part of a row that indexes, counters, and the agenda depend on.
 pub(super) struct IndexedRow {
     pub(super) item: AgendaItem,
@@ -100,10 +109,22 @@ struct RowsFound {
     unreadable: Vec<Uuid>,
 }
 
+/// The facts about a project that a round of its repair compares with the record.
+struct Known<'a> {
+    /// Rows that the project may own besides those that its indexes name.
+    rows: &'a [AgendaItem],
+    /// The agenda items of the project's rows.
+    agenda: &'a [AgendaItem],
+    snapshots_count_gigabytes: Option<bool>,
+    now: Timestamp,
+}
+
 /// The result of comparing a project's record with its rows.
 #[derive(Default)]
 struct Inspection {
     repair: Repair,
+    /// Whether the record was only changed to name missed rows, so that their creates can object.
+    is_again: bool,
     /// Whether every page that the record names exists.
     is_whole: bool,
     /// Rows that must be on the agenda.
@@ -111,8 +132,13 @@ struct Inspection {
 }
 
 impl Inspection {
+    /// Returns whether a request that was running may have caused all that seems wrong.
+    const fn is_in_doubt(&self) -> bool {
+        self.is_again || !self.is_whole
+    }
+
     const fn is_well(&self) -> bool {
-        self.is_whole && self.repair.differences() == 0
+        self.is_whole && !self.is_again && self.repair.differences() == 0
     }
 }
 
@@ -202,14 +228,14 @@ impl Store<'_> {
     /// Replaces a record that is damaged. The limits of the project are lost, and counters that an operator has set.
     fn rebuild_record(&self, project: &ProjectId, known: &[AgendaItem], now: Timestamp) -> Result<Repair, StoreError> {
         let deployment = self.without_unreadable(self.deployment())?;
-        let gigabytes = deployment.as_ref().map(Deployment::snapshots_count_gigabytes);
-        let mut record = ProjectRecord::new(project.clone());
+        let snapshots_count_gigabytes = deployment.as_ref().map(Deployment::snapshots_count_gigabytes);
+        let known = Known { rows: known, agenda: &[], snapshots_count_gigabytes, now };
+        let mut record = self.empty_record(project.clone());
         record.has_snapshots_of_other_projects_volumes = true;
         let mut pages = PageChanges::default();
-        let Inspection { mut repair, unscheduled, .. } =
-            self.inspect(&mut record, known, gigabytes, now, &mut pages, self)?;
+        let Inspection { mut repair, unscheduled, .. } = self.inspect(&mut record, &known, &mut pages, self)?;
         self.enter(project, true)?;
-        self.write_fresh(ProjectWrites { pages, rows: Vec::new(), source: self }, &mut Vec::new())?;
+        self.write_pages(&pages, &mut Vec::new())?;
         let key = keys::project(project);
         self.replace_unreadable(&key, &record, |stored| Ok(decode_record(&key, project, stored)?.is_some()))?;
         repair.rows_without_agenda = self.schedule_missing(project, unscheduled)?;
@@ -228,10 +254,10 @@ impl Store<'_> {
         Ok(rows.len())
     }
 
-    /// Returns the items of the rows of a project that need the scheduled step.
+    /// Returns the items of a project's rows that need the scheduled step, and of its creates.
     pub(super) fn items_of(&self, project: &ProjectId) -> Result<Vec<AgendaItem>, StoreError> {
         let Some(record) = self.project(project)? else { return Ok(Vec::new()) };
-        let mut items = Vec::new();
+        let mut items: Vec<AgendaItem> = record.announcement().into_iter().collect();
         for kind in Kind::ALL {
             let entries = self.every_entry(record.index(kind))?;
             let ids: Vec<Uuid> = entries.iter().map(|entry| entry.position.id).collect();
@@ -252,24 +278,44 @@ impl Store<'_> {
         self.repair_indexes(project, &[], now)
     }
 
-    /// Repairs one project, which may own `known` rows besides those that its indexes name. If nothing is wrong,
-    /// nothing is written.
-    fn repair_indexes(&self, project: &ProjectId, known: &[AgendaItem], now: Timestamp) -> Result<Repair, StoreError> {
+    /// Repairs one project, which may own `rows` besides those that its indexes name. If nothing is wrong, nothing is
+    /// written.
+    fn repair_indexes(&self, project: &ProjectId, rows: &[AgendaItem], now: Timestamp) -> Result<Repair, StoreError> {
         let deployment = self.without_unreadable(self.deployment())?;
-        let gigabytes = deployment.as_ref().map(Deployment::snapshots_count_gigabytes);
-        let seen = match self.project(project)? {
-            Some(mut record) => {
-                let found = self.inspect(&mut record, known, gigabytes, now, &mut PageChanges::default(), self)?;
-                Some(found).filter(Inspection::is_well)
+        let snapshots_count_gigabytes = deployment.as_ref().map(Deployment::snapshots_count_gigabytes);
+        let mut inspection = Inspection::default();
+        let mut agenda = Vec::new();
+        let mut looks = 0;
+        let mut rounds = 0;
+        while rounds < ROUNDS {
+            let record = self.project_with_agenda(project)?;
+            let (record, items) = record.map_or((None, Vec::new()), |(record, items)| (Some(record), items));
+            agenda = items;
+            let known = Known { rows, agenda: &agenda, snapshots_count_gigabytes, now };
+            let seen = match record {
+                Some(mut record) => Some(self.inspect(&mut record, &known, &mut PageChanges::default(), self)?),
+                None => None,
+            };
+            inspection = match seen {
+                Some(inspection) if inspection.is_well() => inspection,
+                // A page was replaced, or a create was slow. Another look may find all well, and then nothing is written.
+                Some(inspection) if looks < LOOKS && inspection.is_in_doubt() => {
+                    self.key_value.pause(looks);
+                    looks += 1;
+                    continue;
+                }
+                _ => self.change_project(project, |record, writes| {
+                    self.inspect(record, &known, &mut writes.pages, writes.source)
+                })?,
+            };
+            rounds += 1;
+            if !inspection.is_again {
+                break;
             }
-            None => None,
-        };
-        let Inspection { mut repair, unscheduled, .. } = match seen {
-            Some(inspection) => inspection,
-            None => self.change_project(project, |record, writes| {
-                self.inspect(record, known, gigabytes, now, &mut writes.pages, writes.source)
-            })?,
-        };
+        }
+        let Inspection { mut repair, mut unscheduled, .. } = inspection;
+        let before: BTreeSet<(Kind, Uuid)> = agenda.iter().map(AgendaItem::row).collect();
+        unscheduled.retain(|item| !before.contains(&item.row()));
         repair.rows_without_agenda = self.schedule_missing(project, unscheduled)?;
         Ok(repair)
     }
@@ -280,57 +326,105 @@ impl Store<'_> {
     fn inspect(
         &self,
         record: &mut ProjectRecord,
-        known: &[AgendaItem],
-        snapshots_count_gigabytes: Option<bool>,
-        now: Timestamp,
+        known: &Known<'_>,
         changes: &mut PageChanges,
         source: &dyn PageSource,
     ) -> Result<Inspection, StoreError> {
         let mut inspection = Inspection { is_whole: true, ..Inspection::default() };
-        let repair = &mut inspection.repair;
-        repair.projects = 1;
-        let mut totals = snapshots_count_gigabytes.map(|_| Amounts::new());
+        inspection.repair.projects = 1;
+        let mut kinds = Vec::with_capacity(Kind::ALL.len());
+        let mut missed = Vec::new();
         for kind in Kind::ALL {
             let indexed = self.every_entry(record.index(kind))?;
-            let of_kind = known.iter().filter(|item| item.kind == kind).map(|item| item.id);
+            let of_kind = known.rows.iter().filter(|item| item.kind == kind).map(|item| item.id);
             let mut ids: Vec<Uuid> = indexed.iter().map(|entry| entry.position.id).chain(of_kind).collect();
             ids.sort_unstable();
             ids.dedup();
-            let RowsFound { mut rows, unreadable } = self.counted(kind, &ids)?;
-            rows.retain(|row| row.item.project == record.project);
+            let mut found = self.counted(kind, &ids)?;
+            found.rows.retain(|row| row.item.project == record.project);
+            let kept = self.kept_entries(record, kind, &indexed, &found, known, &mut missed)?;
+            kinds.push((kind, indexed, found.rows, kept));
+        }
+        if !missed.is_empty() {
+            record.creates.miss(missed.into_iter());
+            inspection.is_again = true;
+            return Ok(inspection);
+        }
+        record.creates.missed.clear();
+        let repair = &mut inspection.repair;
+        let mut totals = known.snapshots_count_gigabytes.map(|_| Amounts::new());
+        for (kind, indexed, rows, kept) in kinds {
             repair.rows += rows.len();
-            let is_unreadable = |entry: &&Entry| unreadable.binary_search(&entry.position.id).is_ok();
-            let kept: Vec<Entry> = indexed.iter().filter(is_unreadable).copied().collect();
             let entries = rows.iter().filter(|row| index::search(&indexed, row.item.position()).is_ok()).count();
-            repair.entries_without_row += indexed.len() - kept.len() - entries;
+            repair.entries_without_row += indexed.len() - entries - kept.len();
             repair.rows_without_entry += rows.len() - entries;
             // A missing page makes an index shorter than its record says.
             let is_whole = record.index(kind).len() == indexed.len();
             inspection.is_whole &= is_whole;
-            if !is_whole || entries + kept.len() != indexed.len() || entries != rows.len() {
-                rebuild(record, kind, &rows, &kept, changes, source);
+            if !is_whole || entries != rows.len() || entries + kept.len() != indexed.len() {
+                let of_row = |row: &IndexedRow| Entry { position: row.item.position(), volume_id: row.volume_id };
+                let entries = rows.iter().map(of_row).chain(kept.iter().map(|(entry, _)| *entry));
+                rebuild(record, kind, entries.collect(), changes, source);
             }
-            totals = totals.filter(|_| kept.is_empty());
-            for row in rows {
-                if let (Some(totals), Some(gigabytes)) = (&mut totals, snapshots_count_gigabytes) {
-                    for (resource, amount) in &row.item.amounts(gigabytes) {
+            totals = totals.filter(|_| kept.iter().all(|(_, item)| item.is_some()));
+            if let (Some(totals), Some(gigabytes)) = (&mut totals, known.snapshots_count_gigabytes) {
+                let of_kept = kept.iter().filter_map(|(_, item)| item.as_ref());
+                for item in rows.iter().map(|row| &row.item).chain(of_kept) {
+                    for (resource, amount) in &item.amounts(gigabytes) {
                         *totals.entry(resource.clone()).or_default() += amount;
                     }
                 }
-                if row.is_large && !record.has_large_rows {
-                    record.has_large_rows = true;
-                    inspection.is_whole = false;
-                }
-                if row.pending.is_some_and(|pending| pending.needs_tick(now)) {
-                    inspection.unscheduled.push(row.item);
-                }
             }
+            if rows.iter().any(|row| row.is_large) && !record.has_large_rows {
+                record.has_large_rows = true;
+                inspection.is_whole = false;
+            }
+            let needs_tick = |row: &IndexedRow| row.pending.is_some_and(|pending| pending.needs_tick(known.now));
+            inspection.unscheduled.extend(rows.into_iter().filter(needs_tick).map(|row| row.item));
         }
         repair.counters = match totals {
             Some(totals) => recount(record, totals),
             None => limit_counts(record),
         };
         Ok(inspection)
+    }
+
+    /// Returns the entries that stay without a readable row: those whose row cannot be read, and those whose create or
+    /// removal is under way. Each comes with an item that has its amounts, if they are known. Of the other entries
+    /// without rows, adds those to `missed` that the record does not name yet.
+    fn kept_entries(
+        &self,
+        record: &ProjectRecord,
+        kind: Kind,
+        indexed: &[Entry],
+        found: &RowsFound,
+        known: &Known<'_>,
+        missed: &mut Vec<Uuid>,
+    ) -> Result<Vec<(Entry, Option<AgendaItem>)>, StoreError> {
+        // Rows are in the order of their ids, as they were read.
+        let is_found = |id: &Uuid| found.rows.binary_search_by(|row| row.item.id.cmp(id)).is_ok();
+        let (mut kept, mut under_way) = (Vec::new(), Vec::new());
+        for entry in indexed.iter().filter(|entry| !is_found(&entry.position.id)) {
+            let Position { created_at, id } = entry.position;
+            let item = known.agenda.iter().find(|item| item.row() == (kind, id));
+            if found.unreadable.binary_search(&id).is_ok() {
+                kept.push((*entry, None));
+            } else if item.is_some() || may_be_running(created_at, known.now) {
+                under_way.push((*entry, item.cloned()));
+            } else if !record.creates.missed.contains(&id) {
+                missed.push(id);
+            }
+        }
+        if with_row_type!(kind, R => R::HAS_SIZE_OF_VOLUME) {
+            let volumes: Vec<Uuid> = under_way.iter().map(|(entry, _)| entry.volume_id).collect();
+            for ((entry, item), volume) in under_way.iter_mut().zip(self.volumes_of(&volumes)?) {
+                if item.is_none() {
+                    *item = volume.map(|volume| AgendaItem::of_entry(&record.project, kind, entry, volume));
+                }
+            }
+        }
+        kept.append(&mut under_way);
+        Ok(kept)
     }
 
     /// Returns every entry of an index, newest first. A missing page counts as empty. If it was replaced meanwhile, so
@@ -438,18 +532,15 @@ impl Store<'_> {
     }
 }
 
-/// Rebuilds the index of a kind from exactly these rows, and the entries of rows that cannot be read.
+/// Rebuilds the index of a kind from exactly these entries.
 fn rebuild(
     record: &mut ProjectRecord,
     kind: Kind,
-    rows: &[IndexedRow],
-    unreadable: &[Entry],
+    entries: Vec<Entry>,
     changes: &mut PageChanges,
     source: &dyn PageSource,
 ) {
-    let entry = |row: &IndexedRow| Entry { position: row.item.position(), volume_id: row.volume_id };
     changes.retired.extend(record.index(kind).pages());
-    let entries = rows.iter().map(entry).chain(unreadable.iter().copied()).collect();
     let (index, built) = Index::build(entries, source);
     *record.index_mut(kind) = index;
     changes.written.extend(built.written);

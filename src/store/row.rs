@@ -99,6 +99,9 @@ pub trait Row: Stored + Clone + PartialEq {
     const IS_LOOKED_AFTER: bool;
     /// Whether a row's size counts towards `gigabytes` even if the deployment excludes snapshots from it.
     const ALWAYS_COUNTS_GIGABYTES: bool;
+    /// Whether the size and the type of a row are those of the volume in its index entry, so that its quota can be given
+    /// back without the row. The creates of such rows need no agenda items of their own.
+    const HAS_SIZE_OF_VOLUME: bool = false;
 
     /// Returns the rows of this type.
     fn list(rows: &Rows) -> &Vec<Self>;

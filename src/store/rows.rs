@@ -1,20 +1,18 @@
-//! Rows of every resource: read, create, update, and remove.
+//! Rows of every resource: read, update, and remove. `creation` creates them.
 
 use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
 use crate::domain::ProjectId;
-use crate::domain::quota::Amounts;
 
 use super::Store;
 use super::agenda::AgendaItem;
 use super::codec::envelope::{decode_optional, encode_fresh};
 use super::compare_and_swap::Change;
-use super::index::{Entry, Position};
+use super::index::Position;
 use super::key_value::StoreError;
 use super::keys;
-use super::projects::{ProjectRecord, UpdateError};
 use super::row::Kind;
 use super::row::Row;
 use super::unreadable::StoredRow;
@@ -44,72 +42,6 @@ impl Store<'_> {
             });
         }
         Ok(rows)
-    }
-
-    /// Writes a new row, indexes it in its project, and counts it, if `admit` accepts it given the project's record.
-    ///
-    /// # Errors
-    ///
-    /// The error of `admit`, or [`StoreError::Contended`]. The row does not exist then. After a failure of the host the
-    /// row may exist or not, as after any lost answer.
-    pub fn create<T: Row, E: From<StoreError>>(
-        &self,
-        row: &T,
-        amounts: &Amounts,
-        of_other_projects_volume: bool,
-        mut admit: impl FnMut(&ProjectRecord) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let key = keys::row(T::KIND, row.id());
-        let bytes = encode_fresh(&key, row)?;
-        let creation = Creation {
-            project: row.project_id(),
-            row: (key, bytes),
-            kind: T::KIND,
-            entry: row.entry(),
-            amounts,
-            of_other_projects_volume,
-            is_large: row.is_large(),
-        };
-        self.create_encoded(creation, &mut admit)
-    }
-
-    fn create_encoded<E: From<StoreError>>(
-        &self,
-        creation: Creation<'_>,
-        admit: &mut dyn FnMut(&ProjectRecord) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let Creation { project, row, kind, entry, amounts, of_other_projects_volume, is_large } = creation;
-        let key = row.0.clone();
-        let mut unwritten = Some(row);
-        let outcome = self.update_project(project, |record, writes| {
-            // A repair that found the row before the record was written has indexed and counted it.
-            let is_new = record.index_mut(kind).insert(entry, &mut writes.pages, writes.source)?;
-            if is_new {
-                admit(record)?;
-                record.take(amounts);
-            }
-            record.has_large_rows |= is_large;
-            if of_other_projects_volume && !record.has_snapshots_of_other_projects_volumes {
-                // A request that deletes a volume must find this project before the project has such a snapshot.
-                self.enter(project, true)?;
-                record.has_snapshots_of_other_projects_volumes = true;
-            }
-            // The row is written with the pages of the first attempt.
-            writes.rows.extend(unwritten.take());
-            Ok::<_, E>(())
-        });
-        let error = match outcome {
-            Ok(()) => return Ok(()),
-            Err(UpdateError::Refused(refusal)) => refusal,
-            // After `Contended` the record was not written, so the row is deleted. After any other error it is unknown
-            // whether the record was written, so the row stays.
-            Err(UpdateError::Store(error @ StoreError::Contended(_))) => error.into(),
-            Err(UpdateError::Store(error)) => return Err(error.into()),
-        };
-        if unwritten.is_none() {
-            self.key_value.delete_many(&[key])?;
-        }
-        Err(error)
     }
 
     /// Changes a row. `change` gets the stored row, and gets it again for each attempt.
@@ -186,15 +118,4 @@ fn check_id<T: Row>(key: &str, id: Uuid, row: &T) -> Result<(), StoreError> {
         return Ok(());
     }
     Err(StoreError::Corrupt { key: key.to_owned(), reason: format!("it is the row of {}", row.id()) })
-}
-
-/// A row that is to be written, indexed, and counted.
-struct Creation<'a> {
-    project: &'a ProjectId,
-    row: (String, Vec<u8>),
-    kind: Kind,
-    entry: Entry,
-    amounts: &'a Amounts,
-    of_other_projects_volume: bool,
-    is_large: bool,
 }

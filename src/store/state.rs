@@ -1,12 +1,17 @@
 //! Operations on the whole store, which an operator requests: replacing its state and clearing it.
 
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
 use crate::domain::ProjectId;
 
 use super::Store;
-use super::agenda::{Agenda, AgendaItem};
+use super::agenda::{Agenda, AgendaItem, Purpose, by_project};
 use super::codec::envelope::encode_fresh;
+use super::creation::Creates;
 use super::deployment::Deployment;
-use super::directory::{Directory, DirectoryEntry};
+use super::directory::Directory;
 use super::index::{Entry, Index};
 use super::key_value::StoreError;
 use super::keys;
@@ -14,7 +19,12 @@ use super::legacy;
 use super::projects::ProjectRecord;
 use super::row::Kind;
 use super::row::{Row, Rows, with_row_type};
+use super::shared::SlotValue;
 use super::slots::{SLOTS, slot_of};
+use super::unreadable::StoredRow;
+
+/// The rows that one call reads.
+const ROWS_AT_ONCE: usize = 250;
 
 /// The state of a store, as [`Store::replace_state`] takes it.
 #[derive(Debug, Default, Clone)]
@@ -30,9 +40,18 @@ impl Store<'_> {
     /// Replaces the whole stored state in one commit. Old rows that the new state lacks are overwritten with the empty
     /// value, which reads as absent, and deleted afterwards.
     ///
+    /// Requests may run meanwhile. What they wrote before the commit is replaced, and what they write after it is kept:
+    ///
+    /// - The agenda and the directory are not replaced. They are completed before the commit, one compare-and-swap at a
+    ///   time, so an item that a delete announces is never lost. Items of rows that are gone are forgotten by a tick.
+    /// - A request that changes a row or a record by compare-and-swap meets the new value, and decides again.
+    /// - A create that listed its row in a replaced record may write the row after the commit. It then finds that the new
+    ///   record does not list it, deletes the row, and is refused. If it stops before that, [`Store::sweep`] deletes the
+    ///   row (`docs/adr/0017-the-order-of-a-create.md`).
+    ///
     /// # Errors
     ///
-    /// An error of the key-value store. On `SQLite` nothing has changed then.
+    /// An error of the key-value store. On `SQLite` no row has changed then, unless the commit was done.
     pub fn replace_state(&self, state: &StoredState) -> Result<(), StoreError> {
         self.refuse_unreleased()?;
         let mut entries: Vec<(String, Vec<u8>)> = Vec::new();
@@ -41,21 +60,16 @@ impl Store<'_> {
         }
         entries.push((keys::DEPLOYMENT.to_owned(), encode_fresh(keys::DEPLOYMENT, &state.deployment)?));
 
-        let mut records = state.projects.clone();
         let number_of =
             |project: &ProjectId| state.projects.binary_search_by(|record| record.project.cmp(project)).ok();
-        let mut indexed: Vec<[Vec<Entry>; Kind::ALL.len()]> = vec![Default::default(); records.len()];
+        let mut indexed: Vec<[Vec<Entry>; Kind::ALL.len()]> = vec![Default::default(); state.projects.len()];
         for kind in Kind::ALL {
             with_row_type!(kind, R => index_rows(R::list(&state.rows), &number_of, &mut indexed));
         }
-        // Projects that the new state lacks keep an empty record, since their claim counters stay too.
-        let stored = self.key_value.keys()?;
-        let emptied = Self::projects_in(&stored).into_iter().filter(|project| number_of(project).is_none());
-        records.extend(emptied.map(ProjectRecord::new));
-        let mut shared: Vec<(Agenda, Directory)> = vec![Default::default(); SLOTS];
-        let mut indexed = indexed.into_iter();
-        for mut record in records {
-            for (kind, own) in Kind::ALL.into_iter().zip(indexed.next().unwrap_or_default()) {
+        for (record, indexed) in state.projects.iter().zip(indexed) {
+            let mut record = record.clone();
+            record.creates = self.no_creates();
+            for (kind, own) in Kind::ALL.into_iter().zip(indexed) {
                 let (index, changes) = Index::build(own, self);
                 *record.index_mut(kind) = index;
                 for (id, page) in changes.written {
@@ -64,31 +78,127 @@ impl Store<'_> {
                     entries.push((key, value));
                 }
             }
-            let key = keys::project(&record.project);
-            let value = encode_fresh(&key, &record)?;
-            entries.push((key, value));
-            let has_snapshots_of_other_projects_volumes = record.has_snapshots_of_other_projects_volumes;
-            let entry = DirectoryEntry { project: record.project, has_snapshots_of_other_projects_volumes };
-            shared[slot_of(&entry.project)].1.0.push(entry);
+            push_record(&record, &mut entries)?;
         }
-        for item in &state.agenda {
-            shared[slot_of(&item.project)].0.items.push(item.clone());
-        }
-        for (slot, (agenda, directory)) in shared.into_iter().enumerate() {
-            let key = keys::agenda(slot);
-            let value = encode_fresh(&key, &agenda)?;
-            entries.push((key, value));
-            let key = keys::directory(slot);
-            let value = encode_fresh(&key, &directory)?;
-            entries.push((key, value));
-        }
+        self.complete_shared_values(state, &mut entries)?;
 
+        let stored = self.key_value.keys()?;
+        // Projects that the new state lacks keep an empty record, since their claim counters stay too.
+        let others = Self::projects_in(&stored).into_iter().filter(|project| number_of(project).is_none());
+        for project in others {
+            push_record(&self.empty_record(project), &mut entries)?;
+        }
         entries.sort_unstable_by(|(one, _), (two, _)| one.cmp(two));
         let is_written = |key: &String| entries.binary_search_by(|(own, _)| own.cmp(key)).is_ok();
         let obsolete: Vec<String> = stored.into_iter().filter(|key| is_obsolete(key) && !is_written(key)).collect();
         entries.extend(obsolete.iter().map(|key| (key.clone(), Vec::new())));
         self.key_value.set_many(&entries)?;
-        if obsolete.is_empty() { Ok(()) } else { self.key_value.delete_many(&obsolete) }
+        if !obsolete.is_empty() {
+            self.key_value.delete_many(&obsolete)?;
+        }
+        entries.truncate(entries.len() - obsolete.len());
+        self.sweep(&entries.into_iter().map(|(key, _)| key).collect::<Vec<_>>())
+    }
+
+    /// Returns the creates of a record that replaces another one, under a new announcement.
+    fn no_creates(&self) -> Creates {
+        Creates { announcement: self.identifiers.number(), ..Creates::default() }
+    }
+
+    /// Returns the record of a project that the new state lacks.
+    pub(super) fn empty_record(&self, project: ProjectId) -> ProjectRecord {
+        let mut record = ProjectRecord::new(project);
+        record.creates = self.no_creates();
+        record
+    }
+
+    /// Adds the items and the projects of a new state to the agenda and the directory. A slot that cannot be read is
+    /// replaced with the state.
+    fn complete_shared_values(
+        &self,
+        state: &StoredState,
+        entries: &mut Vec<(String, Vec<u8>)>,
+    ) -> Result<(), StoreError> {
+        let mut items: [Vec<&AgendaItem>; SLOTS] = Default::default();
+        for item in &state.agenda {
+            items[slot_of(&item.project)].push(item);
+        }
+        let mut projects: [Vec<&ProjectRecord>; SLOTS] = Default::default();
+        for record in &state.projects {
+            projects[slot_of(&record.project)].push(record);
+        }
+        for (slot, (items, projects)) in items.iter().zip(&projects).enumerate() {
+            let new: BTreeSet<(Kind, Uuid)> = items.iter().map(|item| item.row()).collect();
+            let complete = |agenda: &mut Agenda| {
+                if projects.is_empty() {
+                    return;
+                }
+                agenda.items.retain(|item| !new.contains(&item.row()));
+                // A snapshot of the new state may have no volume, and stays.
+                for item in agenda.items.iter_mut().filter(|item| item.purpose == Purpose::Volume) {
+                    item.purpose = Purpose::Row;
+                }
+                agenda.items.extend(items.iter().map(|item| (*item).clone()));
+            };
+            self.change_or_replace(slot, complete, entries)?;
+            let complete = |directory: &mut Directory| directory.enter_all(projects);
+            self.change_or_replace(slot, complete, entries)?;
+        }
+        Ok(())
+    }
+
+    /// Changes a slot. If it cannot be read, adds a new one to the entries to write.
+    fn change_or_replace<T: SlotValue>(
+        &self,
+        slot: usize,
+        mut change: impl FnMut(&mut T),
+        entries: &mut Vec<(String, Vec<u8>)>,
+    ) -> Result<(), StoreError> {
+        if self.without_unreadable(self.change_slot(slot, &mut change))?.is_none() {
+            let mut value = T::default();
+            change(&mut value);
+            let key = T::key(slot);
+            let bytes = encode_fresh(&key, &value)?;
+            entries.push((key, bytes));
+        }
+        Ok(())
+    }
+
+    /// Deletes what requests wrote while the state was replaced, and what no create will undo: records of projects that
+    /// came meanwhile are emptied, and rows that the new state lacks and no record lists are deleted. A row is listed
+    /// before it is written, so a row that is not listed by a record that was read after it belongs to the old state.
+    fn sweep(&self, written: &[String]) -> Result<(), StoreError> {
+        let is_written = |key: &String| written.binary_search(key).is_ok();
+        let late: Vec<String> = self.key_value.keys()?.into_iter().filter(|key| !is_written(key)).collect();
+        for project in Self::projects_in(&late) {
+            self.change_project(&project, |record, writes| {
+                writes.pages.retired.extend(Kind::ALL.into_iter().flat_map(|kind| record.index(kind).pages()));
+                let retired = std::mem::take(&mut record.retired);
+                *record = self.empty_record(project.clone());
+                record.retired = retired;
+                Ok(())
+            })?;
+        }
+        for kind in Kind::ALL {
+            let ids = late.iter().filter_map(|key| Uuid::try_parse(key.strip_prefix(kind.key_prefix())?).ok());
+            let ids: Vec<Uuid> = ids.collect();
+            let mut items = Vec::new();
+            for ids in ids.chunks(ROWS_AT_ONCE) {
+                with_row_type!(kind, R => {
+                    let rows = self.rows::<R>(ids)?.into_iter().filter_map(StoredRow::readable);
+                    items.extend(rows.map(|row| AgendaItem::when_due(&row)));
+                });
+            }
+            for (project, items) in by_project(items) {
+                let listed = self.listed_now(&project, &items)?;
+                let unlisted = items.iter().filter(|item| !listed.contains(item));
+                let keys: Vec<String> = unlisted.map(|item| keys::row(item.kind, item.id)).collect();
+                if !keys.is_empty() {
+                    self.key_value.delete_many(&keys)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Deletes every value that this service has stored.
@@ -100,6 +210,14 @@ impl Store<'_> {
         let keys: Vec<String> = self.key_value.keys()?.into_iter().filter(|key| is_ours(key)).collect();
         if keys.is_empty() { Ok(()) } else { self.key_value.delete_many(&keys) }
     }
+}
+
+/// Encodes a record, and appends it to the entries to write.
+fn push_record(record: &ProjectRecord, entries: &mut Vec<(String, Vec<u8>)>) -> Result<(), StoreError> {
+    let key = keys::project(&record.project);
+    let value = encode_fresh(&key, record)?;
+    entries.push((key, value));
+    Ok(())
 }
 
 /// Encodes rows, and appends them to the entries to write.

@@ -4,18 +4,30 @@
 //! quota must not include it. That is a fact about stored rows, so the services need not know the step.
 
 use crate::domain::lifecycle::{Moment, Occasion};
+use crate::domain::quota::Amounts;
 use crate::domain::{ProjectId, Timestamp};
 
 use super::Store;
-use super::agenda::{self, AgendaItem};
+use super::agenda::{self, AgendaItem, Purpose};
 use super::deployment::Deployment;
 use super::key_value::StoreError;
-use super::projects::ProjectRecord;
+use super::projects::{ProjectRecord, RECORD_READS};
 use super::row::Kind;
 use super::row_state::RowState;
 
-/// The number of times that a record is read because a page that it names was replaced.
-const RECORD_READS: u32 = 8;
+impl ProjectRecord {
+    /// Returns the open counters as they are once only the counted rows are left, those that readers see. An operator's
+    /// difference between a counter and the rows is kept.
+    #[must_use]
+    pub fn usage_of(&self, counted: &Amounts) -> Amounts {
+        let of = |amounts: &Amounts, resource: &str| amounts.get(resource).copied().unwrap_or(0);
+        let settled = self.usage.iter().map(|(resource, usage)| {
+            let difference = usage.saturating_sub(of(&self.totals, resource));
+            (resource.clone(), of(counted, resource).saturating_add(difference).max(0))
+        });
+        settled.collect()
+    }
+}
 
 /// The projects whose records one call reads.
 const PROJECTS_AT_ONCE: usize = 1_000;
@@ -91,7 +103,12 @@ impl Store<'_> {
     fn ended(&self, agenda: Vec<AgendaItem>, now: Timestamp) -> Result<Vec<AgendaItem>, StoreError> {
         let states = self.row_states(&agenda, Moment { now, clock: now, occasion: Occasion::Reading })?;
         let ended = agenda.into_iter().zip(states);
-        let ended = ended.filter(|(_, state)| matches!(state, RowState::Ended | RowState::Gone));
+        // A row that is created takes quota before it is written.
+        let ended = ended.filter(|(item, state)| match state {
+            RowState::Ended => true,
+            RowState::Gone => item.purpose != Purpose::New,
+            _ => false,
+        });
         Ok(ended.map(|(item, _)| item).collect())
     }
 

@@ -11,7 +11,7 @@ use crate::store::row::with_row_type;
 use crate::store::{Change, Kind, Row, Store, StoreError};
 
 use super::plan::{Allowance, Plan};
-use super::report::{POSTPONED_SECONDS, Report};
+use super::report::{ANNOUNCED_SECONDS, POSTPONED_SECONDS, Report};
 
 /// The most rows of one project in one batch of removals, which is two commits.
 pub const ROWS_PER_BATCH: usize = 250;
@@ -29,8 +29,21 @@ pub fn apply(
     moment: Moment,
     allowance: &mut Allowance,
 ) -> Result<Report, StoreError> {
-    let Plan { schedule, begin_now, complete, end, gone, mut remove, mut forget, mut postpone, cascade: _, more } =
-        plan;
+    let Plan {
+        schedule,
+        begin_now,
+        complete,
+        end,
+        gone,
+        unwritten,
+        written,
+        orphaned,
+        mut remove,
+        mut forget,
+        mut postpone,
+        cascade: _,
+        more,
+    } = plan;
     let mut report = Report { more, ..Report::default() };
     if !schedule.is_empty() {
         store.schedule(&schedule)?;
@@ -59,26 +72,37 @@ pub fn apply(
             None => postpone.push(item),
         }
     }
-    for (project, gone) in agenda::by_project(gone) {
-        // A row that is gone may have been left in its index by a run that was stopped on the way.
-        match store.without_unreadable(store.still_listed(&project, &gone)) {
-            Ok(Some(left)) => {
-                let are_left: BTreeSet<(Kind, Uuid)> = left.iter().map(AgendaItem::row).collect();
-                forget.extend(gone.into_iter().filter(|item| !are_left.contains(&item.row())));
-                remove.extend(left);
-            }
-            Ok(None) => postpone.extend(gone),
-            // A page was replaced since the record was read; a later run looks again.
-            Err(StoreError::Contended(_)) => report.more = true,
-            Err(error) => return Err(error),
+    // A row that is gone may have been left in its index by a run that was stopped on the way.
+    let (left, gone) = split_by_entry(store, gone, &mut postpone, &mut report)?;
+    remove.extend(left);
+    forget.extend(gone);
+    forget.extend(split_by_entry(store, written, &mut postpone, &mut report)?.0);
+    // A create that was given up may have written its row afterwards.
+    let (indexed, orphaned) = split_by_entry(store, orphaned, &mut postpone, &mut report)?;
+    forget.extend(indexed);
+    remove.extend(orphaned);
+    let mut unwritten = agenda::by_project(unwritten);
+    let mut gigabytes = true;
+    if !remove.is_empty() || !unwritten.is_empty() {
+        if let Some(deployment) = store.without_unreadable(store.deployment())? {
+            gigabytes = deployment.snapshots_count_gigabytes();
+        } else {
+            // Without the settings, the amounts that the removed rows give back are unknown.
+            postpone.append(&mut remove);
+            postpone.extend(std::mem::take(&mut unwritten).into_values().flatten());
         }
     }
-    let mut gigabytes = true;
-    if !remove.is_empty() {
-        match store.without_unreadable(store.deployment())? {
-            Some(deployment) => gigabytes = deployment.snapshots_count_gigabytes(),
-            // Without the settings, the amounts that the removed rows give back are unknown.
-            None => postpone.append(&mut remove),
+    for (project, items) in unwritten {
+        match store.without_unreadable(store.drop_unwritten(&project, &items, gigabytes)) {
+            Ok(Some(dropped)) => {
+                report.removed += dropped;
+                // Until its item is stale, a create that is merely slow may write the row.
+                forget.extend(items.into_iter().filter(|item| is_stale(item, moment)));
+            }
+            Ok(None) => postpone.extend(items),
+            // Other writers were faster; a later run looks again.
+            Err(StoreError::Contended(_)) => report.more = true,
+            Err(error) => return Err(error),
         }
     }
     for (project, items) in agenda::by_project(remove) {
@@ -119,6 +143,35 @@ fn begun_now(store: &Store<'_>, item: &AgendaItem, clock: Timestamp) -> Result<A
     let pending = with_row_type!(item.kind, R => store.begin_now::<R>(item.id.into(), clock)?);
     // The row may have no work of its own, as a snapshot that is removed with its volume.
     Ok(item.clone().at(clock, pending.map_or(clock, |pending| pending.due)))
+}
+
+/// Returns whether an item is so old that the request that announced it has written its row or never will.
+pub fn is_stale(item: &AgendaItem, moment: Moment) -> bool {
+    Timestamp::from_microseconds(item.due).plus_seconds(ANNOUNCED_SECONDS) <= moment.clock
+}
+
+/// Splits items into those whose rows have an entry in their index, and those whose rows have none.
+fn split_by_entry(
+    store: &Store<'_>,
+    items: Vec<AgendaItem>,
+    postpone: &mut Vec<AgendaItem>,
+    report: &mut Report,
+) -> Result<(Vec<AgendaItem>, Vec<AgendaItem>), StoreError> {
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for (project, items) in agenda::by_project(items) {
+        match store.without_unreadable(store.still_listed(&project, &items)) {
+            Ok(Some(listed)) => {
+                let are_listed: BTreeSet<(Kind, Uuid)> = listed.iter().map(AgendaItem::row).collect();
+                without.extend(items.into_iter().filter(|item| !are_listed.contains(&item.row())));
+                with.extend(listed);
+            }
+            Ok(None) => postpone.extend(items),
+            // A page was replaced since the record was read; a later run looks again.
+            Err(StoreError::Contended(_)) => report.more = true,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((with, without))
 }
 
 /// Records in a row that its work has ended. From then on, a row whose removal is due is gone for every reader, so no

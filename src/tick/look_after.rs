@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::domain::ProjectId;
 use crate::domain::lifecycle::Moment;
 use crate::store::agenda::AgendaItem;
+use crate::store::creation::may_be_running;
 use crate::store::row::with_row_type;
 use crate::store::{Kind, Row, Store, StoreError, StoredRow};
 
@@ -34,11 +35,16 @@ pub fn look_after(
     let long_ago = moment.clock.plus_seconds(-ANNOUNCED_SECONDS);
     for kind in Kind::ALL {
         with_row_type!(kind, R => if R::IS_LOOKED_AFTER {
-            let ids: Vec<Uuid> = record.index(kind).newest().iter().map(|entry| entry.position.id).collect();
-            for (id, row) in ids.iter().zip(store.rows::<R>(&ids)?) {
-                let is_scheduled = agenda.iter().any(|item| item.kind == kind && item.id == *id);
+            let newest = record.index(kind).newest();
+            let ids: Vec<Uuid> = newest.iter().map(|entry| entry.position.id).collect();
+            for (entry, row) in newest.iter().zip(store.rows::<R>(&ids)?) {
+                let created_at = entry.position.created_at;
+                let is_scheduled = agenda.iter().any(|item| item.kind == kind && item.id == entry.position.id);
                 match row {
                     _ if is_scheduled => {}
+                    // The row is about to be written, or the look at the project's creates drops its entry.
+                    StoredRow::Gone if may_be_running(created_at, moment.clock) => {}
+                    StoredRow::Gone if record.creates.since.is_some_and(|since| since <= created_at) => {}
                     StoredRow::Gone => ghosts += 1,
                     StoredRow::Unreadable => {}
                     StoredRow::Readable(row) => {

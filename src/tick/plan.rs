@@ -11,11 +11,13 @@ pub struct Allowance {
     pub settled: usize,
     /// Batches of rows of one project that are removed.
     pub batches: usize,
+    /// Compare-and-swaps for looks at the creates of projects.
+    pub creates: usize,
 }
 
 impl Allowance {
     /// The allowance of one run.
-    pub const OF_ONE_RUN: Self = Self { settled: 100, batches: 50 };
+    pub const OF_ONE_RUN: Self = Self { settled: 100, batches: 40, creates: 40 };
 }
 
 /// The state of a row, and the agenda item that names it.
@@ -29,6 +31,8 @@ pub struct Observation {
     pub is_stale: bool,
     /// Whether the clock was set back since the item was made.
     pub is_from_future: bool,
+    /// Whether the row is so new that the request that creates it may still be running.
+    pub is_new: bool,
 }
 
 /// The work of a run on one slot, in the order in which it is done.
@@ -45,6 +49,12 @@ pub struct Plan {
     pub end: Vec<AgendaItem>,
     /// Rows that are gone. If an index still has their entry, the entry is removed.
     pub gone: Vec<AgendaItem>,
+    /// Rows that were never written. If an index has their entry, the entry is dropped.
+    pub unwritten: Vec<AgendaItem>,
+    /// Rows that were created. If an index has their entry, the item is not needed any more.
+    pub written: Vec<AgendaItem>,
+    /// Rows that were created long ago. If no index has their entry, they are removed.
+    pub orphaned: Vec<AgendaItem>,
     /// Rows to remove.
     pub remove: Vec<AgendaItem>,
     /// Volumes whose snapshots are removed before them, by [`super::cascade`].
@@ -60,7 +70,7 @@ pub struct Plan {
 /// Plans the work on one slot, and takes the compare-and-swaps for it out of the allowance.
 pub fn plan(observations: Vec<Observation>, allowance: &mut Allowance) -> Plan {
     let mut plan = Plan::default();
-    for Observation { item, state, is_scheduled, is_stale, is_from_future } in observations {
+    for Observation { item, state, is_scheduled, is_stale, is_from_future, is_new } in observations {
         match state {
             RowState::Ending | RowState::Completed if allowance.settled == 0 => plan.more = true,
             RowState::Completed => {
@@ -92,9 +102,14 @@ pub fn plan(observations: Vec<Observation>, allowance: &mut Allowance) -> Plan {
                 None => plan.more = true,
             },
             RowState::Gone if item.purpose == Purpose::New && is_from_future => plan.begin_now.push(item),
-            // The create that announced the row may still be about to write it.
-            RowState::Gone if item.purpose == Purpose::New && !is_stale => {}
+            // The create may still be about to write the row.
+            RowState::Gone | RowState::Idle | RowState::Waiting if item.purpose == Purpose::New && is_new => {}
+            RowState::Gone if item.purpose == Purpose::New => plan.unwritten.push(item),
             RowState::Gone => plan.gone.push(item),
+            RowState::Idle | RowState::Waiting if item.purpose == Purpose::New => {
+                let list = if is_stale { &mut plan.orphaned } else { &mut plan.written };
+                list.push(item);
+            }
             RowState::Idle if is_stale => plan.forget.push(item),
             RowState::Idle | RowState::Waiting => {}
             RowState::Unreadable => plan.postpone.push(item),
@@ -134,6 +149,9 @@ mod tests {
             ("complete", &plan.complete),
             ("end", &plan.end),
             ("gone", &plan.gone),
+            ("unwritten", &plan.unwritten),
+            ("written", &plan.written),
+            ("orphaned", &plan.orphaned),
             ("remove", &plan.remove),
             ("cascade", &plan.cascade),
             ("forget", &plan.forget),
@@ -143,19 +161,23 @@ mod tests {
         names.chain(plan.more.then_some("more")).collect()
     }
 
-    /// A state, a purpose, whether the item is scheduled, whether it is stale, whether the allowance is used up, and the lists of
-    /// the plan.
+    /// A state, a purpose, whether the item is scheduled, whether it is stale, whether the allowance is used up, and the
+    /// lists of the plan.
     type Case = (RowState, Purpose, bool, bool, bool, &'static [&'static str]);
 
     #[test]
     fn each_state_has_one_plan() {
         use Purpose::{New, Row, Volume};
         use RowState::{Cascading, Completed, Ended, Ending, Gone, Idle, Unreadable, Waiting};
-        let cases: [Case; 22] = [
+        let cases: [Case; 26] = [
             (Gone, Row, true, false, false, &["gone"]),
             (Gone, Volume, true, false, false, &["gone"]),
-            (Gone, New, true, false, false, &[]),
-            (Gone, New, true, true, false, &["gone"]),
+            (Gone, New, true, false, false, &["unwritten"]),
+            (Gone, New, true, true, false, &["unwritten"]),
+            (Idle, New, true, false, false, &["written"]),
+            (Waiting, New, true, true, false, &["orphaned"]),
+            (Completed, New, true, false, false, &["complete"]),
+            (Ended, New, true, false, false, &["remove"]),
             (Ended, Row, true, false, false, &["remove"]),
             (Ended, Row, false, false, false, &["schedule", "remove"]),
             (Ended, Row, true, false, true, &["remove"]),
@@ -176,9 +198,15 @@ mod tests {
             (Unreadable, New, true, true, true, &["postpone"]),
         ];
         for (state, purpose, is_scheduled, is_stale, is_used_up, expected) in cases {
-            let mut allowance = Allowance { settled: usize::from(!is_used_up), batches: 1 };
-            let observation =
-                Observation { item: item(1, purpose), state, is_scheduled, is_stale, is_from_future: false };
+            let mut allowance = Allowance { settled: usize::from(!is_used_up), batches: 1, creates: 0 };
+            let observation = Observation {
+                item: item(1, purpose),
+                state,
+                is_scheduled,
+                is_stale,
+                is_from_future: false,
+                is_new: false,
+            };
             let plan = plan(vec![observation.clone()], &mut allowance);
             assert_eq!(lists(&plan), expected, "{observation:?}");
             let settles = plan.complete.len() + plan.end.len();
@@ -206,9 +234,21 @@ mod tests {
                 is_scheduled: true,
                 is_stale: false,
                 is_from_future: true,
+                is_new: false,
             };
-            let plan = plan(vec![observation.clone()], &mut Allowance { settled: 1, batches: 1 });
+            let plan = plan(vec![observation.clone()], &mut Allowance { settled: 1, batches: 1, creates: 0 });
             assert_eq!(lists(&plan), expected, "{observation:?}");
+        }
+    }
+
+    #[test]
+    fn a_create_that_may_be_running_is_left_alone() {
+        for state in [RowState::Gone, RowState::Idle, RowState::Waiting] {
+            let item = item(1, Purpose::New);
+            let observation =
+                Observation { item, state, is_scheduled: true, is_stale: false, is_from_future: false, is_new: true };
+            let plan = plan(vec![observation], &mut Allowance::OF_ONE_RUN.clone());
+            assert_eq!(lists(&plan), [] as [&str; 0], "{state:?}");
         }
     }
 
@@ -220,8 +260,9 @@ mod tests {
             is_scheduled: true,
             is_stale: false,
             is_from_future: false,
+            is_new: false,
         });
-        let mut allowance = Allowance { settled: 3, batches: 1 };
+        let mut allowance = Allowance { settled: 3, batches: 1, creates: 0 };
         let plan = plan(observations.collect(), &mut allowance);
         assert_eq!((plan.complete.len(), plan.end.len(), plan.more, allowance.settled), (2, 1, true, 0));
     }

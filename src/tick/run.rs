@@ -5,16 +5,17 @@ use uuid::Uuid;
 use crate::domain::lifecycle::{Moment, Occasion};
 use crate::domain::{Pending, Schedule, Snapshot, SnapshotId, Timestamp, Volume};
 use crate::store::agenda::{Agenda, AgendaItem, Purpose};
+use crate::store::creation::may_be_running;
 use crate::store::index::Direction;
 use crate::store::row::with_row_type;
 use crate::store::slots::slot_of;
 use crate::store::{Kind, Listing, Row, RowState, Store, StoreError, StoredRow};
 
-use super::apply::apply;
+use super::apply::{apply, is_stale};
 use super::cascade::carry_on;
 use super::look_after::look_after;
 use super::plan::{Allowance, Observation, plan};
-use super::report::{ANNOUNCED_SECONDS, POSTPONED_SECONDS, Report};
+use super::report::{POSTPONED_SECONDS, Report};
 
 /// The rows that one call reads.
 const ROWS_AT_ONCE: usize = 1_000;
@@ -51,16 +52,18 @@ pub fn run(store: &Store<'_>, moment: Moment, rows: usize) -> Result<Report, Sto
         if agenda.items.is_empty() && unscheduled.is_empty() {
             continue;
         }
+        let seen_creates = look_at_creates(store, agenda, moment, &mut allowance, &mut report)?;
         let (mut items, scheduled) = due_items(agenda, slot, &mut unscheduled, moment, budget);
         if items.len() > budget {
             items.truncate(budget);
             report.more = true;
         }
         budget -= items.len();
-        if !items.is_empty() {
+        if !items.is_empty() || !seen_creates.is_empty() {
             let observations = observe(store, items, scheduled, moment)?;
             let mut plan = plan(observations, &mut allowance);
             cascades.append(&mut plan.cascade);
+            plan.forget.extend(seen_creates);
             let done = apply(store, slot, plan, moment, &mut allowance);
             // Only an operator's run gets here with a slot of a newer format, which it leaves alone.
             let done = store.without_unreadable(done)?.unwrap_or_default();
@@ -95,6 +98,37 @@ const fn names_unreadable(moment: Moment) -> bool {
     matches!(moment.occasion, Occasion::OperatorTick) || moment.clock.microseconds().rem_euclid(HOUR) < NAMING
 }
 
+/// Looks at the creates that a slot announces and that are due. Returns the items that need nothing more.
+fn look_at_creates(
+    store: &Store<'_>,
+    agenda: &Agenda,
+    moment: Moment,
+    allowance: &mut Allowance,
+    report: &mut Report,
+) -> Result<Vec<AgendaItem>, StoreError> {
+    let mut seen = Vec::new();
+    for item in agenda.items.iter().filter(|item| item.announces_due_creates(moment.clock)) {
+        if allowance.creates == 0 {
+            report.more = true;
+            break;
+        }
+        // The item is looked at again and again while a value cannot be read, so the log does not name it.
+        let store = store.silent();
+        match store.without_unreadable(store.look_at_creates(item, &agenda.items, moment.clock)) {
+            Ok(Some(look)) => {
+                allowance.creates = allowance.creates.saturating_sub(look.swaps);
+                report.removed += look.dropped;
+                seen.push(item.clone());
+            }
+            Ok(None) => {}
+            // Other writers were faster; a later run looks again.
+            Err(StoreError::Contended(_)) => report.more = true,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(seen)
+}
+
 /// Returns the items of a slot that are due, followed by the unscheduled items of the slot. The second value is the
 /// number of items that are on the agenda and within the budget.
 fn due_items(
@@ -113,7 +147,8 @@ fn due_items(
     let is_due = |item: &&AgendaItem| {
         moment.occasion != Occasion::Tick || item.due <= moment.now.microseconds() || item.is_from_future(moment.clock)
     };
-    let mut items: Vec<AgendaItem> = agenda.items.iter().filter(is_due).cloned().collect();
+    let of_rows = agenda.items.iter().filter(|item| item.purpose != Purpose::Creates);
+    let mut items: Vec<AgendaItem> = of_rows.filter(is_due).cloned().collect();
     let scheduled = items.len().min(budget);
     items.extend(found);
     (items, scheduled)
@@ -133,9 +168,11 @@ fn observe(
             RowState::Idle if item.purpose == Purpose::Volume => state_by_volume(store, &item, moment)?,
             state => state,
         };
-        let is_stale = Timestamp::from_microseconds(item.due).plus_seconds(ANNOUNCED_SECONDS) <= moment.clock;
+        let is_stale = is_stale(&item, moment);
         let is_from_future = item.is_from_future(moment.clock);
-        observations.push(Observation { item, state, is_scheduled: number < scheduled, is_stale, is_from_future });
+        let is_new = may_be_running(Timestamp::from_microseconds(item.created), moment.clock);
+        let is_scheduled = number < scheduled;
+        observations.push(Observation { item, state, is_scheduled, is_stale, is_from_future, is_new });
     }
     Ok(observations)
 }

@@ -19,6 +19,9 @@ const VOLUME: &str = "aaaaaaaa-0000-4000-8000-000000000001";
 /// The number of snapshots at the start. Some of them are in pages of the listing.
 const SNAPSHOTS: usize = 150;
 
+/// The number of snapshots in [`document`]. They do not fit the head of an index.
+const SNAPSHOTS_OF_DOCUMENT: usize = 40;
+
 fn snapshot_id(number: usize) -> String {
     format!("bbbbbbbb-0000-4000-8000-{number:012}")
 }
@@ -37,6 +40,8 @@ enum Step {
     OperatorTick,
     Repair,
     List,
+    /// Replaces the state with the document of [`document`].
+    Put,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -54,6 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::OperatorTick),
         1 => Just(Step::Repair),
         1 => Just(Step::List),
+        1 => Just(Step::Put),
     ]
 }
 
@@ -63,6 +69,22 @@ struct Acknowledged {
     created: Vec<String>,
     /// Metadata keys by snapshot.
     merged: Vec<(usize, &'static str)>,
+    /// Every snapshot whose creation was accepted, also before a replacement of the state.
+    ever_created: Vec<String>,
+    /// Whether the state was replaced.
+    is_replaced: bool,
+}
+
+/// Returns the document that replaces the state: some of the snapshots at the start, and others.
+fn document() -> Value {
+    let id = |number| if number < 2 { snapshot_id(number * (SNAPSHOTS - 1)) } else { document_id(number) };
+    let snapshots: Vec<Value> =
+        (0..SNAPSHOTS_OF_DOCUMENT).map(|number| json!({ "id": id(number), "project_id": PROJECT })).collect();
+    json!({ "volumes": [{ "project_id": PROJECT }], "snapshots": snapshots })
+}
+
+fn document_id(number: usize) -> String {
+    format!("dddddddd-0000-4000-8000-{number:012}")
 }
 
 /// A store that runs an event before one of its calls.
@@ -142,7 +164,10 @@ fn take(service: &NativeService, key_value: &dyn KeyValue, step: &Step, acknowle
     let path = |id: usize| format!("/v3/{PROJECT}/snapshots/{}", snapshot_id(id));
     let send = |method: &str, path: &str, body: Value| -> Response<Vec<u8>> {
         let answer = service.send_through(key_value, client(method, path, &body));
-        assert!(!answer.status().is_server_error(), "{method} {path}: {}", crate::support::text(&answer));
+        // A create that meets a replacement of the state is asked to come again.
+        let may_be_busy = method == "POST" && path.ends_with("/snapshots") && acknowledged.borrow().is_replaced;
+        let is_fine = !answer.status().is_server_error() || (may_be_busy && answer.status() == 503);
+        assert!(is_fine, "{method} {path}: {}", crate::support::text(&answer));
         answer
     };
     match step {
@@ -151,6 +176,7 @@ fn take(service: &NativeService, key_value: &dyn KeyValue, step: &Step, acknowle
             let answer = send("POST", &format!("/v3/{PROJECT}/snapshots"), body);
             if answer.status() == 202 {
                 let id = json(&answer)["snapshot"]["id"].as_str().expect("an id").to_owned();
+                acknowledged.borrow_mut().ever_created.push(id.clone());
                 acknowledged.borrow_mut().created.push(id);
             }
         }
@@ -178,6 +204,19 @@ fn take(service: &NativeService, key_value: &dyn KeyValue, step: &Step, acknowle
         Step::Repair => {
             let answer = service.send_through(key_value, operator("POST", "/_ops/repair", b""));
             assert!(answer.status().is_success(), "{}", crate::support::text(&answer));
+            if !acknowledged.borrow().is_replaced {
+                assert_nothing_wrong(&json(&answer));
+            }
+        }
+        Step::Put => {
+            // Requests in the middle may come before it or after it.
+            acknowledged.borrow_mut().is_replaced = true;
+            let body = document().to_string();
+            let answer = service.send_through(key_value, operator("PUT", "/_ops/state", body.as_bytes()));
+            assert!(answer.status().is_success(), "{}", crate::support::text(&answer));
+            let mut acknowledged = acknowledged.borrow_mut();
+            acknowledged.created.clear();
+            acknowledged.merged.clear();
         }
         Step::List => drop(send("GET", &format!("/v3/{PROJECT}/snapshots?limit=140"), Value::Null)),
         Step::OperatorTick => {
@@ -186,6 +225,13 @@ fn take(service: &NativeService, key_value: &dyn KeyValue, step: &Step, acknowle
             let answer = service.send_through(key_value, operator("POST", "/_ops/tick", body.as_bytes()));
             assert!(answer.status().is_success(), "{}", crate::support::text(&answer));
         }
+    }
+}
+
+/// Checks that a repair had nothing to do.
+fn assert_nothing_wrong(report: &Value) {
+    for wrong in ["entries_without_row", "rows_without_entry", "counters", "rows_without_agenda"] {
+        assert_eq!(report[wrong], 0, "{report}");
     }
 }
 
@@ -247,6 +293,24 @@ fn check(service: &NativeService, acknowledged: &Acknowledged, settled: bool) {
     let volume_stays = volumes.iter().any(|volume| volume["status"] != "deleting");
     for id in &acknowledged.created {
         assert!(by_id.contains_key(id.as_str()) || !volume_stays, "an acknowledged snapshot goes only with its volume");
+    }
+    if acknowledged.is_replaced {
+        let is_of_document = |id: &&str| {
+            id.starts_with("dddddddd") || [snapshot_id(0), snapshot_id(SNAPSHOTS - 1)].iter().any(|own| own == id)
+        };
+        let others = by_id.keys().filter(|id| !is_of_document(id));
+        for id in others {
+            assert!(acknowledged.ever_created.iter().any(|own| own == id), "{id} is neither of the document nor new");
+        }
+        for number in 2..SNAPSHOTS_OF_DOCUMENT {
+            assert!(
+                by_id.contains_key(document_id(number).as_str()) || !volume_stays,
+                "{number} of the document is lost"
+            );
+        }
+    }
+    if settled {
+        assert_nothing_wrong(&json(&service.send(operator("POST", "/_ops/repair", b""))));
     }
     // A force delete restarts the time of a snapshot, and an administrator may reset one that is being deleted. The
     // tick handles both.

@@ -79,6 +79,30 @@ fn put(service: &impl Service, document: &str) -> Answer {
     service.send(operator("PUT", "/_ops/state", document.as_bytes())).into()
 }
 
+/// A removal that is due is not in the state any more, so its quota is not either.
+#[test]
+fn what_get_gave_between_a_delete_and_its_tick_changes_nothing() {
+    let service = ComponentService::new(&[]);
+    let volume = service.new_volume("/v3/a1", 1);
+    service.advance(10.0);
+    let created = [0, 1, 2].map(|_| service.new_snapshot("/v3/a1", &volume));
+    service.advance(10.0);
+    assert_eq!(service.delete(&format!("/v3/a1/snapshots/{}", created[1])).status, 202);
+    service.advance(10.0);
+    let left = service.ids("/v3/a1/snapshots").len();
+    let usage = || service.get("/v3/a1/os-quota-sets/a1?usage=True").body["quota_set"]["snapshots"]["in_use"].clone();
+    assert_eq!((usage(), service.count("/v3/a1/snapshots")), (json!(left), left));
+    let given = text(&service.send(operator("GET", "/_ops/state", b"")));
+    for round in ["once", "twice"] {
+        assert_eq!(put(&service, &given).status, 200);
+        assert_eq!(text(&service.send(operator("GET", "/_ops/state", b""))), given, "{round}");
+        service.tick().expect("a run of the schedule");
+        assert_eq!((usage(), service.count("/v3/a1/snapshots")), (json!(left), left), "{round}");
+    }
+    let report = service.operate("POST", "/_ops/repair", &Value::Null);
+    assert_eq!(report.body["counters"], 0, "{report:?}");
+}
+
 #[test]
 fn what_get_gave_can_be_put_back_and_then_get_gives_the_same() {
     let service = ComponentService::new(&[]);

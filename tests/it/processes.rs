@@ -4,8 +4,9 @@
 //! After a 503 a client retries when the answer says so. Any other surprise fails the test.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::support::Service;
 use crate::support::calls::{Calls, id_of, insist, string_of, wait_until};
@@ -99,7 +100,16 @@ fn merges_through_two_processes_are_all_there_and_applied_once() {
     }
 }
 
-/// Each writer creates snapshots and deletes every other one, half of them through the other process.
+/// Returns the number of things that were wrong in a repair.
+fn repaired(host: &HostProcess) -> u64 {
+    let (report, _) = insist(|| host.operate("POST", "/_ops/repair", &Value::Null));
+    let wrong = ["entries_without_row", "rows_without_entry", "counters", "rows_without_agenda"];
+    let counts = wrong.map(|name| report.body[name].as_u64().unwrap_or_else(|| panic!("{report:?}")));
+    counts.iter().sum()
+}
+
+/// Each writer creates snapshots and deletes every other one, half of them through the other process. A repair finds
+/// nothing wrong, however often it runs meanwhile.
 #[test]
 fn creates_and_deletes_through_two_processes_are_listed_and_counted() {
     const EACH: usize = 25;
@@ -113,7 +123,16 @@ fn creates_and_deletes_through_two_processes_are_listed_and_counted() {
     let begin = Instant::now();
     let host_of = |writer: usize| &hosts[writer % PROCESSES];
     let (volume, host_of) = (&volume, &host_of);
+    let is_over = AtomicBool::new(false);
     let left: BTreeMap<String, String> = std::thread::scope(|scope| {
+        let repairs = scope.spawn(|| {
+            let mut repairs = 0;
+            while !is_over.load(Ordering::SeqCst) {
+                assert_eq!(repaired(&hosts[repairs % PROCESSES]), 0, "after {repairs} repairs");
+                repairs += 1;
+            }
+            repairs
+        });
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| {
                 scope.spawn(move || {
@@ -136,7 +155,11 @@ fn creates_and_deletes_through_two_processes_are_listed_and_counted() {
                 })
             })
             .collect();
-        writers.into_iter().flat_map(|writer| writer.join().expect("a writer")).collect()
+        let written: Vec<_> = writers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        is_over.store(true, Ordering::SeqCst);
+        let left = written.into_iter().flat_map(|left| left.expect("a writer")).collect();
+        println!("{} repairs meanwhile", repairs.join().expect("repairs"));
+        left
     });
     println!("{} creates and {} deletes in {:?}", WRITERS * EACH, WRITERS * EACH / 2, begin.elapsed());
 
@@ -172,4 +195,104 @@ fn creates_and_deletes_through_two_processes_are_listed_and_counted() {
             assert_eq!(host.status_of(&format!("/v3/snapshots/{id}")).as_deref(), Some("available"));
         }
     }
+}
+
+/// An answered create of a writer: the id, and the times of the request and of the answer.
+type Created = (String, Instant, Instant);
+
+/// The whole state is replaced while eight writers create and delete through both processes. Afterwards it is the
+/// document, and what was acknowledged after it. No other row is left, not even one that no list shows.
+#[test]
+fn a_replacement_of_the_state_among_writers_leaves_the_document_and_what_came_after_it() {
+    const ROWS: usize = 2_000;
+    let rounds = short_or_whole(3, 12);
+    let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = StateDirectory::new("replacement");
+    let variables =
+        [("create_seconds", "0"), ("delete_seconds", "0"), ("quota_snapshots", "-1"), ("quota_gigabytes", "-1")];
+    let hosts = start(&directory, &variables);
+    let volume = "aaaaaaaa-0000-4000-8000-000000000001";
+    for round in 0..rounds {
+        let rows: Vec<Value> = (0..ROWS)
+            .map(|number| json!({ "id": format!("dddddddd-0000-4000-8000-{round:04}{number:08}"), "project_id": "a1" }))
+            .collect();
+        let of_document: BTreeSet<String> = rows.iter().map(id_of).collect();
+        let document = json!({ "volumes": [{ "project_id": "a1" }], "snapshots": rows });
+        if round == 0 {
+            assert_eq!(
+                hosts[0].operate("PUT", "/_ops/state", &json!({ "volumes": [{ "project_id": "a1" }] })).status,
+                200
+            );
+        }
+        let is_over = AtomicBool::new(false);
+        let (created, begun, ended) = std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..8)
+                .map(|writer| {
+                    let (host, is_over) = (&hosts[writer % PROCESSES], &is_over);
+                    scope.spawn(move || write_until_over(host, volume, is_over))
+                })
+                .collect();
+            std::thread::sleep(Duration::from_millis(700));
+            let begun = Instant::now();
+            let answer = hosts[0].operate("PUT", "/_ops/state", &document);
+            let ended = Instant::now();
+            assert_eq!(answer.status, 200, "{answer:?}");
+            std::thread::sleep(Duration::from_millis(700));
+            is_over.store(true, Ordering::SeqCst);
+            let created: Vec<Created> =
+                writers.into_iter().flat_map(|writer| writer.join().expect("a writer")).collect();
+            (created, begun, ended)
+        });
+        let ids_of = |is_wanted: &dyn Fn(&Created) -> bool| -> BTreeSet<String> {
+            created.iter().filter(|created| is_wanted(created)).map(|(id, ..)| id.clone()).collect()
+        };
+        let before = ids_of(&|(_, _, answered)| *answered < begun);
+        let after = ids_of(&|(_, asked, _)| *asked > ended);
+        let either = ids_of(&|_| true);
+
+        let stored = || -> BTreeSet<String> {
+            hosts[1].state()["snapshots"].as_array().expect("rows").iter().map(id_of).collect()
+        };
+        wait_until("the removal of what was deleted, and of what was not created", || {
+            hosts[1].count("/v3/snapshots") == stored().len()
+        });
+        let stored = stored();
+        println!("{} before, {} after, {} in all; {} stored", before.len(), after.len(), either.len(), stored.len());
+        assert!(stored.is_superset(&of_document), "all of the document");
+        assert!(stored.is_superset(&after), "all that was acknowledged after it");
+        assert!(stored.is_disjoint(&before), "nothing that was acknowledged before it");
+        let others = stored.iter().filter(|id| !of_document.contains(*id) && !either.contains(*id)).count();
+        assert_eq!(others, 0, "nothing that was never acknowledged");
+        wait_until("the removal of every row that is in no list", || {
+            let report = hosts[0].operate("POST", "/_ops/repair", &Value::Null);
+            for wrong in ["entries_without_row", "rows_without_entry", "counters", "rows_without_agenda"] {
+                assert_eq!(report.body[wrong], 0, "{report:?}");
+            }
+            report.body["rows"] == stored.len() + 1
+        });
+    }
+}
+
+/// Creates snapshots, and deletes every third one, until it is over. Returns those that are left, unless their deletion
+/// met the replacement of the state. A 503 says that nothing was created.
+fn write_until_over(host: &HostProcess, volume: &str, is_over: &AtomicBool) -> Vec<Created> {
+    let mut created = Vec::new();
+    for number in 0.. {
+        if is_over.load(Ordering::SeqCst) {
+            break;
+        }
+        let asked = Instant::now();
+        let answer = host.ask_for_snapshot("/v3", volume);
+        assert!([202, 503].contains(&answer.status), "{answer:?}");
+        if answer.status == 202 {
+            let id = id_of(&answer.body["snapshot"]);
+            if number % 3 == 0 {
+                let answer = host.delete(&format!("/v3/snapshots/{id}"));
+                assert!([202, 404, 503].contains(&answer.status), "{answer:?}");
+            } else {
+                created.push((id, asked, Instant::now()));
+            }
+        }
+    }
+    created
 }

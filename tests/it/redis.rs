@@ -309,16 +309,19 @@ fn a_merge_that_landed_is_not_applied_again_however_many_others_came_after() {
 
 #[test]
 fn a_create_that_landed_is_counted_once_however_many_others_came_after() {
-    for (others, expected) in [(8, 202), (40, 503)] {
+    // With very many others the record no longer knows the write, but it still lists the row.
+    for others in [8, 40] {
         let (service, other) = two_processes(&[]);
         let volume = service.new_volume("/v3", 1);
+        // The first create announces those that follow it, so it makes other calls than they do.
+        service.new_snapshot("/v3", &volume);
         let its_volume = volume.clone();
         let intrusion = move || (0..others).for_each(|_| drop(other.new_snapshot("/v3", &its_volume)));
         let create = || service.ask_for_snapshot("/v3", &volume);
         let answer = before_the_look(&service, create, intrusion, create);
-        assert_eq!(answer.status, expected, "{answer:?}");
+        assert_eq!(answer.status, 202, "{answer:?}");
         let in_use = service.get("/v3/os-quota-sets/a1?usage=True").body["quota_set"]["snapshots"]["in_use"].clone();
-        let all = others + 2;
+        let all = others + 3;
         assert_eq!(
             (service.ids("/v3/snapshots").len(), service.count("/v3/snapshots"), in_use),
             (all, all, json!(all))

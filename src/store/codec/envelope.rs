@@ -64,6 +64,13 @@ fn corrupt(key: &str) -> StoreError {
     StoreError::Corrupt { key: key.to_owned(), reason: "it has no header".to_owned() }
 }
 
+/// Returns whether two stored values that were replaced at least once are of the same write. A write has a random id, so
+/// the lines before the values decide.
+pub fn is_same_write(one: &[u8], two: &[u8]) -> bool {
+    let line = two.iter().position(|byte| *byte == b'\n').map(|end| &two[..=end]);
+    line.is_some_and(|line| one.starts_with(line))
+}
+
 /// Splits stored bytes into the format version, the rest of the first line, and the bytes of the value.
 fn split<'a>(key: &str, stored: &'a [u8]) -> Result<(u32, &'a [u8], &'a [u8]), StoreError> {
     let version = stored.iter().position(|byte| *byte == b' ').ok_or_else(|| corrupt(key))?;

@@ -1,9 +1,11 @@
 //! A project's record as a line of JSON followed by its indexes in bytes, and the directory as JSON.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use crate::domain::ProjectId;
 use crate::domain::quota::Amounts;
+use crate::domain::{ProjectId, Timestamp};
+use crate::store::creation::Creates;
 use crate::store::directory::{Directory, DirectoryEntry};
 use crate::store::index::{Index, PageId};
 use crate::store::projects::ProjectRecord;
@@ -32,6 +34,17 @@ struct StoredRecord {
     has_snapshots_of_other_projects_volumes: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     has_large_rows: bool,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    announcement: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    creates_since: Option<i64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    missed: Vec<Uuid>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Stored for ProjectRecord {
@@ -44,6 +57,9 @@ impl Stored for ProjectRecord {
             retired: self.retired.clone(),
             has_snapshots_of_other_projects_volumes: self.has_snapshots_of_other_projects_volumes,
             has_large_rows: self.has_large_rows,
+            announcement: self.creates.announcement,
+            creates_since: self.creates.since.map(Timestamp::microseconds),
+            missed: self.creates.missed.clone(),
         };
         serde_json::to_writer(&mut *bytes, &stored).map_err(|error| error.to_string())?;
         bytes.push(b'\n');
@@ -61,6 +77,11 @@ impl Stored for ProjectRecord {
         record.retired = stored.retired;
         record.has_snapshots_of_other_projects_volumes = stored.has_snapshots_of_other_projects_volumes;
         record.has_large_rows = stored.has_large_rows;
+        record.creates = Creates {
+            announcement: stored.announcement,
+            since: stored.creates_since.map(Timestamp::from_microseconds),
+            missed: stored.missed,
+        };
         let mut indexes = Bytes::new(&bytes[end + 1..]);
         for (number, kind) in Kind::ALL.into_iter().enumerate() {
             if number >= FIRST_KINDS && indexes.is_empty() {

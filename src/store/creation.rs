@@ -1,0 +1,486 @@
+//! The creation of rows: the project's record lists and counts a row before the row is written, so every row that was ever
+//! written can be found. A create that stops in between leaves an entry without a row. Readers skip it, and the
+//! scheduled step drops it within seconds (`docs/adr/0017-the-order-of-a-create.md`).
+//!
+//! The step finds such an entry through the agenda. A create is announced there before its record is written: by an item
+//! of its own, or together with all creates of a project by one item, so that most creates write two values.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use crate::domain::lifecycle::is_in_future;
+use crate::domain::quota::Amounts;
+use crate::domain::{ProjectId, Schedule, Timestamp, Volume, VolumeId};
+
+use super::Store;
+use super::agenda::{AgendaItem, Purpose};
+use super::codec::envelope::{encode_fresh, is_same_write};
+use super::index::{Direction, Entry, IndexReader, PageSource, Position};
+use super::key_value::StoreError;
+use super::keys;
+use super::projects::{ProjectRecord, RECORD_READS, UpdateError, decode_record};
+use super::row::{Kind, Row, with_row_type};
+use super::rows::decode_row;
+use super::unreadable::StoredRow;
+
+/// The time, in seconds, after which the scheduled step looks for the rows of announced creates.
+const LOOKED_FOR_SECONDS: f64 = 3.0;
+
+/// The age, in seconds, up to which an entry without a row belongs to a create that is still running.
+const RUNNING_SECONDS: f64 = 5.0;
+
+/// The rows that one call reads, and the number for a project that has large rows.
+const AT_ONCE: usize = 1_000;
+const LARGE_AT_ONCE: usize = 50;
+
+/// The creates of a project that the scheduled step has not looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Creates {
+    /// The number of the agenda item that announces them. It is random, and changes with each look and with each
+    /// replacement of the state, so none comes back.
+    pub announcement: u64,
+    /// The creation time of the oldest one, or `None` if there are none. The item is on the agenda unless this is `None`.
+    pub since: Option<Timestamp>,
+    /// Rows that were not there when a tick or a repair looked. Their entries are dropped unless their creates object.
+    pub missed: Vec<Uuid>,
+}
+
+/// A row that is to be listed, counted, and written.
+struct Creation<'a> {
+    project: &'a ProjectId,
+    row: (String, Vec<u8>),
+    kind: Kind,
+    entry: Entry,
+    amounts: &'a Amounts,
+    of_other_projects_volume: bool,
+    is_large: bool,
+    ends_with_tick: bool,
+    /// The agenda item of this row alone, unless its project announces it.
+    item: Option<AgendaItem>,
+}
+
+/// The result of a look at the creates of a project.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Entries that were dropped because their rows were never written.
+    pub dropped: usize,
+    /// The compare-and-swaps that the look made, without retries.
+    pub swaps: usize,
+}
+
+/// Returns whether a create of that time may still be running. A time in the future is from before the clock was set back.
+#[must_use]
+pub fn may_be_running(created_at: Timestamp, clock: Timestamp) -> bool {
+    created_at.plus_seconds(RUNNING_SECONDS) > clock && !is_in_future(created_at, clock)
+}
+
+/// Returns the id of the agenda item with a number: the FNV-1a hash of the project, since records begin with the same
+/// number, and the number.
+fn announcement_id(project: &ProjectId, announcement: u64) -> Uuid {
+    let hash = project
+        .as_str()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    Uuid::from_u64_pair(hash, announcement)
+}
+
+impl AgendaItem {
+    /// Returns the item that announces the creates of a project.
+    fn of_creates(project: &ProjectId, announcement: u64, clock: Timestamp) -> Self {
+        Self {
+            project: project.clone(),
+            kind: Kind::Snapshot,
+            id: announcement_id(project, announcement),
+            since: clock.microseconds(),
+            due: clock.plus_seconds(LOOKED_FOR_SECONDS).microseconds(),
+            created: 0,
+            size: 0,
+            volume_type: None,
+            counted: false,
+            purpose: Purpose::Creates,
+        }
+    }
+
+    /// Returns the item of a row that is created, from its entry and its volume.
+    pub(super) fn of_entry(project: &ProjectId, kind: Kind, entry: &Entry, volume: Volume) -> Self {
+        let created = entry.position.created_at.microseconds();
+        Self {
+            project: project.clone(),
+            kind,
+            id: entry.position.id,
+            since: created,
+            due: created,
+            created,
+            size: volume.size,
+            volume_type: volume.volume_type,
+            counted: true,
+            purpose: Purpose::New,
+        }
+    }
+
+    /// Returns whether it is time to look at the creates that this item announces.
+    #[must_use]
+    pub fn announces_due_creates(&self, clock: Timestamp) -> bool {
+        self.purpose == Purpose::Creates && (self.due <= clock.microseconds() || self.is_from_future(clock))
+    }
+}
+
+impl Store<'_> {
+    /// Lists and counts a new row in its project's record, if `admit` accepts it given the record, and then writes the
+    /// row. Returns the given volume as it is once the row is written.
+    ///
+    /// # Errors
+    ///
+    /// The error of `admit`, or [`StoreError::Contended`]. The row does not exist then. After a failure of the host the
+    /// row may exist or not, as after any lost answer. If it does not, the scheduled step drops its entry.
+    pub fn create<T: Row, E: From<StoreError>>(
+        &self,
+        row: &T,
+        amounts: &Amounts,
+        of_other_projects_volume: bool,
+        volume: Option<VolumeId>,
+        mut admit: impl FnMut(&ProjectRecord) -> Result<(), E>,
+    ) -> Result<Option<Volume>, E> {
+        let key = keys::row(T::KIND, row.id());
+        let bytes = encode_fresh(&key, row)?;
+        let ends_with_tick = row.pending().filter(|pending| pending.schedule == Schedule::NextTick);
+        let created_at = row.created_at();
+        let item = match ends_with_tick {
+            // The scheduled step must look at this row in any case.
+            Some(pending) => Some(AgendaItem::for_work(row, pending)),
+            None if T::HAS_SIZE_OF_VOLUME => None,
+            None => Some(AgendaItem::now(row, created_at).at(created_at, created_at.plus_seconds(LOOKED_FOR_SECONDS))),
+        };
+        let creation = Creation {
+            project: row.project_id(),
+            row: (key, bytes),
+            kind: T::KIND,
+            entry: row.entry(),
+            amounts,
+            of_other_projects_volume,
+            is_large: row.is_large(),
+            ends_with_tick: ends_with_tick.is_some(),
+            item: item.map(|item| item.with_purpose(Purpose::New)),
+        };
+        let record = self.list_and_count(&creation, &mut admit)?;
+        self.key_value.set_many(std::slice::from_ref(&creation.row))?;
+        Ok(self.confirm(&creation, &record, volume)?)
+    }
+
+    /// Lists and counts a row in its project's record, after announcing it. Returns the bytes of the record.
+    fn list_and_count<E: From<StoreError>>(
+        &self,
+        creation: &Creation<'_>,
+        admit: &mut dyn FnMut(&ProjectRecord) -> Result<(), E>,
+    ) -> Result<Vec<u8>, E> {
+        let Creation { project, kind, entry, amounts, of_other_projects_volume, item, .. } = creation;
+        let created_at = entry.position.created_at;
+        let mut announced = None;
+        let mut written = Vec::new();
+        let outcome = self.update_project(project, &mut written, |record, writes| {
+            record.index_mut(*kind).insert(*entry, &mut writes.pages, writes.source)?;
+            admit(record)?;
+            record.take(amounts);
+            record.has_large_rows |= creation.is_large;
+            if *of_other_projects_volume && !record.has_snapshots_of_other_projects_volumes {
+                // A request that deletes a volume must find this project before the project has such a snapshot.
+                self.enter(project, true)?;
+                record.has_snapshots_of_other_projects_volumes = true;
+            }
+            let creates = &mut record.creates;
+            let mut is_announced = item.is_none() && creates.since.is_some();
+            if !is_announced {
+                let of_all = || AgendaItem::of_creates(project, creates.announcement, created_at);
+                let item = item.clone().unwrap_or_else(of_all);
+                is_announced = announced == Some(item.id) || self.announce(&item, creation.ends_with_tick)?;
+                announced = Some(item.id).filter(|_| is_announced);
+            }
+            if item.is_none() && is_announced {
+                creates.since = Some(creates.since.map_or(created_at, |since| since.min(created_at)));
+            }
+            Ok::<_, E>(())
+        });
+        match outcome {
+            // The record no longer remembers whether this write landed, but `confirm` sees whether it lists the row.
+            Ok(()) | Err(UpdateError::Store(StoreError::Unknown(_))) => Ok(written),
+            Err(UpdateError::Refused(refusal)) => Err(refusal),
+            Err(UpdateError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// Puts an item on the agenda, and returns whether it is there. While a newer release's agenda cannot be read, a
+    /// create goes on without an announcement, unless only a tick can end its work.
+    fn announce(&self, item: &AgendaItem, is_needed: bool) -> Result<bool, StoreError> {
+        let scheduled = self.schedule(std::slice::from_ref(item)).map(drop);
+        if is_needed {
+            return scheduled.map(|()| true);
+        }
+        Ok(self.without_unreadable(scheduled)?.is_some())
+    }
+
+    /// Checks that the record still lists a row that was just written, and reads a volume in the same call. If the entry
+    /// is gone, the create was too slow or the whole state was replaced, so the row is deleted. `written` has the bytes of
+    /// the record that listed it.
+    fn confirm(
+        &self,
+        creation: &Creation<'_>,
+        written: &[u8],
+        volume: Option<VolumeId>,
+    ) -> Result<Option<Volume>, StoreError> {
+        let mut keys = vec![keys::project(creation.project)];
+        keys.extend(volume.map(|id| keys::row(Volume::KIND, id.as_uuid())));
+        for _ in 0..RECORD_READS {
+            let mut values = self.key_value.get_many(&keys)?.into_iter();
+            let record = values.next().flatten();
+            // Most records are still as they were written, and need not be decoded.
+            let is_listed = if record.as_deref().is_some_and(|record| is_same_write(record, written)) {
+                true
+            } else {
+                match self.still_lists(decode_record(&keys[0], creation.project, record)?, creation) {
+                    // A page was replaced since the record was read.
+                    Err(StoreError::Contended(_)) => continue,
+                    is_listed => is_listed?,
+                }
+            };
+            if !is_listed {
+                self.key_value.delete_many(std::slice::from_ref(&creation.row.0))?;
+                return Err(StoreError::Contended(keys.swap_remove(0)));
+            }
+            return match values.next() {
+                Some(value) => Ok(volume.map(|id| decode_row(&keys[1], id.as_uuid(), value)).transpose()?.flatten()),
+                None => Ok(None),
+            };
+        }
+        Err(StoreError::Unknown(keys.swap_remove(0)))
+    }
+
+    /// Returns whether a record lists a row that was just written, and keeps the entry if the row was missed.
+    fn still_lists(&self, record: Option<ProjectRecord>, creation: &Creation<'_>) -> Result<bool, StoreError> {
+        let Some(record) = record else { return Ok(false) };
+        let Position { id, .. } = creation.entry.position;
+        let listed = record.index(creation.kind).listed(&[creation.entry.position], self);
+        if listed.map_err(|error| self.lost_page(creation.project, error))?.is_empty() {
+            return Ok(false);
+        }
+        if record.creates.missed.contains(&id) { self.object(creation) } else { Ok(true) }
+    }
+
+    /// Keeps the entry of a row that was missed but is written now. Returns whether there still is one.
+    fn object(&self, creation: &Creation<'_>) -> Result<bool, StoreError> {
+        let position = creation.entry.position;
+        self.change_project(creation.project, |record, writes| {
+            record.creates.missed.retain(|id| *id != position.id);
+            Ok(!record.index(creation.kind).listed(&[position], writes.source)?.is_empty())
+        })
+    }
+
+    /// Looks for the rows of the creates that an item announces, and drops the entries whose rows were never written.
+    /// Creates that may still be running are announced again. `agenda` has the items whose rows need no look. Afterwards
+    /// the item may be forgotten.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
+    pub fn look_at_creates(
+        &self,
+        item: &AgendaItem,
+        agenda: &[AgendaItem],
+        clock: Timestamp,
+    ) -> Result<Look, StoreError> {
+        let project = &item.project;
+        let mut look = Look { dropped: 0, swaps: 1 };
+        // Another look came first, or the state was replaced. A create that knows this item only will fail to swap.
+        let Some(record) = self.project(project)?.filter(|record| record.creates.announces(item)) else {
+            return Ok(Look::default());
+        };
+        let mut seen: BTreeSet<Uuid> = BTreeSet::new();
+        let mut running = None;
+        let mut unwritten: Vec<(Kind, Entry)> = Vec::new();
+        let entries = entries_since(&record, record.creates.since, self);
+        for (kind, entry) in entries.map_err(|error| self.lost_page(project, error))? {
+            seen.insert(entry.position.id);
+            unwritten.push((kind, entry));
+        }
+        let keys: Vec<String> = unwritten.iter().map(|(kind, entry)| keys::row(*kind, entry.position.id)).collect();
+        let is_written = self.are_stored(&record, &keys)?;
+        let mut number = 0;
+        unwritten.retain(|(kind, entry)| {
+            number += 1;
+            !is_written[number - 1] && !agenda.iter().any(|own| own.row() == (*kind, entry.position.id))
+        });
+        unwritten.retain(|(_, entry)| {
+            let created_at = entry.position.created_at;
+            let is_running = may_be_running(created_at, clock);
+            if is_running {
+                running = Some(running.map_or(created_at, |oldest: Timestamp| oldest.min(created_at)));
+            }
+            !is_running
+        });
+        if !unwritten.is_empty() {
+            look.swaps += 3;
+            look.dropped = self.drop_creates(project, &unwritten, clock)?;
+        }
+
+        let next = self.identifiers.number();
+        let mut is_announced = false;
+        self.change_project(project, |record, writes| {
+            if !record.creates.announces(item) {
+                return Ok(());
+            }
+            // Creates that have joined since the record was read.
+            let joined = entries_since(record, record.creates.since, writes.source)?;
+            let joined = joined.into_iter().map(|(_, entry)| entry.position).filter(|own| !seen.contains(&own.id));
+            let since = joined.map(|position| position.created_at).chain(running).min();
+            if since.is_some() && !is_announced {
+                self.schedule(&[AgendaItem::of_creates(project, next, clock)])?;
+                is_announced = true;
+                look.swaps += 1;
+            }
+            record.creates.announcement = next;
+            record.creates.since = since;
+            Ok(())
+        })?;
+        Ok(look)
+    }
+
+    /// Returns for each key of a row of a project whether it has a value.
+    fn are_stored(&self, record: &ProjectRecord, keys: &[String]) -> Result<Vec<bool>, StoreError> {
+        let mut stored = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(if record.has_large_rows { LARGE_AT_ONCE } else { AT_ONCE }) {
+            stored.extend(self.key_value.get_many(keys)?.iter().map(Option::is_some));
+        }
+        Ok(stored)
+    }
+
+    /// Drops the entries of announced creates. A snapshot has the size of its volume, so the amounts are known without
+    /// the row. If the volume is gone too, the project is counted as a whole.
+    fn drop_creates(
+        &self,
+        project: &ProjectId,
+        unwritten: &[(Kind, Entry)],
+        clock: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let volumes: Vec<Uuid> = unwritten.iter().map(|(_, entry)| entry.volume_id).collect();
+        let mut items = Vec::with_capacity(unwritten.len());
+        for ((kind, entry), volume) in unwritten.iter().zip(self.volumes_of(&volumes)?) {
+            let Some(volume) = volume else { continue };
+            let item = AgendaItem::of_entry(project, *kind, entry, volume);
+            items.push(item.at(clock, clock));
+        }
+        // A create that is merely slow may write its row later and stop before it looks. The step looks at these once
+        // more before it forgets them.
+        self.schedule(&items)?;
+        let gigabytes = self.deployment()?.snapshots_count_gigabytes();
+        let mut dropped = self.drop_unwritten(project, &items, gigabytes)?;
+        let of_lost_volumes = unwritten.len() - items.len();
+        if of_lost_volumes > 0 {
+            let repaired = self.repair_project(project, clock)?.entries_without_row;
+            if repaired < of_lost_volumes {
+                // Another writer has dropped them, or the next look does.
+                return Err(StoreError::Contended(keys::project(project)));
+            }
+            dropped += repaired;
+        }
+        Ok(dropped)
+    }
+
+    /// Drops the entries of rows that were never written, and gives back their quota. Returns the number of entries.
+    ///
+    /// A create that is merely slow writes its row and then reads the record. So the record names the missed rows first,
+    /// and the rows are read after that. Either the row is seen here, or the create sees that it was missed.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
+    pub fn drop_unwritten(
+        &self,
+        project: &ProjectId,
+        items: &[AgendaItem],
+        snapshots_count_gigabytes: bool,
+    ) -> Result<usize, StoreError> {
+        let Some(record) = self.project(project)? else { return Ok(0) };
+        let items = self.listed(&record, items)?;
+        if items.is_empty() {
+            return Ok(0);
+        }
+        self.change_project(project, |record, _| {
+            record.creates.miss(items.iter().map(|item| item.id));
+            Ok(())
+        })?;
+        let keys: Vec<String> = items.iter().map(|item| keys::row(item.kind, item.id)).collect();
+        let is_written = self.are_stored(&record, &keys)?;
+        self.change_project(project, |record, writes| {
+            let unwritten = items.iter().zip(&is_written).filter(|(_, is_written)| !**is_written);
+            let mut dropped = 0;
+            for (item, _) in unwritten.filter(|(item, _)| record.creates.missed.contains(&item.id)).collect::<Vec<_>>()
+            {
+                let index = record.index_mut(item.kind);
+                if !index.remove(&[item.position()], &mut writes.pages, writes.source)?.is_empty() {
+                    record.give_back(&item.amounts(snapshots_count_gigabytes));
+                    dropped += 1;
+                }
+            }
+            record.creates.missed.retain(|id| !items.iter().any(|item| item.id == *id));
+            Ok(dropped)
+        })
+    }
+
+    /// Returns the readable volumes with these ids, in their order. An id may come more than once.
+    pub(super) fn volumes_of(&self, ids: &[Uuid]) -> Result<Vec<Option<Volume>>, StoreError> {
+        let mut distinct = ids.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let volumes = self.rows::<Volume>(&distinct)?;
+        let volumes: Vec<Option<Volume>> = volumes.into_iter().map(StoredRow::readable).collect();
+        let volume = |id| distinct.binary_search(id).ok().and_then(|at| volumes[at].clone());
+        Ok(ids.iter().map(volume).collect())
+    }
+}
+
+/// Returns the entries from a time on of the kinds whose creates are announced together, or none without a time.
+fn entries_since(
+    record: &ProjectRecord,
+    since: Option<Timestamp>,
+    source: &dyn PageSource,
+) -> Result<Vec<(Kind, Entry)>, StoreError> {
+    let mut entries = Vec::new();
+    let Some(since) = since else { return Ok(entries) };
+    let first = Position { created_at: since, id: Uuid::nil() };
+    for kind in Kind::ALL {
+        if !with_row_type!(kind, R => R::HAS_SIZE_OF_VOLUME) {
+            continue;
+        }
+        let mut reader = IndexReader::new(record.index(kind).clone(), Direction::NewestFirst, None);
+        loop {
+            if reader.waits_for_page() {
+                for page in source.read(&reader.wanted_pages(1, 1))? {
+                    reader.supply(page)?;
+                }
+            }
+            match reader.take() {
+                Some(entry) if entry.position >= first => entries.push((kind, entry)),
+                _ => break,
+            }
+        }
+    }
+    Ok(entries)
+}
+
+impl ProjectRecord {
+    /// Returns the agenda item that announces creates, if there are any.
+    pub(super) fn announcement(&self) -> Option<AgendaItem> {
+        let since = self.creates.since?;
+        Some(AgendaItem::of_creates(&self.project, self.creates.announcement, since))
+    }
+}
+
+impl Creates {
+    /// Returns whether an agenda item is the announcement of these creates.
+    fn announces(&self, item: &AgendaItem) -> bool {
+        item.id == announcement_id(&item.project, self.announcement)
+    }
+
+    /// Notes that rows were not there.
+    pub fn miss(&mut self, ids: impl Iterator<Item = Uuid>) {
+        for id in ids {
+            if !self.missed.contains(&id) {
+                self.missed.push(id);
+            }
+        }
+    }
+}
