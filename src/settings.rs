@@ -67,6 +67,8 @@ pub struct KeystoneSettings {
     pub project: String,
     pub user_domain: String,
     pub project_domain: String,
+    /// The URL of Keystone for clients, which a 401 names.
+    pub www_authenticate_uri: String,
     /// How long Keystone's answer about a token is trusted, in seconds.
     pub cache_seconds: f64,
     /// How long Keystone may take to answer one request.
@@ -185,12 +187,18 @@ impl KeystoneSettings {
         let value = variable(variables, KEYSTONE_SETTINGS)?;
         let mut lines = Lines::new(&value);
         let mut take = |name| lines.take(name).map(|(_, value)| value.to_owned());
+        let url = base_url(("keystone_url", &take("keystone_url")?))?;
         let settings = Self {
-            url: base_url(("keystone_url", &take("keystone_url")?))?,
             user: take("keystone_user")?,
             project: take("keystone_project")?,
             user_domain: take("keystone_user_domain")?,
             project_domain: take("keystone_project_domain")?,
+            www_authenticate_uri: match take("www_authenticate_uri")? {
+                own if own.is_empty() => url.clone(),
+                own if own.parse::<http::Uri>().is_ok() => own,
+                own => return Err(refused("www_authenticate_uri", format!("'{own}' is not a URL"))),
+            },
+            url,
             cache_seconds: settings.keystone_cache_seconds,
             timeout: settings.keystone_timeout,
         };
@@ -199,15 +207,18 @@ impl KeystoneSettings {
     }
 }
 
-/// Returns Keystone's URL as the variable has it, unchecked. The modes in which Keystone does not authenticate callers
-/// name it to clients that are not authenticated.
+/// Returns the URL of Keystone for clients as the variables have it, unchecked. The modes in which Keystone does not
+/// authenticate callers name it to clients that are not authenticated.
 ///
 /// # Errors
 ///
-/// Fails if the variable or its line is missing.
-pub fn keystone_url(variables: &dyn Variables) -> Result<String, SettingsError> {
+/// Fails if the variable or one of the lines is missing.
+pub fn www_authenticate_uri(variables: &dyn Variables) -> Result<String, SettingsError> {
     let value = variable(variables, KEYSTONE_SETTINGS)?;
-    Lines::new(&value).take("keystone_url").map(|(_, url)| url.to_owned())
+    let mut lines = Lines::new(&value);
+    let (_, keystone_url) = lines.take("keystone_url")?;
+    let (_, own) = lines.take("www_authenticate_uri")?;
+    Ok(if own.is_empty() { keystone_url } else { own }.to_owned())
 }
 
 fn variable(variables: &dyn Variables, name: &'static str) -> Result<String, SettingsError> {
@@ -344,7 +355,8 @@ mod tests {
                             max_page_bytes=2097152\nmax_metadata_bytes=262144\nrows_per_tick=1000\n\
                             cascade_at_once=1000\n";
     const KEYSTONE_DEFAULTS: &str = "keystone_url=\nkeystone_user=cinder\nkeystone_project=service\n\
-                                     keystone_user_domain=Default\nkeystone_project_domain=Default\n";
+                                     keystone_user_domain=Default\nkeystone_project_domain=Default\n\
+                                     www_authenticate_uri=\n";
 
     /// The variables with their defaults, one line of them replaced.
     struct Replaced(&'static str, &'static str);
@@ -360,6 +372,15 @@ mod tests {
         }
     }
 
+    /// One value for every variable.
+    struct Given(String);
+
+    impl Variables for Given {
+        fn get(&self, _: &str) -> Result<String, String> {
+            Ok(self.0.clone())
+        }
+    }
+
     #[test]
     fn the_defaults_are_read() {
         let variables = Replaced("", "");
@@ -368,7 +389,8 @@ mod tests {
         let settings = lazy.get().expect("settings");
         assert_eq!(settings.delays.progression, Progression::Time);
         assert_eq!(settings.max_limit, 1000);
-        assert_eq!(keystone_url(&Replaced("url=", "url=http://k/")).as_deref(), Ok("http://k/"));
+        assert_eq!(www_authenticate_uri(&Replaced("url=", "url=http://k/")).as_deref(), Ok("http://k/"));
+        assert_eq!(www_authenticate_uri(&Replaced("uri=", "uri=http://c/")).as_deref(), Ok("http://c/"));
     }
 
     #[test]
@@ -382,7 +404,7 @@ mod tests {
                 Ok(match name {
                     AUTH_MODE => " keystone\n".to_owned(),
                     SETTINGS => settings.lines().rev().collect::<Vec<_>>().join("\n"),
-                    _ => "keystone_user=u\n keystone_url = http://k \n\nkeystone_project_domain=d\n\
+                    _ => "keystone_user=u\n www_authenticate_uri=\n keystone_url = http://k \n\nkeystone_project_domain=d\n\
                           keystone_user_domain=e\nkeystone_project=p"
                         .to_owned(),
                 })
@@ -397,6 +419,7 @@ mod tests {
             project: string("p"),
             user_domain: string("e"),
             project_domain: string("d"),
+            www_authenticate_uri: string("http://k/v3"),
             cache_seconds: 60.0,
             timeout: Duration::from_millis(250),
         };
@@ -446,6 +469,21 @@ mod tests {
             let error = LazySettings::new(&Replaced(line, replacement)).checked().cloned().expect_err(replacement);
             assert_eq!(error.to_string(), expected);
         }
+    }
+
+    #[test]
+    fn a_401_names_keystone_by_its_own_url_or_by_that_for_clients() {
+        let named = |line: &'static str| {
+            let variables = Replaced("www_authenticate_uri=", line);
+            let settings = LazySettings::new(&variables).get().expect("settings").clone();
+            let with_url = KEYSTONE_DEFAULTS.replace("keystone_url=", "keystone_url=http://k");
+            let variables = Given(with_url.replace("www_authenticate_uri=", line));
+            KeystoneSettings::read(&variables, &settings).map(|settings| settings.www_authenticate_uri)
+        };
+        assert_eq!(named("www_authenticate_uri=").as_deref(), Ok("http://k/v3"));
+        assert_eq!(named("www_authenticate_uri=https://c/identity").as_deref(), Ok("https://c/identity"));
+        let error = named("www_authenticate_uri=a b").expect_err("not a URL");
+        assert_eq!(error.to_string(), "variable www_authenticate_uri: 'a b' is not a URL");
     }
 
     #[test]

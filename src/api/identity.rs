@@ -59,8 +59,8 @@ pub fn identify(
         return Ok(caller);
     }
     Err(match auth_mode {
-        AuthMode::Keystone(keystone) => unauthorized(&keystone.url),
-        AuthMode::NoAuth | AuthMode::Headers => match settings::keystone_url(environment.variables) {
+        AuthMode::Keystone(keystone) => unauthorized(&keystone.www_authenticate_uri),
+        AuthMode::NoAuth | AuthMode::Headers => match settings::www_authenticate_uri(environment.variables) {
             Ok(url) => unauthorized(&url),
             Err(error) => Fault::from(error).into(),
         },
@@ -158,14 +158,14 @@ fn unavailable(error: &KeystoneError) -> Reply {
 }
 
 /// Returns the 401 of keystonemiddleware, whose form clients know.
-fn unauthorized(keystone_url: &str) -> Reply {
+fn unauthorized(keystone: &str) -> Reply {
     let body = json!({ "error": {
         "code": 401,
         "title": "Unauthorized",
         "message": "The request you have made requires authentication.",
     } });
     Reply::new(StatusCode::UNAUTHORIZED, Content::NonApi { media_type: "application/json", body: body.to_string() })
-        .with_header(WWW_AUTHENTICATE, format!("Keystone uri=\"{keystone_url}\""))
+        .with_header(WWW_AUTHENTICATE, format!("Keystone uri=\"{keystone}\""))
 }
 
 #[cfg(test)]

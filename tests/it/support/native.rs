@@ -42,6 +42,7 @@ impl Default for TestVariables {
             ("keystone_project", "service"),
             ("keystone_user_domain", "Default"),
             ("keystone_project_domain", "Default"),
+            ("www_authenticate_uri", ""),
             ("progression", "time"),
             ("create_seconds", "2"),
             ("delete_seconds", "1"),
@@ -73,7 +74,9 @@ impl Variables for TestVariables {
         match name {
             AUTH_MODE => Ok(self.0.iter().find(|(own, _)| *own == AUTH_MODE).expect("set").1.clone()),
             SETTINGS | KEYSTONE_SETTINGS => {
-                let is_for_keystone = |own: &str| own.starts_with("keystone_") && !own.ends_with("_seconds");
+                let is_for_keystone = |own: &str| {
+                    own == "www_authenticate_uri" || (own.starts_with("keystone_") && !own.ends_with("_seconds"))
+                };
                 let others = self.0.iter().filter(|(own, _)| *own != AUTH_MODE);
                 let own = others.filter(|(own, _)| is_for_keystone(own) == (name == KEYSTONE_SETTINGS));
                 let lines: Vec<String> = own.map(|(name, value)| format!("{name}={value}")).collect();
