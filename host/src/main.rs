@@ -23,7 +23,7 @@ Usage: volume-snapshots-host [options]
   --manifest <file>       the manifest to run (default: spin.toml)
   --listen <address>      where to serve HTTP, port 0 for any (default: $LISTEN or 127.0.0.1:3000)
   --state-dir <directory> where the data is kept, in sqlite_key_value.db (default: $STATE_DIR or .spin)
-  --probe <path>          ask the app for this path first, and do not start unless it answers 2xx
+  --probe <path>          ask the app for this path first, and do not start unless it answers 2xx; may be repeated
   --help                  this text
 
 Variables of the manifest are set by the environment: SPIN_VARIABLE_AUTH_MODE=headers sets auth_mode.
@@ -34,7 +34,7 @@ struct Arguments {
     manifest: PathBuf,
     listen: String,
     state_directory: PathBuf,
-    probe: Option<String>,
+    probes: Vec<String>,
 }
 
 impl Arguments {
@@ -44,7 +44,7 @@ impl Arguments {
             manifest: PathBuf::from("spin.toml"),
             listen: std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".to_owned()),
             state_directory: std::env::var_os("STATE_DIR").map_or_else(|| PathBuf::from(".spin"), PathBuf::from),
-            probe: None,
+            probes: Vec::new(),
         };
         while let Some(argument) = arguments.next() {
             let (name, value) = match argument.split_once('=') {
@@ -59,7 +59,7 @@ impl Arguments {
                 "--manifest" => read.manifest = PathBuf::from(value()?),
                 "--listen" => read.listen = value()?,
                 "--state-dir" => read.state_directory = PathBuf::from(value()?),
-                "--probe" => read.probe = Some(value()?),
+                "--probe" => read.probes.push(value()?),
                 _ => bail!("unknown argument {name}; see --help"),
             }
         }
@@ -102,7 +102,7 @@ async fn run(arguments: Option<Arguments>) -> Result<()> {
     let options = Options { store: Arc::new(store), environment_variables: true, ..Options::default() };
     let app = App::new(&application, options)?;
 
-    if let Some(path) = &arguments.probe {
+    for path in &arguments.probes {
         probe(&app, path).await?;
     }
 
