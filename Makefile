@@ -7,6 +7,8 @@ STATE_DIR ?= .spin
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
 COMPONENT := target/wasm32-wasip2/release/volume_snapshots.wasm
+DEV_IDENTITY := target/wasm32-wasip2/release/volume_snapshots_dev_identity.wasm
+COMPONENTS := --package volume-snapshots --package volume-snapshots-dev-identity
 LARGEST_COMPONENT := 2097152
 # The embedded host of `make up` and the tests, quick to build. `make bench` builds a faster one with `--profile host`.
 HOST_PROGRAM := target/debug/volume-snapshots-host
@@ -29,10 +31,14 @@ help: ## List the targets
 	@echo
 	@echo '`make up` reads LISTEN=$(LISTEN) and STATE_DIR=$(STATE_DIR). HOST=spin runs the app on Spin instead.'
 
-build: component ## Build the component and print its size; fail above 2 MiB
+build: component ## Build both components and print their sizes; fail if the main one is above 2 MiB
 	@size=$$(wc -c < $(COMPONENT)); \
 	echo "$(COMPONENT): $$((size)) bytes of at most $(LARGEST_COMPONENT)"; \
+	echo "$(DEV_IDENTITY): $$(($$(wc -c < $(DEV_IDENTITY)))) bytes"; \
 	test "$$size" -le $(LARGEST_COMPONENT)
+
+# A component that is switched off does not answer.
+PROBES := $(if $(filter on,$(SPIN_VARIABLE_DEV_IDENTITY)),--probe /identity/healthcheck)
 
 ifeq ($(HOST),spin)
 up: component
@@ -40,7 +46,7 @@ up: component
 	@exec spin up --from spin.toml --listen '$(LISTEN)' --state-dir '$(STATE_DIR)'
 else
 up: programs ## Build and run the app in the foreground until Ctrl-C or SIGTERM
-	@exec $(HOST_PROGRAM) --manifest spin.toml --listen '$(LISTEN)' --state-dir '$(STATE_DIR)' --probe /startup
+	@exec $(HOST_PROGRAM) --manifest spin.toml --listen '$(LISTEN)' --state-dir '$(STATE_DIR)' --probe /startup $(PROBES)
 endif
 
 test: programs build guest ## Run all tests, including those of the component
@@ -81,7 +87,7 @@ bench-scale: component ## Measure pages of lists while a project grows to 100,00
 check: toolchain cargo-deny ## Check the format, lints, docs, and licences
 	cargo fmt --all --check
 	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
-	cargo clippy $(LOCKED) --lib --target wasm32-wasip2 --package volume-snapshots --package volume-snapshots-bare --package volume-snapshots-guest -- -D warnings
+	cargo clippy $(LOCKED) --lib --target wasm32-wasip2 $(COMPONENTS) --package volume-snapshots-bare --package volume-snapshots-guest -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc $(LOCKED) --workspace --no-deps --document-private-items
 	@.ci/one-build
 	@.ci/paths
@@ -92,7 +98,7 @@ clean: ## Remove all build output; STATE_DIR stays
 	rm -rf target
 
 component: toolchain
-	@MAKEFLAGS= cargo build $(LOCKED) $(QUIET) --target wasm32-wasip2 --release --lib
+	@MAKEFLAGS= cargo build $(LOCKED) $(QUIET) --target wasm32-wasip2 --release --lib $(COMPONENTS)
 
 # Built with the features of the whole workspace, so that the tests need not rebuild any dependency.
 embedded-host: toolchain
@@ -100,7 +106,7 @@ embedded-host: toolchain
 
 # Both are built at the same time, since each has steps that use only one core. A terminal shows the progress of the host.
 programs:
-	@test -x $(HOST_PROGRAM) && test -f $(COMPONENT) || printf '%s\n' \
+	@test -x $(HOST_PROGRAM) && test -f $(COMPONENT) && test -f $(DEV_IDENTITY) || printf '%s\n' \
 		'Building the component, and the embedded host with its 230 crates, wasmtime among them. On two cores this takes' \
 		'about five minutes, and the first start ten seconds more. Later starts take a second.' >&2
 	@$(MAKE) --no-print-directory --jobs=2 QUIET=--quiet component embedded-host

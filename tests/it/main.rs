@@ -13,6 +13,7 @@ mod conformance;
 mod costs;
 mod crash;
 mod damage;
+mod dev_identity;
 mod formats;
 mod growth;
 mod histories;
