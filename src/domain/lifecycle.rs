@@ -182,11 +182,15 @@ impl Pending {
         (left < patience / 2).then_some(Self { begun: at, due: at, gives_up, ..self })
     }
 
-    /// Returns whether a tick must examine the row. A removal that readers have given up stays as it is. A cascade does not,
-    /// since it waits for the tick alone.
+    /// Returns whether a tick must examine the row. A removal that readers have given up stays as it is, unless only the
+    /// tick was late: it carries on a cascade whose time has come by the clock.
     #[must_use]
     pub fn needs_tick(&self, clock: Timestamp) -> bool {
-        let waits_for_tick = self.schedule == Schedule::NextTick || self.completion == Completion::Cascade;
+        let waits_for_tick = match self.schedule {
+            Schedule::NextTick => true,
+            Schedule::Clock => self.completion == Completion::Cascade,
+            Schedule::OnRequest => false,
+        };
         waits_for_tick || (self.removes() && !self.is_given_up(clock))
     }
 

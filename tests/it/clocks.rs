@@ -94,7 +94,9 @@ impl Run {
         let variables = TestVariables::default()
             .with("progression", progression)
             .with("give_up_seconds", &GIVE_UP.to_string())
-            .with("quota_snapshots", "100");
+            .with("quota_snapshots", "100")
+            // A volume with two snapshots is left to the tick, and one with fewer is deleted at once.
+            .with("cascade_at_once", "1");
         let service = NativeService::with_variables(variables);
         let volumes = vec![service.new_volume("/v3/a1", 1)];
         service.advance(3.0);
