@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use http::{Request, Response};
 use serde_json::Value;
@@ -15,6 +16,9 @@ use volume_snapshots_host::ENVIRONMENT_PREFIX;
 use super::calls::{Answer, BOUND, request};
 use super::component::MANIFEST;
 use super::{OPS_TOKEN, Service};
+
+/// The time that a host may take to start. The first one compiles the component.
+const START: Duration = Duration::from_mins(5);
 
 /// A directory for the data of a test and the logs of its hosts. It is deleted after the test, unless the test fails.
 #[derive(Debug)]
@@ -75,7 +79,7 @@ impl HostProcess {
         let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(BOUND)).build();
         // This is created before the address is known, so that a failure kills the process.
         let mut host = Self { process: Mutex::new(process), base: String::new(), agent: config.into() };
-        let line = lines.recv_timeout(BOUND).ok().flatten().and_then(Result::ok).unwrap_or_default();
+        let line = lines.recv_timeout(START).ok().flatten().and_then(Result::ok).unwrap_or_default();
         let base = line.strip_prefix("Serving ");
         let failure = || panic!("the host says {line:?}; its log in {} says more", directory.0.display());
         base.unwrap_or_else(failure).clone_into(&mut host.base);
