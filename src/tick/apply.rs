@@ -20,6 +20,13 @@ pub const ROWS_PER_BATCH: usize = 250;
 /// run that removes nothing, so that a removal stays at two commits.
 const FORGOTTEN_AT_ONCE: usize = 500;
 
+/// The items that the run on a slot is done with so far, those that it must leave for later, and its report.
+struct Done {
+    forget: Vec<AgendaItem>,
+    postpone: Vec<AgendaItem>,
+    report: Report,
+}
+
 /// Applies the plan for one slot of the agenda. Items that cannot be handled because a value cannot be read are
 /// postponed, and hold up no other item.
 pub fn apply(
@@ -39,12 +46,12 @@ pub fn apply(
         written,
         orphaned,
         mut remove,
-        mut forget,
-        mut postpone,
+        forget,
+        postpone,
         cascade: _,
         more,
     } = plan;
-    let mut report = Report { more, ..Report::default() };
+    let mut done = Done { forget, postpone, report: Report { more, ..Report::default() } };
     if !schedule.is_empty() {
         store.schedule(&schedule)?;
     }
@@ -52,34 +59,35 @@ pub fn apply(
     for item in begin_now {
         match store.without_unreadable(begun_now(store, &item, moment.clock))? {
             Some(begun) => moved.push((item, begun)),
-            None => postpone.push(item),
+            None => done.postpone.push(item),
         }
     }
     for item in complete {
         if store.without_unreadable(settle(store, &item, moment))?.is_some() {
-            forget.push(item);
-            report.settled += 1;
+            done.forget.push(item);
+            done.report.settled += 1;
         } else {
-            postpone.push(item);
+            done.postpone.push(item);
         }
     }
     for item in end {
         match store.without_unreadable(settle(store, &item, moment))? {
             Some(is_gone) => {
-                report.settled += 1;
+                done.report.settled += 1;
                 remove.extend(is_gone.then_some(item));
             }
-            None => postpone.push(item),
+            None => done.postpone.push(item),
         }
     }
     // A row that is gone may have been left in its index by a run that was stopped on the way.
-    let (left, gone) = split_by_entry(store, gone, &mut postpone, &mut report)?;
+    let (left, gone) = split_by_entry(store, gone, &mut done)?;
     remove.extend(left);
-    forget.extend(gone);
-    forget.extend(split_by_entry(store, written, &mut postpone, &mut report)?.0);
+    done.forget.extend(gone);
+    let (listed, _) = split_by_entry(store, written, &mut done)?;
+    done.forget.extend(listed);
     // A create that was given up may have written its row afterwards.
-    let (indexed, orphaned) = split_by_entry(store, orphaned, &mut postpone, &mut report)?;
-    forget.extend(indexed);
+    let (indexed, orphaned) = split_by_entry(store, orphaned, &mut done)?;
+    done.forget.extend(indexed);
     remove.extend(orphaned);
     let mut unwritten = agenda::by_project(unwritten);
     let mut gigabytes = true;
@@ -88,44 +96,25 @@ pub fn apply(
             gigabytes = deployment.snapshots_count_gigabytes();
         } else {
             // Without the settings, the amounts that the removed rows give back are unknown.
-            postpone.append(&mut remove);
-            postpone.extend(std::mem::take(&mut unwritten).into_values().flatten());
+            done.postpone.append(&mut remove);
+            done.postpone.extend(std::mem::take(&mut unwritten).into_values().flatten());
         }
     }
     for (project, items) in unwritten {
         match store.without_unreadable(store.drop_unwritten(&project, &items, gigabytes)) {
             Ok(Some(dropped)) => {
-                report.removed += dropped;
+                done.report.removed += dropped;
                 // Until its item is stale, a create that is merely slow may write the row.
-                forget.extend(items.into_iter().filter(|item| is_stale(item, moment)));
+                done.forget.extend(items.into_iter().filter(|item| is_stale(item, moment)));
             }
-            Ok(None) => postpone.extend(items),
+            Ok(None) => done.postpone.extend(items),
             // Other writers were faster; a later run looks again.
-            Err(StoreError::Contended(_)) => report.more = true,
+            Err(StoreError::Contended(_)) => done.report.more = true,
             Err(error) => return Err(error),
         }
     }
-    for (project, items) in agenda::by_project(remove) {
-        let mut is_sparse = false;
-        for batch in items.chunks(ROWS_PER_BATCH) {
-            let Some(batches) = allowance.batches.checked_sub(1) else {
-                report.more = true;
-                break;
-            };
-            allowance.batches = batches;
-            match store.without_unreadable(store.remove(&project, batch, gigabytes))? {
-                Some(then_sparse) => {
-                    is_sparse = then_sparse;
-                    report.removed += batch.len();
-                    forget.extend_from_slice(batch);
-                }
-                None => postpone.extend_from_slice(batch),
-            }
-        }
-        if is_sparse {
-            store.without_unreadable(store.compact(&project))?;
-        }
-    }
+    remove_rows(store, remove, gigabytes, allowance, &mut done)?;
+    let Done { forget, postpone, report } = done;
     let is_due = |item: &AgendaItem| item.due <= moment.clock.microseconds() || item.is_from_future(moment.clock);
     let later = moment.clock.plus_seconds(POSTPONED_SECONDS);
     moved.extend(postpone.into_iter().filter(is_due).map(|item| (item.clone(), item.at(moment.clock, later))));
@@ -136,6 +125,38 @@ pub fn apply(
         store.forget(slot, &forget)?;
     }
     Ok(report)
+}
+
+/// Removes rows, in batches of one project, as far as the allowance goes.
+fn remove_rows(
+    store: &Store<'_>,
+    items: Vec<AgendaItem>,
+    gigabytes: bool,
+    allowance: &mut Allowance,
+    done: &mut Done,
+) -> Result<(), StoreError> {
+    for (project, items) in agenda::by_project(items) {
+        let mut is_sparse = false;
+        for batch in items.chunks(ROWS_PER_BATCH) {
+            let Some(batches) = allowance.batches.checked_sub(1) else {
+                done.report.more = true;
+                break;
+            };
+            allowance.batches = batches;
+            match store.without_unreadable(store.remove(&project, batch, gigabytes))? {
+                Some(then_sparse) => {
+                    is_sparse = then_sparse;
+                    done.report.removed += batch.len();
+                    done.forget.extend_from_slice(batch);
+                }
+                None => done.postpone.extend_from_slice(batch),
+            }
+        }
+        if is_sparse {
+            store.without_unreadable(store.compact(&project))?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the row of an item count its work from now on, and returns the item that counts from now on too.
@@ -154,8 +175,7 @@ pub fn is_stale(item: &AgendaItem, moment: Moment) -> bool {
 fn split_by_entry(
     store: &Store<'_>,
     items: Vec<AgendaItem>,
-    postpone: &mut Vec<AgendaItem>,
-    report: &mut Report,
+    done: &mut Done,
 ) -> Result<(Vec<AgendaItem>, Vec<AgendaItem>), StoreError> {
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for (project, items) in agenda::by_project(items) {
@@ -165,9 +185,9 @@ fn split_by_entry(
                 without.extend(items.into_iter().filter(|item| !are_listed.contains(&item.row())));
                 with.extend(listed);
             }
-            Ok(None) => postpone.extend(items),
+            Ok(None) => done.postpone.extend(items),
             // A page was replaced since the record was read; a later run looks again.
-            Err(StoreError::Contended(_)) => report.more = true,
+            Err(StoreError::Contended(_)) => done.report.more = true,
             Err(error) => return Err(error),
         }
     }

@@ -22,6 +22,7 @@ impl Allowance {
 
 /// The state of a row, and the agenda item that names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about an item, which a plan combines freely")]
 pub struct Observation {
     pub item: AgendaItem,
     pub state: RowState,
