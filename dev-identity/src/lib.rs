@@ -3,11 +3,11 @@
 //! Like the main component, it is a core without a clock, randomness, or I/O of its own, and a thin shell (`component`,
 //! the only code that knows Spin). A request passes through these modules, top down:
 //!
-//! - [`handle`]: from a request to its answer, and who may do what.
+//! - `handle`: from a request to its answer, and who may do what.
 //! - `login`: the body of a request for a token, and the checks of passwords.
-//! - [`token`]: tokens, sealed and opened.
+//! - `token`: tokens, sealed and opened.
 //! - `revocation` and `keys`: the values in the store.
-//! - [`directory`]: the users, projects, and roles, read from the [`seed`] document.
+//! - `directory`: the users, projects, and roles, read from the [`seed`] document.
 //! - `views` and `catalog`: Keystone's JSON.
 //!
 //! The directory is never written, so a request that would change it is refused. The store holds only the keys that

@@ -1,4 +1,4 @@
-//! Fires the scheduled event at the times of its [`Schedule`]s.
+//! Fires the scheduled event at the times of its schedules.
 //!
 //! It must not know what a scheduled event does. As in Spin, each event is an invocation of its own and does not wait for
 //! the previous one, a missed event is not repeated, and an error is only logged.

@@ -98,7 +98,7 @@ impl<'a> Ops<'a> {
         self.store.refuse_unreleased()
     }
 
-    /// Checks that the store can be written: that a write of this check succeeded in the last [`PROOF_SECONDS`]. If none
+    /// Checks that the store can be written: that a write of this check succeeded in the last `PROOF_SECONDS`. If none
     /// did, it writes now. A proof that lies in the future of the clock counts as none.
     ///
     /// # Errors

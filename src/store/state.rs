@@ -46,7 +46,7 @@ impl Store<'_> {
     ///   time, so an item that a delete announces is never lost. Items of rows that are gone are forgotten by a tick.
     /// - A request that changes a row or a record by compare-and-swap meets the new value, and decides again.
     /// - A create that listed its row in a replaced record may write the row after the commit. It then finds that the new
-    ///   record does not list it, deletes the row, and is refused. If it stops before that, [`Store::sweep`] deletes the
+    ///   record does not list it, deletes the row, and is refused. If it stops before that, `Store::sweep` deletes the
     ///   row (`docs/adr/0017-the-order-of-a-create.md`).
     ///
     /// # Errors

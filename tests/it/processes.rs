@@ -4,12 +4,12 @@
 //! After a 503 a client retries when the answer says so. Any other surprise fails the test.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::support::Service;
-use crate::support::calls::{Calls, id_of, insist, string_of, wait_until};
+use crate::support::calls::{Answer, Calls, id_of, insist, string_of, wait_until};
 use crate::support::host_process::{HostProcess, StateDirectory};
 use crate::support::laws::short_or_whole;
 use serde_json::{Value, json};
@@ -105,14 +105,20 @@ fn repaired(host: &HostProcess) -> u64 {
     let (report, _) = insist(|| host.operate("POST", "/_ops/repair", &Value::Null));
     let wrong = ["entries_without_row", "rows_without_entry", "counters", "rows_without_agenda"];
     let counts = wrong.map(|name| report.body[name].as_u64().unwrap_or_else(|| panic!("{report:?}")));
+    if counts != [0; 4] {
+        println!("a repair found {}", report.body);
+    }
     counts.iter().sum()
 }
 
 /// Each writer creates snapshots and deletes every other one, half of them through the other process. A repair finds
-/// nothing wrong, however often it runs meanwhile.
+/// nothing wrong, however often it runs meanwhile, unless a request takes so long that it looks like one that stopped
+/// (`docs/adr/0017-the-order-of-a-create.md`).
 #[test]
 fn creates_and_deletes_through_two_processes_are_listed_and_counted() {
     const EACH: usize = 25;
+    /// The age from which an entry without a row is taken for that of a create that stopped.
+    const RUNNING_SECONDS: u64 = 5;
     let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = StateDirectory::new("creates");
     let variables =
@@ -124,14 +130,16 @@ fn creates_and_deletes_through_two_processes_are_listed_and_counted() {
     let host_of = |writer: usize| &hosts[writer % PROCESSES];
     let (volume, host_of) = (&volume, &host_of);
     let is_over = AtomicBool::new(false);
+    let slowest = AtomicU64::new(0);
+    let slowest = &slowest;
     let left: BTreeMap<String, String> = std::thread::scope(|scope| {
         let repairs = scope.spawn(|| {
-            let mut repairs = 0;
+            let (mut repairs, mut found) = (0, 0);
             while !is_over.load(Ordering::SeqCst) {
-                assert_eq!(repaired(&hosts[repairs % PROCESSES]), 0, "after {repairs} repairs");
+                found += repaired(&hosts[repairs % PROCESSES]);
                 repairs += 1;
             }
-            repairs
+            (repairs, found)
         });
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| {
@@ -140,12 +148,18 @@ fn creates_and_deletes_through_two_processes_are_listed_and_counted() {
                     for number in 0..EACH {
                         let name = format!("{writer}-{number}");
                         let body = json!({ "snapshot": { "volume_id": volume, "name": name } });
-                        let (answer, _) = insist(|| host_of(writer).call("POST", "/v3/snapshots", &body));
+                        let timed = |request: &dyn Fn() -> Answer| {
+                            let asked = Instant::now();
+                            let (answer, _) = insist(request);
+                            slowest.fetch_max(asked.elapsed().as_secs(), Ordering::SeqCst);
+                            answer
+                        };
+                        let answer = timed(&|| host_of(writer).call("POST", "/v3/snapshots", &body));
                         assert_eq!(answer.status, 202, "{answer:?}");
                         let id = id_of(&answer.body["snapshot"]);
                         if number % 2 == 0 {
                             let deleting_host = host_of(writer + number / 2);
-                            let (answer, _) = insist(|| deleting_host.delete(&format!("/v3/snapshots/{id}")));
+                            let answer = timed(&|| deleting_host.delete(&format!("/v3/snapshots/{id}")));
                             assert_eq!(answer.status, 202, "{answer:?}");
                         } else {
                             left.insert(id, name);
@@ -158,7 +172,11 @@ fn creates_and_deletes_through_two_processes_are_listed_and_counted() {
         let written: Vec<_> = writers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         is_over.store(true, Ordering::SeqCst);
         let left = written.into_iter().flat_map(|left| left.expect("a writer")).collect();
-        println!("{} repairs meanwhile", repairs.join().expect("repairs"));
+        let (repairs, found) = repairs.join().expect("repairs");
+        println!("{repairs} repairs meanwhile, the slowest request took {} s", slowest.load(Ordering::SeqCst));
+        if slowest.load(Ordering::SeqCst) < RUNNING_SECONDS {
+            assert_eq!(found, 0, "after {repairs} repairs");
+        }
         left
     });
     println!("{} creates and {} deletes in {:?}", WRITERS * EACH, WRITERS * EACH / 2, begin.elapsed());
@@ -225,7 +243,7 @@ fn a_replacement_of_the_state_among_writers_leaves_the_document_and_what_came_af
             );
         }
         let is_over = AtomicBool::new(false);
-        let (created, begun, ended) = std::thread::scope(|scope| {
+        let (created, undeleted, begun, ended) = std::thread::scope(|scope| {
             let writers: Vec<_> = (0..8)
                 .map(|writer| {
                     let (host, is_over) = (&hosts[writer % PROCESSES], &is_over);
@@ -239,9 +257,13 @@ fn a_replacement_of_the_state_among_writers_leaves_the_document_and_what_came_af
             assert_eq!(answer.status, 200, "{answer:?}");
             std::thread::sleep(Duration::from_millis(700));
             is_over.store(true, Ordering::SeqCst);
-            let created: Vec<Created> =
-                writers.into_iter().flat_map(|writer| writer.join().expect("a writer")).collect();
-            (created, begun, ended)
+            let (mut created, mut undeleted) = (Vec::new(), BTreeSet::new());
+            for writer in writers {
+                let written = writer.join().expect("a writer");
+                created.extend(written.0);
+                undeleted.extend(written.1);
+            }
+            (created, undeleted, begun, ended)
         });
         let ids_of = |is_wanted: &dyn Fn(&Created) -> bool| -> BTreeSet<String> {
             created.iter().filter(|created| is_wanted(created)).map(|(id, ..)| id.clone()).collect()
@@ -261,7 +283,8 @@ fn a_replacement_of_the_state_among_writers_leaves_the_document_and_what_came_af
         assert!(stored.is_superset(&of_document), "all of the document");
         assert!(stored.is_superset(&after), "all that was acknowledged after it");
         assert!(stored.is_disjoint(&before), "nothing that was acknowledged before it");
-        let others = stored.iter().filter(|id| !of_document.contains(*id) && !either.contains(*id)).count();
+        let is_known = |id: &&String| of_document.contains(*id) || either.contains(*id) || undeleted.contains(*id);
+        let others = stored.iter().filter(|id| !is_known(id)).count();
         assert_eq!(others, 0, "nothing that was never acknowledged");
         wait_until("the removal of every row that is in no list", || {
             let report = hosts[0].operate("POST", "/_ops/repair", &Value::Null);
@@ -273,10 +296,10 @@ fn a_replacement_of_the_state_among_writers_leaves_the_document_and_what_came_af
     }
 }
 
-/// Creates snapshots, and deletes every third one, until it is over. Returns those that are left, unless their deletion
-/// met the replacement of the state. A 503 says that nothing was created.
-fn write_until_over(host: &HostProcess, volume: &str, is_over: &AtomicBool) -> Vec<Created> {
-    let mut created = Vec::new();
+/// Creates snapshots, and deletes every third one, until it is over. Returns those that it did not delete, and the ids of
+/// those whose deletion was answered with a 503, which may be there or not. A 503 says that nothing was created.
+fn write_until_over(host: &HostProcess, volume: &str, is_over: &AtomicBool) -> (Vec<Created>, Vec<String>) {
+    let (mut created, mut undeleted) = (Vec::new(), Vec::new());
     for number in 0.. {
         if is_over.load(Ordering::SeqCst) {
             break;
@@ -289,10 +312,13 @@ fn write_until_over(host: &HostProcess, volume: &str, is_over: &AtomicBool) -> V
             if number % 3 == 0 {
                 let answer = host.delete(&format!("/v3/snapshots/{id}"));
                 assert!([202, 404, 503].contains(&answer.status), "{answer:?}");
+                if answer.status == 503 {
+                    undeleted.push(id);
+                }
             } else {
                 created.push((id, asked, Instant::now()));
             }
         }
     }
-    created
+    (created, undeleted)
 }
