@@ -188,7 +188,6 @@ fn a_body_in_chunks_that_is_too_large_is_refused_before_its_end() {
 }
 
 #[test]
-#[ignore = "needs the component's check of Content-Length"]
 fn a_body_that_says_that_it_is_too_large_is_refused_before_it_arrives() {
     let server = Server::start_with(Options::default());
     let answer = Peer::sends(server.address, &post_with_length(1_000_000_000, "")).rest();
