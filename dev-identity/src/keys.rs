@@ -3,7 +3,7 @@
 //!
 //! Two instances that start at once cannot agree on one random key: a compare-and-swap cannot create a value on SQLite
 //! (`docs/spec/spin.md`, "Key-value truth table"). They need not. Each writes its key under a random name of its own and
-//! then points at it. A token names its key, so the tokens of both stay valid, whoever pointed last.
+//! then points at it. A token names its key, so the tokens of both stay valid, whichever instance wrote last.
 
 use crate::environment::{Environment, StoreError};
 use crate::identifiers::hexadecimal;

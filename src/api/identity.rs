@@ -148,7 +148,7 @@ fn validated(headers: &Headers<'_>, method: &str, path: &str, keystone: Keystone
 fn unavailable(error: &KeystoneError) -> Reply {
     let message = "The Keystone service is temporarily unavailable.";
     let fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, message);
-    // The last two are told again and again, so the log has no line for each.
+    // The last two answers repeat while Keystone is left alone, so the log has no line for each.
     let (retry_after, cause) = match error {
         KeystoneError::Paused { seconds, .. } => (*seconds, None),
         KeystoneError::StillUnavailable => (RETRY_AFTER, None),
