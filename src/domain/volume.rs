@@ -86,6 +86,8 @@ pub struct Volume {
     /// In GiB.
     pub size: u32,
     pub status: VolumeStatus,
+    /// The status to which work under way, such as an extension, returns the volume.
+    pub previous_status: Option<VolumeStatus>,
     /// `host@backend#pool`; `None` until a scheduler has placed the volume.
     pub host: Option<String>,
     pub cluster_name: Option<String>,
@@ -95,9 +97,15 @@ pub struct Volume {
     pub volume_type: Option<String>,
     /// The snapshot that it was created from.
     pub snapshot_id: Option<SnapshotId>,
+    /// The volume that it was cloned from.
+    pub source_volid: Option<VolumeId>,
     pub group_id: Option<String>,
     pub bootable: bool,
     pub multiattach: bool,
+    /// Cinder's `volume_admin_metadata`. The metadata of a view shows its keys `readonly` and `attached_mode`.
+    pub admin_metadata: Metadata,
+    /// Cinder's `volume_glance_metadata`, which describes the image on the volume.
+    pub image_metadata: Metadata,
     pub created_at: Timestamp,
     pub updated_at: Option<Timestamp>,
     pub consumes_quota: bool,
@@ -260,6 +268,7 @@ pub(crate) mod tests {
             metadata: Metadata::new(),
             size: 1,
             status: VolumeStatus::new(status.to_owned()),
+            previous_status: None,
             host: Some("host1@lvm#pool".to_owned()),
             cluster_name: None,
             availability_zone: None,
@@ -267,9 +276,12 @@ pub(crate) mod tests {
             migration_status: migration.map(str::to_owned),
             volume_type: None,
             snapshot_id: None,
+            source_volid: None,
             group_id: None,
             bootable: false,
             multiattach: false,
+            admin_metadata: Metadata::new(),
+            image_metadata: Metadata::new(),
             created_at: Timestamp::from_seconds(0),
             updated_at: None,
             consumes_quota: true,

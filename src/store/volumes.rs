@@ -101,6 +101,10 @@ struct StoredVolume<'a> {
     uncounted: bool,
     pending: Option<StoredPending<'a>>,
     metadata: Vec<(&'a str, &'a str)>,
+    previous_status: Option<&'a str>,
+    source: Option<Uuid>,
+    admin_metadata: Vec<(&'a str, &'a str)>,
+    image_metadata: Vec<(&'a str, &'a str)>,
 }
 
 impl Stored for Volume {
@@ -138,6 +142,10 @@ impl<'a> From<&'a Volume> for StoredVolume<'a> {
             uncounted: !volume.consumes_quota,
             pending: volume.pending.map(Into::into),
             metadata: pairs(&volume.metadata),
+            previous_status: volume.previous_status.as_ref().map(VolumeStatus::as_str),
+            source: volume.source_volid.map(Into::into),
+            admin_metadata: pairs(&volume.admin_metadata),
+            image_metadata: pairs(&volume.image_metadata),
         }
     }
 }
@@ -158,6 +166,7 @@ impl TryFrom<StoredVolume<'_>> for Volume {
             metadata: metadata(&stored.metadata),
             size: stored.size,
             status: VolumeStatus::new(stored.status.to_owned()),
+            previous_status: owned(stored.previous_status).map(VolumeStatus::new),
             host: owned(stored.host),
             cluster_name: owned(stored.cluster),
             availability_zone: owned(stored.zone),
@@ -165,9 +174,12 @@ impl TryFrom<StoredVolume<'_>> for Volume {
             migration_status: owned(stored.migration),
             volume_type: owned(stored.volume_type),
             snapshot_id: stored.snapshot.map(Into::into),
+            source_volid: stored.source.map(Into::into),
             group_id: owned(stored.group),
             bootable: stored.bootable,
             multiattach: stored.multiattach,
+            admin_metadata: metadata(&stored.admin_metadata),
+            image_metadata: metadata(&stored.image_metadata),
             created_at: Timestamp::from_microseconds(stored.created),
             updated_at: stored.updated.map(Timestamp::from_microseconds),
             consumes_quota: !stored.uncounted,
@@ -209,6 +221,7 @@ mod tests {
             metadata: [("k".to_owned(), "v".to_owned())].into_iter().collect(),
             size: 258,
             status: VolumeStatus::IN_USE,
+            previous_status: some("a").map(VolumeStatus::new),
             host: some("h@b#p"),
             cluster_name: None,
             availability_zone: some("nova"),
@@ -216,9 +229,12 @@ mod tests {
             migration_status: None,
             volume_type: some("t"),
             snapshot_id: Some(SnapshotId::new(uuid::Uuid::from_u128(2))),
+            source_volid: Some(VolumeId::new(uuid::Uuid::from_u128(3))),
             group_id: some("g"),
             bootable: true,
             multiattach: false,
+            admin_metadata: [("a".to_owned(), "m".to_owned())].into_iter().collect(),
+            image_metadata: [("i".to_owned(), "m".to_owned())].into_iter().collect(),
             created_at: Timestamp::from_microseconds(3),
             updated_at: None,
             consumes_quota: true,
@@ -230,7 +246,8 @@ mod tests {
             b"\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x02a1\0\x01\x01n\x01\0\x82\x02".as_slice(),
             b"\x06in-use\x01\x05h@b#p\0\x01\x04nova\x08attached\0\x01\x01t",
             b"\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02\x01\x01g\x01\0\x06\0\0\0",
-            b"\x01\x01k\x01v",
+            b"\x01\x01k\x01v\x01\x01a",
+            b"\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x03\x01\x01a\x01m\x01\x01i\x01m",
         ];
         assert_eq!(bytes, expected.concat(), "{}", bytes.escape_ascii());
         assert_eq!(Volume::read(1, &bytes), Ok(full));

@@ -1,9 +1,10 @@
-//! Replays every recorded answer of Cinder (`tests/it/conformance/test-vectors.json`) against the core, natively, and
+//! Replays every recorded answer of Cinder (`tests/it/conformance/test-vectors.json` and `neighbour-vectors.json`) against the core, natively, and
 //! against the component, and compares the result with `docs/conformance.md`.
 //!
 //! `UPDATE_CONFORMANCE=1 cargo test --test it conformance` rewrites that document.
 
 mod lifecycle;
+mod neighbours;
 mod replay;
 
 use crate::support::component::ComponentService;
@@ -19,7 +20,7 @@ const BETTER_ON_PURPOSE: [(&str, &str); 1] = [(
 
 #[test]
 fn the_core_answers_every_vector_as_cinder_does() {
-    let report = replay::run(&replay::vectors(), || {
+    let report = replay::run(&replay::vectors(replay::SNAPSHOTS), || {
         NativeService::with_variables(TestVariables::default().with("auth_mode", "headers"))
     });
     only_differs_on_purpose("native", &report);
@@ -27,7 +28,8 @@ fn the_core_answers_every_vector_as_cinder_does() {
 
 #[test]
 fn the_component_answers_every_vector_as_cinder_does() {
-    let report = replay::run(&replay::vectors(), || ComponentService::new(&[("auth_mode", "headers")]));
+    let report =
+        replay::run(&replay::vectors(replay::SNAPSHOTS), || ComponentService::new(&[("auth_mode", "headers")]));
     only_differs_on_purpose("component", &report);
     keep_document(&report);
 }

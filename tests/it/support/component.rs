@@ -8,7 +8,7 @@ use http::{Request, Response};
 use tokio::runtime::Runtime;
 use volume_snapshots_host::{App, Application, Clock, MemoryStore, Options, Output, Store};
 
-use super::{OPS_TOKEN, Service};
+use super::{ClockedService, OPS_TOKEN, Service};
 
 /// The manifest that users run.
 pub const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/spin.toml");
@@ -98,5 +98,11 @@ impl Service for ComponentService {
         let request = request.map(bytes::Bytes::from);
         let answer = RUNTIME.block_on(self.app.handle(request)).unwrap_or_else(|error| panic!("{error:#}"));
         answer.map(|body| body.to_vec())
+    }
+}
+
+impl ClockedService for ComponentService {
+    fn advance(&self, seconds: f64) {
+        Self::advance(self, seconds);
     }
 }

@@ -38,6 +38,12 @@ pub trait Service {
     }
 }
 
+/// A running service with a clock of its own.
+pub trait ClockedService: Service {
+    /// Moves the clock forward.
+    fn advance(&self, seconds: f64);
+}
+
 /// Returns a request of an operator.
 pub fn operator(method: &str, path: &str, body: &[u8]) -> Request<Vec<u8>> {
     Request::builder().method(method).uri(path).header("x-ops-token", OPS_TOKEN).body(body.to_vec()).expect("a request")

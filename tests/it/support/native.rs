@@ -13,8 +13,8 @@ use volume_snapshots::keystone::{Outbound, OutboundAnswer, OutboundRequest};
 use volume_snapshots::settings::{AUTH_MODE, KEYSTONE_PASSWORD, KEYSTONE_SETTINGS, OPS_TOKEN, SETTINGS, Variables};
 use volume_snapshots::store::{Identifiers, KeyValue, UnreadableLog};
 
-use super::Service;
 use super::memory_key_value::MemoryKeyValue;
+use super::{ClockedService, Service};
 
 /// Ids that count up, so that a failure can be repeated. They have the form of random ones.
 #[derive(Debug, Default)]
@@ -180,5 +180,11 @@ impl NativeService {
 impl Service for NativeService {
     fn send(&self, request: Request<Vec<u8>>) -> Response<Vec<u8>> {
         self.send_through(&self.key_value, request)
+    }
+}
+
+impl ClockedService for NativeService {
+    fn advance(&self, seconds: f64) {
+        Self::advance(self, seconds);
     }
 }
