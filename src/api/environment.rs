@@ -1,9 +1,9 @@
 //! The environment of a request, which the shell provides.
 
 use crate::domain::Timestamp;
-use crate::keystone::Outbound;
+use crate::keystone::{Keystone, Outbound};
 use crate::service::{Identifiers, KeyValue, UnreadableLog};
-use crate::settings::Variables;
+use crate::settings::{KeystoneSettings, Variables};
 
 /// Everything that a request works with. The core reaches nothing outside it.
 pub struct Environment<'a> {
@@ -20,4 +20,13 @@ pub struct Environment<'a> {
     pub clock: &'a dyn Fn() -> Timestamp,
     /// Writes a line to the operator's log.
     pub log: &'a dyn Fn(&str),
+}
+
+impl Environment<'_> {
+    /// Returns Keystone as this request sees it.
+    #[must_use]
+    pub fn keystone<'a>(&'a self, settings: &'a KeystoneSettings) -> Keystone<'a> {
+        let Environment { key_value, identifiers, variables, ref unreadable, outbound, clock, .. } = *self;
+        Keystone::new(settings, variables, key_value, identifiers, unreadable, outbound, clock)
+    }
 }

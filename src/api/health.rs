@@ -5,7 +5,7 @@
 
 use http::StatusCode;
 
-use crate::keystone::{Keystone, KeystoneError};
+use crate::keystone::KeystoneError;
 use crate::service::ops::Ops;
 use crate::settings::{AuthMode, LazySettings};
 
@@ -48,10 +48,8 @@ fn has_started(environment: &Environment<'_>) -> Result<(), Fault> {
     is_alive(environment)?;
     let settings = LazySettings::new(environment.variables);
     let AuthMode::Keystone(settings) = AuthMode::read(&settings)? else { return Ok(()) };
-    let Environment { key_value, identifiers, variables, outbound, now, log, .. } = *environment;
-    let keystone = Keystone::new(&settings, variables, key_value, identifiers, &environment.unreadable, outbound, now);
     let refused = || Fault::new(StatusCode::SERVICE_UNAVAILABLE, LOGIN_REFUSED);
-    match keystone.check_login() {
+    match environment.keystone(&settings).check_login() {
         Err(error @ KeystoneError::LoginFailed { is_refusal: true, .. }) => {
             Err(Fault { cause: Some(error.to_string()), ..refused() })
         }
@@ -59,7 +57,7 @@ fn has_started(environment: &Environment<'_>) -> Result<(), Fault> {
             Err(Fault { retry_after: Some(seconds), ..refused() })
         }
         Err(error @ KeystoneError::LoginFailed { .. }) => {
-            log(&error.to_string());
+            (environment.log)(&error.to_string());
             Ok(())
         }
         _ => Ok(()),

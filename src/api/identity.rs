@@ -50,9 +50,7 @@ pub fn identify(
         AuthMode::NoAuth => unauthenticated(headers, || routes::project_id(path)),
         AuthMode::Headers => confirmed(headers),
         AuthMode::Keystone(settings) => {
-            let Environment { key_value, identifiers, variables, ref unreadable, outbound, now, .. } = *environment;
-            let keystone = Keystone::new(settings, variables, key_value, identifiers, unreadable, outbound, now);
-            validated(headers, request.method.as_str(), path, keystone)?
+            validated(headers, request.method.as_str(), path, environment.keystone(settings))?
         }
     };
     if let Some(caller) = caller {

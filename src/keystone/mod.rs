@@ -96,7 +96,7 @@ pub enum KeystoneError {
     /// from a Keystone that does not answer.
     #[error("Keystone cannot validate tokens: {cause}")]
     LoginFailed { cause: String, is_refusal: bool },
-    /// The service user's login has failed a moment ago, so Keystone is not asked for now.
+    /// The service user's login has failed a moment ago, so it is not repeated for now.
     #[error("Keystone is not asked for {seconds} s, because a login has failed")]
     Paused { seconds: u32, is_refusal: bool },
 }
@@ -124,22 +124,26 @@ pub struct Keystone<'a> {
     pub store: Store<'a>,
     pub identifiers: &'a dyn Identifiers,
     pub outbound: &'a dyn Outbound,
+    /// The time before Keystone is asked.
     pub now: Timestamp,
+    /// Reads the clock, because Keystone may take long to answer.
+    pub clock: &'a dyn Fn() -> Timestamp,
 }
 
 impl<'a> Keystone<'a> {
     /// Returns Keystone as a request sees it, with its cache of tokens in the store over `key_value`.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         settings: &'a KeystoneSettings,
         variables: &'a dyn Variables,
         key_value: &'a dyn KeyValue,
         identifiers: &'a dyn Identifiers,
         unreadable: &'a UnreadableLog,
         outbound: &'a dyn Outbound,
-        now: Timestamp,
+        clock: &'a dyn Fn() -> Timestamp,
     ) -> Self {
-        Self { settings, variables, store: Store::new(key_value, identifiers, unreadable), identifiers, outbound, now }
+        let store = Store::new(key_value, identifiers, unreadable);
+        Self { settings, variables, store, identifiers, outbound, now: clock(), clock }
     }
 
     /// Returns the known facts about a token. `may_be_expired` accepts an expired one, for a service that continues a
@@ -170,7 +174,6 @@ impl<'a> Keystone<'a> {
     /// Fails with [`KeystoneError::LoginFailed`], or with [`KeystoneError::Paused`] after it.
     pub fn check_login(&self) -> Result<(), KeystoneError> {
         let known = self.store.known_of_keystone();
-        self.refuse_in_pause(&known)?;
         if self.own_token(&known).is_some() {
             return Ok(());
         }
@@ -178,7 +181,7 @@ impl<'a> Keystone<'a> {
             let cause = format!("variable {KEYSTONE_PASSWORD} is empty");
             return Err(KeystoneError::LoginFailed { cause, is_refusal: true });
         }
-        self.log_in(&known).map(drop)
+        self.log_in(&known, None).map(drop)
     }
 
     /// Asks Keystone about a token, unless the answer is known to be a refusal, and keeps its answer.
@@ -202,7 +205,7 @@ impl<'a> Keystone<'a> {
     /// Returns whether less than `seconds` have passed since a time. A time in the future of the clock is one from before the
     /// clock was set back, and says nothing.
     fn is_within(&self, time: Timestamp, seconds: f64) -> bool {
-        time <= self.now && self.now < time.plus_seconds(seconds)
+        is_within(self.now, time, seconds)
     }
 
     fn keeps_tokens(&self) -> bool {
@@ -276,29 +279,29 @@ impl<'a> Keystone<'a> {
 
     /// Asks Keystone. If it rejects the service user's token, asks once more with a new one.
     fn validate(&self, known: &Known, token: &str, may_be_expired: bool) -> Result<Token, KeystoneError> {
-        self.refuse_in_pause(known)?;
         let mut own_token = self.own_token(known);
+        let mut rejected = None;
         for _ in 0..2 {
             let own = match own_token.take() {
                 Some(own) => own,
-                None => self.log_in(known)?,
+                None => self.log_in(known, rejected.as_deref())?,
             };
             let request = messages::validation(&self.settings.url, &own, token, may_be_expired);
             let answer = self.send(&request.ok_or(KeystoneError::InvalidToken)?)?;
             match answer.status {
                 StatusCode::OK => return messages::token(&answer.body),
                 StatusCode::NOT_FOUND => return Err(KeystoneError::InvalidToken),
-                StatusCode::UNAUTHORIZED => {}
+                StatusCode::UNAUTHORIZED => rejected = Some(own),
                 status => return Err(unexpected("it was to validate a token", status)),
             }
         }
         let cause = format!("it rejects the token that it has issued to {}", self.settings.user);
-        Err(self.login_failed(known, cause, true))
+        Err(self.login_failed(known, rejected.as_deref(), cause, true))
     }
 
-    /// Fails while Keystone is not asked because a login has failed.
+    /// Fails while the service user does not log in because a login has failed.
     fn refuse_in_pause(&self, known: &Known) -> Result<(), KeystoneError> {
-        let Some(failed) = self.failed_login(known) else { return Ok(()) };
+        let Some(failed) = self.failed_login(known, self.now) else { return Ok(()) };
         let length = pause_seconds(failed.failures);
         let left = |passed: &u32| self.is_within(failed.failed_at, f64::from(*passed));
         match (1..=length).find(left) {
@@ -307,10 +310,10 @@ impl<'a> Keystone<'a> {
         }
     }
 
-    /// Returns the last login if it failed with these settings, not long ago.
-    fn failed_login<'k>(&self, known: &'k Known) -> Option<&'k FailedLogin> {
+    /// Returns the last login if it failed with these settings, not long before `now`.
+    fn failed_login<'k>(&self, known: &'k Known, now: Timestamp) -> Option<&'k FailedLogin> {
         let failed = known.failed_login.as_ref()?;
-        (self.is_within(failed.failed_at, FAILURE_COUNTS_SECONDS) && failed.of == self.login_digest()).then_some(failed)
+        (is_within(now, failed.failed_at, FAILURE_COUNTS_SECONDS) && failed.of == self.login_digest()).then_some(failed)
     }
 
     /// Returns the digest of the settings and the password of a login.
@@ -318,28 +321,50 @@ impl<'a> Keystone<'a> {
         TokenDigest::new(self.settings_digest("a failed login", &self.password()))
     }
 
-    /// Begins a pause, and returns the error for the failed login.
-    fn login_failed(&self, known: &Known, cause: String, is_refusal: bool) -> KeystoneError {
-        self.begin_pause(known, is_refusal);
+    /// Begins a pause, and returns the error for the failed login. `known` is from before the login.
+    ///
+    /// A login may take as long as Keystone hangs, and others may have logged in or failed meanwhile. So the record is read
+    /// again: after a login that worked there is no pause, and after failures the pause never gets shorter.
+    fn login_failed(&self, known: &Known, rejected: Option<&str>, cause: String, is_refusal: bool) -> KeystoneError {
+        let current = self.store.known_of_keystone();
+        let own_token = self.own_token(&current);
+        if own_token.is_none() || own_token.as_deref() == rejected {
+            let now = (self.clock)();
+            let failures = |known| self.failed_login(known, now).map_or(0, |failed| failed.failures);
+            let failures = failures(known).saturating_add(1).max(failures(&current));
+            self.begin_pause(failures, now, is_refusal);
+            self.forget_rejected(&current, rejected);
+        }
         KeystoneError::LoginFailed { cause, is_refusal }
     }
 
-    fn begin_pause(&self, known: &Known, is_refusal: bool) {
-        let failures = self.failed_login(known).map_or(0, |failed| failed.failures).saturating_add(1);
-        let failed = FailedLogin { of: self.login_digest(), failed_at: self.now, failures, is_refusal };
+    fn begin_pause(&self, failures: u32, failed_at: Timestamp, is_refusal: bool) {
+        let failed = FailedLogin { of: self.login_digest(), failed_at, failures, is_refusal };
         // After a failure the next request logs in again.
         let _ = self.store.keep_failed_login(Some(&failed));
     }
 
-    /// Logs the service user in, and returns its token. A failure begins a pause.
-    fn log_in(&self, known: &Known) -> Result<String, KeystoneError> {
-        let failed_before = self.failed_login(known);
+    /// Forgets the service user's own token if it is the one that Keystone has rejected. In a pause nothing replaces it, and
+    /// each request would try it.
+    fn forget_rejected(&self, known: &Known, rejected: Option<&str>) {
+        if rejected.is_some() && self.own_token(known).as_deref() == rejected {
+            // After a failure the next request tries it, and forgets it then.
+            let _ = self.store.forget_own_token();
+        }
+    }
+
+    /// Logs the service user in, and returns its token. A failure begins a pause. `rejected` is the token that Keystone no
+    /// longer accepts, if there is one.
+    fn log_in(&self, known: &Known, rejected: Option<&str>) -> Result<String, KeystoneError> {
+        self.refuse_in_pause(known).inspect_err(|_| self.forget_rejected(known, rejected))?;
+        let failed_before = self.failed_login(known, self.now);
         if let Some(failed) = failed_before {
             // The next pause begins before Keystone is asked, so that no other request asks meanwhile.
-            self.begin_pause(known, failed.is_refusal);
+            self.begin_pause(failed.failures.saturating_add(1), self.now, failed.is_refusal);
         }
-        let (token, expires_at) =
-            self.attempt_login().map_err(|(cause, is_refusal)| self.login_failed(known, cause, is_refusal))?;
+        let (token, expires_at) = self
+            .attempt_login()
+            .map_err(|(cause, is_refusal)| self.login_failed(known, rejected, cause, is_refusal))?;
         if let Some(sealed) = self.sealing_key().and_then(|key| sealing::seal(&key, &token, self.identifiers)) {
             // After a failure the next request logs in again.
             let _ = self.store.keep_own_token(expires_at, sealed);
@@ -357,7 +382,9 @@ impl<'a> Keystone<'a> {
         let status = answer.status;
         if !status.is_success() {
             let cause = format!("it answered {} when the user {} was to log in", status.as_u16(), self.settings.user);
-            return Err((cause, status.is_client_error()));
+            // These two ask for a later attempt, so they say nothing about the user.
+            let is_busy = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+            return Err((cause, status.is_client_error() && !is_busy));
         }
         messages::own_token(&answer).ok_or_else(|| (messages::NONSENSE.to_owned(), false))
     }
@@ -397,6 +424,11 @@ impl<'a> Keystone<'a> {
     fn send(&self, request: &OutboundRequest) -> Result<OutboundAnswer, KeystoneError> {
         self.outbound.send(request, self.settings.timeout).map_err(KeystoneError::Unavailable)
     }
+}
+
+/// Returns whether less than `seconds` have passed from `time` to `now`. A later `time` has not come yet.
+fn is_within(now: Timestamp, time: Timestamp, seconds: f64) -> bool {
+    time <= now && now < time.plus_seconds(seconds)
 }
 
 /// Returns the length of the pause after a number of failed logins in a row.

@@ -829,7 +829,9 @@ fn after_a_failed_login_keystone_is_left_alone_for_longer_and_longer() {
         for (round, pause) in [1, 2, 4, 8, 16, 30, 30].into_iter().enumerate() {
             let tokens = || (0..50).map(|number| format!("garbage-{number}"));
             assert_eq!(statuses(&service, tokens()), [503; 50]);
-            assert_eq!(keystone.asked(), (1, usize::from(is_logged_in_first)), "round {round}");
+            // The token that Keystone rejects is tried once, and then forgotten.
+            let validations = usize::from(is_logged_in_first && round == 0);
+            assert_eq!(keystone.asked(), (1, validations), "round {round}");
             assert_eq!(lines(&service), round + 1, "{:?}", service.app.output().lines());
             service.advance(f64::from(pause) - 0.5);
             let still = get(&service, SNAPSHOTS, "t-member");
@@ -873,6 +875,77 @@ fn a_pause_is_of_these_settings_only_and_says_how_long_it_lasts() {
     );
 }
 
+/// Waits until Keystone has been asked for a login, by a request of another thread.
+fn wait_for_a_login(keystone: &ScriptedKeystone) {
+    let begun = std::time::Instant::now();
+    while keystone.asked().0 == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "no login");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_login_that_fails_late_makes_no_pause_shorter() {
+    let keystone = keystone();
+    let (service, _) = service(&keystone, &[("keystone_timeout_seconds", "3")]);
+    keystone.script().on_login = Manner::HangsUp;
+    assert_eq!(get(&service, SNAPSHOTS, "t-member").status, 503);
+    service.advance(1.0);
+    keystone.asked();
+    keystone.script().on_login = Manner::Late(Duration::from_secs(30));
+    std::thread::scope(|scope| {
+        let late = scope.spawn(|| get(&service, SNAPSHOTS, "t-member").status);
+        wait_for_a_login(&keystone);
+        // While it hangs, its pause of two seconds ends, and another login fails. The third pause is of four seconds.
+        service.advance(9.0);
+        keystone.script().on_login = Manner::HangsUp;
+        assert_eq!(get(&service, SNAPSHOTS, "t-admin").header("retry-after"), "5", "it asked");
+        assert_eq!(late.join().expect("an answer"), 503);
+    });
+    assert_eq!(keystone.asked(), (1, 0));
+    let paused = get(&service, SNAPSHOTS, "t-admin");
+    assert_eq!((paused.header("retry-after"), keystone.asked()), ("4", (0, 0)), "{paused:?}");
+    service.advance(3.5);
+    assert_eq!((get(&service, SNAPSHOTS, "t-admin").status, keystone.asked()), (503, (0, 0)));
+    service.advance(0.5);
+    assert_eq!(get(&service, SNAPSHOTS, "t-admin").status, 503);
+    assert_eq!(get(&service, SNAPSHOTS, "t-admin").header("retry-after"), "8", "and the next is longer");
+}
+
+#[test]
+fn a_login_that_works_is_used_whatever_fails_beside_it() {
+    let keystone = keystone();
+    let (service, store) = service(&keystone, &[("keystone_timeout_seconds", "3")]);
+    keystone.script().on_login = Manner::Late(Duration::from_secs(30));
+    std::thread::scope(|scope| {
+        let late = scope.spawn(|| get(&service, SNAPSHOTS, "t-member").status);
+        wait_for_a_login(&keystone);
+        keystone.script().on_login = Manner::Properly;
+        assert_eq!(get(&service, SNAPSHOTS, "t-admin").status, 200);
+        assert_eq!(late.join().expect("an answer"), 503);
+    });
+    let rows = store.rows("default");
+    assert!(rows.contains_key("vs1:own-token") && !rows.contains_key("vs1:failed-login"), "{:?}", rows.keys());
+
+    // A pause that another process began is for logins, and this token needs none.
+    let own_token = rows["vs1:own-token"].clone();
+    store.delete("default", "vs1:own-token").expect("a write");
+    keystone.script().on_login = Manner::HangsUp;
+    assert_eq!(get(&service, SNAPSHOTS, "t-member").status, 503);
+    store.set("default", "vs1:own-token", &own_token).expect("a write");
+    keystone.asked();
+    assert_eq!((get(&service, SNAPSHOTS, "t-member").status, keystone.asked()), (200, (0, 1)));
+    assert_eq!((get(&service, "/startup", "").status, keystone.asked()), (200, (0, 0)));
+
+    // Once Keystone rejects it, it is tried no more.
+    keystone.script().own_tokens.clear();
+    for validations in [1, 0] {
+        let paused = get(&service, SNAPSHOTS, "t-reader");
+        assert_eq!((paused.header("retry-after"), keystone.asked()), ("1", (0, validations)), "{paused:?}");
+    }
+    assert_discreet(&service, &store, &["t-member", "t-admin"]);
+}
+
 #[test]
 fn a_keystone_that_does_not_answer_fills_no_log() {
     let keystone = keystone();
@@ -911,7 +984,8 @@ fn a_start_tells_of_a_service_user_whom_keystone_refuses() {
     assert!(empty.app.output().lines()[0].ends_with("variable keystone_password is empty"));
 
     // A Keystone that does not answer may be back soon.
-    for manner in [Manner::HangsUp, Manner::Says(503, "", ""), Manner::Says(200, "", "{}")] {
+    let busy = [408, 429, 503].map(|status| Manner::Says(status, "", ""));
+    for manner in [Manner::HangsUp, Manner::Says(200, "", "{}")].into_iter().chain(busy) {
         keystone.script().on_login = manner.clone();
         let (service, _) = service(&keystone, &[]);
         for _ in 0..3 {
