@@ -6,8 +6,11 @@ use http::uri::Authority;
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-/// The headers that a proxy adds. A client behind one is somewhere else than the address of the connection says.
-const PROXY: [&str; 3] = ["forwarded", "x-forwarded-for", "x-real-ip"];
+/// The headers that a proxy adds, apart from those that begin with [`PROXY_PREFIX`]. A client behind one is somewhere else
+/// than the address of the connection says.
+const PROXY: [&str; 3] = ["forwarded", "via", "x-real-ip"];
+/// The beginning of the names of other headers of proxies, such as `X-Forwarded-For`.
+const PROXY_PREFIX: &str = "x-forwarded-";
 
 /// A request.
 pub struct Request {
@@ -57,9 +60,11 @@ impl Request {
         format!("{scheme}://{host}")
     }
 
-    /// Returns whether the client is on this machine, as far as the server knows.
+    /// Returns whether the client is on this machine, as far as this service can know.
     ///
-    /// The server appends its `spin-client-addr` to those that a client sends, so the last one counts.
+    /// The server appends its `spin-client-addr` to those that a client sends, so the last one counts. The host that the
+    /// client named must be this machine too. It is another one if a page of another site sends the request to a name
+    /// that leads here (DNS rebinding), and behind most proxies that add no header.
     #[must_use]
     pub fn is_from_loopback(&self) -> bool {
         let address = self.all("spin-client-addr").last().and_then(|value| std::str::from_utf8(value).ok());
@@ -67,8 +72,16 @@ impl Request {
             let address = value.parse::<SocketAddr>().map(|address| address.ip());
             address.or_else(|_| value.parse::<IpAddr>()).ok()
         });
-        let is_proxied = PROXY.iter().any(|name| self.all(name).next().is_some());
-        !is_proxied && address.is_some_and(|address| address.to_canonical().is_loopback())
+        let is_of_proxy = |name: &str| PROXY.contains(&name) || name.starts_with(PROXY_PREFIX);
+        let is_proxied = self.headers.iter().any(|(name, _)| is_of_proxy(name));
+        !is_proxied && self.names_this_machine() && address.is_some_and(|address| address.to_canonical().is_loopback())
+    }
+
+    /// Returns whether the request names a host, and only `localhost` or loopback addresses.
+    fn names_this_machine(&self) -> bool {
+        let of_header = self.all("host").map(|host| std::str::from_utf8(host).unwrap_or_default());
+        let mut hosts = of_header.chain(self.authority.as_deref()).peekable();
+        hosts.peek().is_some() && hosts.all(is_this_machine)
     }
 
     /// Returns whether the query has a parameter, with a value or without.
@@ -80,6 +93,15 @@ impl Request {
     fn all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         self.headers.iter().filter(move |(own, _)| own == name).map(|(_, value)| value.as_slice())
     }
+}
+
+/// Returns whether a host, with or without a port, is `localhost` or a loopback address.
+fn is_this_machine(host: &str) -> bool {
+    let Ok(authority) = host.trim().parse::<Authority>() else { return false };
+    let name = authority.host();
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let is_loopback = address.is_ok_and(|address| address.to_canonical().is_loopback());
+    !host.contains('@') && (is_loopback || name.eq_ignore_ascii_case("localhost"))
 }
 
 /// The answer to a request.
@@ -141,23 +163,70 @@ mod tests {
     #[test]
     fn only_a_client_on_this_machine_is_from_loopback() {
         let client = "spin-client-addr";
+        let here = ("host", "localhost:3000");
+        let this_machine = (client, "127.0.0.1:4000");
         for (headers, expected) in [
-            (&[(client, "127.0.0.1:4000")][..], true),
-            (&[(client, "127.9.9.9:4000")], true),
-            (&[(client, "[::1]:4000")], true),
-            (&[(client, "[::ffff:127.0.0.1]:4000")], true),
-            (&[(client, "127.0.0.1")], true),
-            (&[], false),
-            (&[(client, "")], false),
-            (&[(client, "0.0.0.0:0")], false),
-            (&[(client, "10.0.0.1:4000")], false),
-            (&[(client, "[::ffff:10.0.0.1]:4000")], false),
-            (&[(client, "127.0.0.1:4000"), (client, "10.0.0.1:4000")], false),
-            (&[(client, "10.0.0.1:4000"), (client, "127.0.0.1:4000")], true),
-            (&[(client, "127.0.0.1:4000"), ("x-forwarded-for", "127.0.0.1")], false),
-            (&[(client, "127.0.0.1:4000"), ("forwarded", "for=10.0.0.1")], false),
+            (&[here, this_machine][..], true),
+            (&[here, (client, "127.9.9.9:4000")], true),
+            (&[here, (client, "[::1]:4000")], true),
+            (&[here, (client, "[::ffff:127.0.0.1]:4000")], true),
+            (&[here, (client, "127.0.0.1")], true),
+            (&[here], false),
+            (&[here, (client, "")], false),
+            (&[here, (client, "0.0.0.0:0")], false),
+            (&[here, (client, "10.0.0.1:4000")], false),
+            (&[here, (client, "[::ffff:10.0.0.1]:4000")], false),
+            (&[here, (client, "127.0.0.1:4000"), (client, "10.0.0.1:4000")], false),
+            (&[here, (client, "10.0.0.1:4000"), (client, "127.0.0.1:4000")], true),
+            (&[here, this_machine, ("x-forwarded-for", "127.0.0.1")], false),
+            (&[here, this_machine, ("x-forwarded-host", "localhost")], false),
+            (&[here, this_machine, ("x-forwarded-proto", "https")], false),
+            (&[here, this_machine, ("x-forwarded-port", "")], false),
+            (&[here, this_machine, ("x-real-ip", "127.0.0.1")], false),
+            (&[here, this_machine, ("forwarded", "for=10.0.0.1")], false),
+            (&[here, this_machine, ("via", "1.1 proxy")], false),
         ] {
             assert_eq!(request(headers).is_from_loopback(), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_request_to_this_machine_by_name_is_from_loopback() {
+        for (hosts, expected) in [
+            (&["localhost"][..], true),
+            (&["LocalHost:3000"], true),
+            (&["127.0.0.1:3000"], true),
+            (&["127.1.2.3"], true),
+            (&["[::1]:3000"], true),
+            (&["[::1]"], true),
+            (&["[::ffff:127.0.0.1]:80"], true),
+            (&[], false),
+            (&[""], false),
+            (&["cloud.example.org:3000"], false),
+            (&["localhost.example.org"], false),
+            (&["127.0.0.1.example.org"], false),
+            (&["user@localhost"], false),
+            (&["localhost@example.org"], false),
+            (&["10.0.0.1:3000"], false),
+            (&["0.0.0.0:3000"], false),
+            (&["localhost", "cloud.example.org"], false),
+            (&["localhost, cloud.example.org"], false),
+        ] {
+            let mut headers = vec![("spin-client-addr", "127.0.0.1:4000")];
+            headers.extend(hosts.iter().map(|host| ("host", *host)));
+            assert_eq!(request(&headers).is_from_loopback(), expected, "{hosts:?}");
+            let [host] = hosts else { continue };
+            // The target of the request names a host too, or alone.
+            let of_target = |headers: &[(&str, &str)]| {
+                Request { authority: Some((*host).to_owned()), ..request(headers) }.is_from_loopback()
+            };
+            let client = ("spin-client-addr", "127.0.0.1:4000");
+            assert_eq!(
+                (of_target(&[client]), of_target(&[client, ("host", "localhost")])),
+                (expected, expected),
+                "{host}"
+            );
+            assert!(!of_target(&[client, ("host", "cloud.example.org")]), "{host}");
         }
     }
 

@@ -21,6 +21,7 @@ struct App {
     now: Cell<i64>,
     log: RefCell<Vec<String>>,
     client: &'static str,
+    host: &'static str,
 }
 
 impl Default for App {
@@ -45,6 +46,7 @@ impl Default for App {
             now: Cell::new(1_800_000_000),
             log: RefCell::default(),
             client: "127.0.0.1:5000",
+            host: "localhost:3000",
         }
     }
 }
@@ -116,7 +118,7 @@ impl App {
 
     fn send(&self, method: Method, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let own = [("host", "cloud:3000"), ("spin-client-addr", self.client)];
+        let own = [("host", self.host), ("spin-client-addr", self.client)];
         let headers = own.iter().chain(headers);
         let request = Request {
             method,
@@ -236,12 +238,12 @@ fn version_documents_need_no_token() {
     let get = |path: &str| app.send(Method::GET, path, &[], b"");
     for path in ["/identity", "/identity/"] {
         let reply = get(path);
-        assert_eq!((reply.status, reply.headers["location"].as_str()), (300, "http://cloud:3000/identity/v3/"));
+        assert_eq!((reply.status, reply.headers["location"].as_str()), (300, "http://localhost:3000/identity/v3/"));
         assert_eq!(reply.body["versions"]["values"][0]["id"], "v3.14");
     }
     for path in ["/identity/v3", "/identity/v3/"] {
         let reply = get(path);
-        let own = json!([{ "rel": "self", "href": "http://cloud:3000/identity/v3/" }]);
+        let own = json!([{ "rel": "self", "href": "http://localhost:3000/identity/v3/" }]);
         assert_eq!((reply.status, &reply.body["version"]["links"]), (200, &own));
         assert_eq!(reply.headers["vary"], "X-Auth-Token");
     }
@@ -287,10 +289,10 @@ fn a_password_gives_a_token_of_every_scope() {
                 assert_eq!(
                     urls,
                     [
-                        (Some("identity"), Some("http://cloud:3000/identity/v3")),
-                        (Some("volumev3"), Some("http://cloud:3000/v3/p1")),
-                        (Some("block-storage"), Some("http://cloud:3000/v3/p1")),
-                        (Some("compute"), Some("http://cloud:3000/identity/compute/v2.1")),
+                        (Some("identity"), Some("http://localhost:3000/identity/v3")),
+                        (Some("volumev3"), Some("http://localhost:3000/v3/p1")),
+                        (Some("block-storage"), Some("http://localhost:3000/v3/p1")),
+                        (Some("compute"), Some("http://localhost:3000/identity/compute/v2.1")),
                     ]
                 );
                 assert!(catalog.iter().all(|own| own["endpoints"].as_array().is_some_and(|all| all.len() == 3)));
@@ -367,7 +369,7 @@ fn faults_are_those_of_keystone() {
         assert_eq!(reply.status, status, "{body} {reply:?}");
         assert!(reply.message().starts_with(message), "{body} {reply:?}");
         let named = reply.headers.get("www-authenticate").map(String::as_str);
-        assert_eq!(named, (status == 401).then_some("Keystone uri=\"http://cloud:3000/identity/v3\""), "{body}");
+        assert_eq!(named, (status == 401).then_some("Keystone uri=\"http://localhost:3000/identity/v3\""), "{body}");
     }
     let plain = app.send(Method::POST, TOKENS, &[("content-type", "text/plain")], b"{}");
     assert!(plain.message().starts_with("Expecting to find application/json in Content-Type header. "));
@@ -404,14 +406,18 @@ fn an_application_credential_gives_its_own_roles_and_no_other_token() {
 
 #[test]
 fn default_passwords_are_taken_only_from_this_machine() {
-    for (client, headers, is_taken) in [
-        ("127.0.0.1:5000", &[][..], true),
-        ("[::1]:5000", &[], true),
-        ("10.0.0.1:5000", &[], false),
-        ("0.0.0.0:0", &[], false),
-        ("127.0.0.1:5000", &[("x-forwarded-for", "10.0.0.1")], false),
+    let (here, this_machine) = ("localhost:3000", "127.0.0.1:5000");
+    for (host, client, headers, is_taken) in [
+        (here, this_machine, &[][..], true),
+        (here, "[::1]:5000", &[], true),
+        (here, "10.0.0.1:5000", &[], false),
+        (here, "0.0.0.0:0", &[], false),
+        (here, this_machine, &[("x-forwarded-for", "10.0.0.1")], false),
+        (here, this_machine, &[("via", "1.1 proxy")], false),
+        ("127.0.0.1:3000", this_machine, &[], true),
+        ("cloud.example.org:3000", this_machine, &[], false),
     ] {
-        let app = App { client, ..App::default() };
+        let app = App { client, host, ..App::default() };
         let json = ("content-type", "application/json");
         let headers: Vec<(&str, &str)> = [json].into_iter().chain(headers.iter().copied()).collect();
         let send = |user: &str, password: &str, project_name: &str| {
@@ -426,7 +432,7 @@ fn default_passwords_are_taken_only_from_this_machine() {
         // The password of the service user is not a default one.
         assert_eq!(send("cinder", "service-secret", "service"), 201);
         assert!(app.log.borrow().len() <= lines + 1, "{:?}", app.log.borrow());
-        let seeded = App { client, ..App::with(&[("dev_identity_seed", SEED)]) };
+        let seeded = App { client, host, ..App::with(&[("dev_identity_seed", SEED)]) };
         assert_eq!(seeded.log_in("u", "secret", Value::Null).status, 201);
     }
 }
@@ -542,7 +548,8 @@ fn lists_are_keystones_and_for_those_who_may_see_them() {
         let path = format!("/{collection}");
         let reply = app.get(&path, &boss);
         assert_eq!(reply.status, 200, "{collection}");
-        let links = json!({ "next": null, "previous": null, "self": format!("http://cloud:3000/identity/v3{path}") });
+        let links =
+            json!({ "next": null, "previous": null, "self": format!("http://localhost:3000/identity/v3{path}") });
         assert_eq!(reply.body["links"], links);
         let refused = app.get(&path, &user);
         let message = format!("You are not authorized to perform the requested action: identity:list_{collection}.");

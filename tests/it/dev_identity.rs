@@ -18,7 +18,7 @@ const VARIABLES: [(&str, &str); 5] = [
     ("auth_mode", "keystone"),
     ("keystone_url", "http://dev-identity.spin.internal/identity/v3"),
     ("keystone_password", "of-the-service"),
-    ("www_authenticate_uri", "http://cloud/identity/v3"),
+    ("www_authenticate_uri", "http://localhost/identity/v3"),
 ];
 
 fn service(more: &[(&str, &str)]) -> ComponentService {
@@ -26,7 +26,19 @@ fn service(more: &[(&str, &str)]) -> ComponentService {
 }
 
 fn call(service: &ComponentService, method: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
-    let request = Request::builder().method(method).uri(format!("http://cloud{path}"));
+    call_host("localhost", service, method, path, headers, body)
+}
+
+/// Sends a request to the app under another name.
+fn call_host(
+    host: &str,
+    service: &ComponentService,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &Value,
+) -> Answer {
+    let request = Request::builder().method(method).uri(format!("http://{host}{path}"));
     let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
     service.send(request.header("content-type", "application/json").body(body).expect("a request")).into()
@@ -53,7 +65,7 @@ fn signed_in(service: &ComponentService, user: &str, project: &str) -> (String, 
     let catalog = answer.body["token"]["catalog"].as_array().expect("a catalog");
     let volume = catalog.iter().find(|own| own["type"] == "block-storage").expect("the volume service");
     let url = volume["endpoints"][0]["url"].as_str().expect("a URL");
-    let path = url.strip_prefix("http://cloud").expect("the host of the request");
+    let path = url.strip_prefix("http://localhost").expect("the host of the request");
     (answer.header("x-subject-token").to_owned(), path.to_owned())
 }
 
@@ -78,7 +90,7 @@ fn a_token_of_dev_identity_opens_the_api_with_its_roles() {
     assert_eq!(revoked.status, 204, "{revoked:?}");
     let refused = get(&service, &format!("{volumes}/snapshots"), &demo);
     assert_eq!(refused.status, 401, "{refused:?}");
-    assert_eq!(refused.header("www-authenticate"), "Keystone uri=\"http://cloud/identity/v3\"");
+    assert_eq!(refused.header("www-authenticate"), "Keystone uri=\"http://localhost/identity/v3\"");
     service.advance(3601.0);
     assert_eq!(get(&service, &format!("{other}/snapshots"), &admin).status, 401, "expired");
     assert_eq!(service.app.traps(), 0);
@@ -118,7 +130,10 @@ fn a_client_cannot_claim_to_be_on_this_machine_nor_to_be_the_main_component() {
     let body = json!({ "auth": { "identity": { "methods": ["password"], "password": { "user": {
         "name": "admin", "password": "admin", "domain": { "id": "default" },
     } } } } });
-    for header in [("x-forwarded-for", "10.0.0.1"), ("x-forwarded-for", "127.0.0.1"), ("forwarded", "for=10.0.0.1")] {
+    for (host, status) in [("127.0.0.1:3000", 201), ("cloud.example.org:3000", 401), ("10.0.0.1", 401)] {
+        assert_eq!(call_host(host, &service, "POST", TOKENS, &[], &body).status, status, "{host}");
+    }
+    for header in [("x-forwarded-for", "127.0.0.1"), ("forwarded", "for=10.0.0.1"), ("via", "1.1 proxy")] {
         assert_eq!(call(&service, "POST", TOKENS, &[header], &body).status, 401, "{header:?}");
     }
     assert_eq!(call(&service, "POST", TOKENS, &[("spin-client-addr", "10.0.0.1:1")], &body).status, 201);
