@@ -66,7 +66,7 @@ fn request(incoming: &IncomingRequest) -> Request {
     }
 }
 
-/// Converts a method. One that this service does not know is refused by every route, whatever its name.
+/// Converts a method. One that this service does not know becomes TRACE, which no path has.
 fn method(method: &WasiMethod) -> Method {
     match method {
         WasiMethod::Get => Method::GET,
@@ -75,7 +75,8 @@ fn method(method: &WasiMethod) -> Method {
         WasiMethod::Put => Method::PUT,
         WasiMethod::Patch => Method::PATCH,
         WasiMethod::Delete => Method::DELETE,
-        _ => Method::OPTIONS,
+        WasiMethod::Options => Method::OPTIONS,
+        _ => Method::TRACE,
     }
 }
 

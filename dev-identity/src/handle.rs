@@ -35,6 +35,16 @@ const COLLECTIONS: [(&str, &str); 9] = [
     ("role_assignments", "role_assignment"),
 ];
 
+/// The methods of a path that is only read, and of those that are written too in Keystone.
+const READ: &str = "GET, HEAD, OPTIONS";
+const CREATE: &str = "GET, HEAD, POST, OPTIONS";
+const CHANGE: &str = "GET, HEAD, PATCH, DELETE, OPTIONS";
+const DELETE: &str = "GET, HEAD, DELETE, OPTIONS";
+const TOKENS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
+/// The methods of the paths below a user, a project, or the like that this service does not serve, such as the grant of a
+/// role.
+const BELOW: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 /// Answers a request.
 #[must_use]
 pub fn handle(request: &Request, environment: &Environment<'_>) -> Answer {
@@ -112,14 +122,19 @@ impl<'a> Call<'a> {
             segments.pop();
         }
         let Some((&"identity", segments)) = segments.split_first() else { return Ok(Answer::not_found()) };
-        let reads = matches!(self.request.method, Method::GET | Method::HEAD);
-        match segments {
-            ["v3", "auth", "tokens"] => return self.tokens(),
-            ["v3", collection, id @ ..] if !reads => return self.refuse_to_write(collection, id.len()),
-            _ if !reads => return Ok(method_not_allowed()),
-            _ => {}
+        let Some(allow) = allowed(segments) else { return Ok(Answer::not_found()) };
+        let method = &self.request.method;
+        if *method == Method::OPTIONS {
+            return Ok(Answer::html(StatusCode::OK, "").with_header("allow", allow.to_owned()));
         }
+        if !allow.split(", ").any(|own| own == method.as_str()) {
+            let is_version_document = !matches!(segments, ["v3", _, ..]);
+            return Ok(method_not_allowed(allow, is_version_document));
+        }
+        let reads = matches!(*method, Method::GET | Method::HEAD);
         match segments {
+            ["v3", "auth", "tokens"] => self.tokens(),
+            ["v3", collection, id @ ..] if !reads => self.refuse_to_write(collection, id.len()),
             [] => {
                 let versions = json!({ "versions": { "values": [catalog::identity_version(self.keystone)] } });
                 let answer = Answer::json(StatusCode::MULTIPLE_CHOICES, &versions);
@@ -131,6 +146,7 @@ impl<'a> Call<'a> {
             ["healthcheck"] => {
                 // Creates the key that seals tokens, so that a store that cannot be written is found out at once.
                 keys::current(self.environment)?;
+                keys::announce(self.environment)?;
                 Ok(Answer { body: b"OK".to_vec(), ..Answer::empty(StatusCode::OK) }
                     .with_header("content-type", "text/plain; charset=UTF-8".to_owned()))
             }
@@ -146,7 +162,8 @@ impl<'a> Call<'a> {
             Method::POST => self.issue(),
             Method::GET | Method::HEAD => {
                 let caller = self.caller()?;
-                let (subject, token) = self.subject(self.request.has_parameter("allow_expired"))?;
+                let may_be_expired = self.request.has_parameter("allow_expired");
+                let (subject, token) = self.subject(&caller, "validate_token", may_be_expired)?;
                 if !(caller.is_admin() || caller.has(SERVICE) || caller.claims == subject.claims) {
                     return Err(Fault::forbidden("validate_token"));
                 }
@@ -154,7 +171,7 @@ impl<'a> Call<'a> {
             }
             Method::DELETE => {
                 let caller = self.caller()?;
-                let (subject, _) = self.subject(false)?;
+                let (subject, _) = self.subject(&caller, "revoke_token", false)?;
                 if !(caller.is_admin() || caller.claims == subject.claims) {
                     return Err(Fault::forbidden("revoke_token"));
                 }
@@ -162,7 +179,7 @@ impl<'a> Call<'a> {
                 revocation::revoke(subject.claims.audit, ends_at, self.environment)?;
                 Ok(Answer::empty(StatusCode::NO_CONTENT))
             }
-            _ => Ok(method_not_allowed()),
+            _ => Ok(Answer::not_found()),
         }
     }
 
@@ -227,10 +244,13 @@ impl<'a> Call<'a> {
             .map_err(|fault| if fault.status == StatusCode::NOT_FOUND { Fault::unauthorized() } else { fault })
     }
 
-    /// Returns the token that the request is about, and its string.
-    fn subject(&self, may_be_expired: bool) -> Result<(Caller<'a>, &'a str), Fault> {
-        let token = self.request.header("x-subject-token");
-        let token = token.ok_or_else(|| Fault::not_found("No token in the request"))?;
+    /// Returns the token that the request is about, and its string. Without one, only those learn what is missing who may
+    /// do `action` with the tokens of others.
+    fn subject(&self, caller: &Caller<'_>, action: &str, may_be_expired: bool) -> Result<(Caller<'a>, &'a str), Fault> {
+        let token = self.request.header("x-subject-token").ok_or_else(|| {
+            let is_of_others = caller.is_admin() || (caller.has(SERVICE) && action == "validate_token");
+            if is_of_others { Fault::not_found("No token in the request") } else { Fault::forbidden(action) }
+        })?;
         Ok((self.valid(token, may_be_expired)?, token))
     }
 
@@ -423,15 +443,11 @@ impl<'a> Call<'a> {
 
     /// Refuses to change what comes from the seed document.
     fn refuse_to_write(&self, collection: &str, ids: usize) -> Result<Answer, Fault> {
-        let Some((_, singular)) = COLLECTIONS.iter().find(|(name, _)| *name == collection) else {
-            return Ok(if collection == "auth" { method_not_allowed() } else { Answer::not_found() });
-        };
+        let singular = COLLECTIONS.iter().find(|(name, _)| *name == collection);
+        let Some((_, singular)) = singular else { return Ok(Answer::not_found()) };
         let verb = match (&self.request.method, ids) {
             (&Method::POST, 0) => "create",
-            (&Method::PATCH | &Method::PUT, 1) => "update",
             (&Method::DELETE, 1) => "delete",
-            (_, 0 | 1) => return Ok(method_not_allowed()),
-            // Such as the grant of a role.
             _ => "update",
         };
         self.caller()?;
@@ -456,9 +472,34 @@ fn ok(body: &Value) -> Answer {
     Answer::json(StatusCode::OK, body)
 }
 
-fn method_not_allowed() -> Answer {
-    Answer::json(
-        StatusCode::METHOD_NOT_ALLOWED,
-        &json!({ "message": "The method is not allowed for the requested URL." }),
-    )
+/// Returns the methods that Keystone has for a path, or `None` for a path that it does not have.
+fn allowed(segments: &[&str]) -> Option<&'static str> {
+    let is_collection = |name: &str| COLLECTIONS.iter().any(|(own, _)| *own == name);
+    match segments {
+        [] | ["v3" | "compute" | "healthcheck"] | ["compute", "v2.1"] => Some(READ),
+        ["v3", "auth", "tokens"] => Some(TOKENS),
+        ["v3", "auth", "catalog" | "projects" | "domains" | "system"] | ["v3", "role_assignments"] => Some(READ),
+        ["v3", "role_assignments", ..] => None,
+        ["v3", "users", _, "projects" | "groups"] => Some(READ),
+        ["v3", "users", _, "application_credentials"] => Some(CREATE),
+        ["v3", "users", _, "application_credentials", _] => Some(DELETE),
+        ["v3", collection, ids @ ..] if is_collection(collection) => Some(match ids {
+            [] => CREATE,
+            [_] => CHANGE,
+            _ => BELOW,
+        }),
+        _ => None,
+    }
+}
+
+/// Returns Keystone's answer to a method that a path does not have. A version document is outside its API.
+fn method_not_allowed(allow: &str, is_version_document: bool) -> Answer {
+    let message = "The method is not allowed for the requested URL.";
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let answer = if is_version_document {
+        Answer::html(status, message)
+    } else {
+        Answer::json(status, &json!({ "message": message }))
+    };
+    answer.with_header("allow", allow.to_owned())
 }

@@ -11,6 +11,12 @@ use crate::identifiers::hexadecimal;
 /// The key of the name of the key that seals new tokens.
 const CURRENT: &str = "di1:key";
 
+/// The key of the time of the last line in the log that says what this service is for.
+const ANNOUNCED: &str = "di1:announced";
+
+/// The least time between two of these lines, in seconds.
+const SECONDS_BETWEEN_LINES: i64 = 10;
+
 /// The length of the name of a key, in bytes.
 pub(crate) const NAME_BYTES: usize = 8;
 
@@ -43,7 +49,24 @@ pub(crate) fn current(environment: &Environment<'_>) -> Result<(KeyName, Sealing
     (environment.random)(&mut sealing);
     // The key is there before anything points at it, because a store may write the two one by one.
     environment.key_value.set_many(&[(key(name), sealing.to_vec())])?;
-    environment.key_value.set_many(&[(CURRENT.to_owned(), name.to_vec())])?;
-    (environment.log)("dev-identity is for development only: it is not a Keystone to protect anything with");
+    environment.key_value.set_many(&[(CURRENT.to_owned(), name.to_vec()), announcement(environment)])?;
     Ok((name, sealing))
+}
+
+/// Says in the log what this service is for. It is asked for at each start and by any client, so it does so once in ten
+/// seconds at most.
+pub(crate) fn announce(environment: &Environment<'_>) -> Result<(), StoreError> {
+    let last = environment.key_value.get(ANNOUNCED)?.and_then(|value| String::from_utf8(value).ok()?.parse().ok());
+    // A time in the future is one from before the clock was set back.
+    let is_recent = |last: i64| (last..last.saturating_add(SECONDS_BETWEEN_LINES)).contains(&environment.now);
+    if !last.is_some_and(is_recent) {
+        environment.key_value.set_many(&[announcement(environment)])?;
+    }
+    Ok(())
+}
+
+/// Writes the line, and returns the record of its time.
+fn announcement(environment: &Environment<'_>) -> (String, Vec<u8>) {
+    (environment.log)("dev-identity is for development only: it is not a Keystone to protect anything with");
+    (ANNOUNCED.to_owned(), environment.now.to_string().into_bytes())
 }

@@ -49,6 +49,9 @@ impl<'a> Login<'a> {
         let names = required(identity, "methods")?;
         let names = names.as_array().ok_or_else(|| is_not(names, "array"))?;
         let names = names.iter().map(string).collect::<Result<Vec<&str>, _>>()?;
+        if let Some(missing) = names.iter().find(|name| !identity.contains_key(**name)) {
+            return Err(Fault::expecting(missing, "identity"));
+        }
         let mut authenticated = None;
         for name in names {
             let proven = self.method(name, identity, auth)?;
@@ -91,7 +94,7 @@ impl<'a> Login<'a> {
     }
 
     fn password(&self, payload: &Map<String, Value>) -> Result<Authenticated<'a>, Fault> {
-        let named = object(payload.get("user").ok_or_else(|| Fault::expecting("user", "password"))?)?;
+        let named = object(payload.get("user").ok_or_else(|| Fault::expecting("user", "None"))?)?;
         let user = self.user(named)?;
         let password = optional(named, "password")?;
         // An unknown user takes as long as a known one.
@@ -141,7 +144,7 @@ impl<'a> Login<'a> {
                 let mut all = self.directory.credentials.iter();
                 user.and_then(|user| all.find(|own| own.user_id == user.id && own.name == name))
             }
-            (None, None) => return Err(Fault::expecting("id or name", "application credential")),
+            (None, None) => return Err(Fault::expecting("name or ID", "application credential")),
         };
         let secret = optional(payload, "secret")?;
         let is_equal = equal(secret.unwrap_or_default(), credential.map_or("", |credential| &credential.secret));

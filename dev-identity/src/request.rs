@@ -127,13 +127,22 @@ impl Answer {
 
     /// Returns Keystone's answer outside its API, which is that of its web framework.
     pub(crate) fn not_found() -> Self {
-        let body = "<!doctype html>\n<html lang=en>\n<title>404 Not Found</title>\n<h1>Not Found</h1>\n\
-                    <p>The requested URL was not found on the server. If you entered the URL manually please check \
-                    your spelling and try again.</p>\n";
+        let message = "The requested URL was not found on the server. If you entered the URL manually please check your \
+                       spelling and try again.";
+        Self::html(StatusCode::NOT_FOUND, message)
+    }
+
+    /// Returns an answer of Keystone's web framework, with an empty body for an empty message.
+    pub(crate) fn html(status: StatusCode, message: &str) -> Self {
+        let reason = status.canonical_reason().unwrap_or_default();
+        let body = format!(
+            "<!doctype html>\n<html lang=en>\n<title>{} {reason}</title>\n<h1>{reason}</h1>\n<p>{message}</p>\n",
+            status.as_u16()
+        );
         Self {
-            status: StatusCode::NOT_FOUND,
+            status,
             headers: vec![("content-type", "text/html; charset=utf-8".to_owned())],
-            body: body.into(),
+            body: if message.is_empty() { Vec::new() } else { body.into() },
         }
     }
 

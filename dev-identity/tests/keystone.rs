@@ -3,6 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -251,7 +253,46 @@ fn version_documents_need_no_token() {
     assert_eq!(get("/identity/compute/v2.1/servers").status, 404);
     assert_eq!((get("/identity/v2.0").status, get("/v3").status), (404, 404));
     assert_eq!(get("/identity/healthcheck").status, 200);
-    assert_eq!(app.send(Method::PUT, TOKENS, &[], b"").status, 405);
+}
+
+#[test]
+fn a_method_that_a_path_does_not_have_is_refused_with_those_that_it_has() {
+    let app = App::default();
+    let admin = app.log_in("admin", "admin", project("admin")).token();
+    let json = json!({ "message": "The method is not allowed for the requested URL." });
+    for (method, path, allow) in [
+        (Method::PUT, "/v3/auth/tokens", "GET, HEAD, POST, DELETE, OPTIONS"),
+        (Method::TRACE, "/v3/auth/tokens", "GET, HEAD, POST, DELETE, OPTIONS"),
+        (Method::POST, "/v3/auth/catalog", "GET, HEAD, OPTIONS"),
+        (Method::DELETE, "/v3/auth/projects", "GET, HEAD, OPTIONS"),
+        (Method::PATCH, "/v3/projects", "GET, HEAD, POST, OPTIONS"),
+        (Method::PUT, "/v3/projects/p", "GET, HEAD, PATCH, DELETE, OPTIONS"),
+        (Method::POST, "/v3/users/u/projects", "GET, HEAD, OPTIONS"),
+        (Method::PUT, "/v3/users/u/application_credentials", "GET, HEAD, POST, OPTIONS"),
+        (Method::PATCH, "/v3/users/u/application_credentials/c", "GET, HEAD, DELETE, OPTIONS"),
+        (Method::POST, "/v3/role_assignments", "GET, HEAD, OPTIONS"),
+        (Method::POST, "/v3", "GET, HEAD, OPTIONS"),
+        (Method::PUT, "", "GET, HEAD, OPTIONS"),
+        (Method::DELETE, "/compute/v2.1", "GET, HEAD, OPTIONS"),
+    ] {
+        let path = format!("/identity{path}");
+        let refused = app.send(method.clone(), &path, &[("x-auth-token", &admin)], b"");
+        let allowed = |reply: &Reply| reply.headers.get("allow").cloned();
+        assert_eq!((refused.status, allowed(&refused)), (405, Some(allow.to_owned())), "{method} {path}");
+        let expected = if path.starts_with("/identity/v3/") { &json } else { &Value::Null };
+        assert_eq!(&refused.body, expected, "{method} {path}");
+        let asked = app.send(Method::OPTIONS, &path, &[], b"");
+        assert_eq!((asked.status, allowed(&asked)), (200, Some(allow.to_owned())), "{path}");
+    }
+    for path in
+        ["/identity/v3/nothing", "/identity/v3/auth/nothing", "/identity/v3/role_assignments/x", "/identity/v2.0"]
+    {
+        for method in [Method::GET, Method::POST, Method::OPTIONS] {
+            assert_eq!(app.send(method, path, &[("x-auth-token", &admin)], b"").status, 404, "{path}");
+        }
+    }
+    let grant = "/identity/v3/projects/p/users/u/roles/r";
+    assert_eq!(app.send(Method::PUT, grant, &[("x-auth-token", &admin)], b"").status, 403);
 }
 
 #[test]
@@ -343,7 +384,19 @@ fn faults_are_those_of_keystone() {
         (json!({ "auth": "x" }), (400, "A string is not of type 'object'")),
         (json!([1]), (400, "Expecting to find valid JSON in request body. ")),
         (identity(json!({ "methods": [] })), unauthorized),
-        (identity(json!({ "methods": ["saml2"] })), (401, "Attempted to authenticate with an unsupported method.")),
+        (
+            identity(json!({ "methods": ["saml2"], "saml2": {} })),
+            (401, "Attempted to authenticate with an unsupported method."),
+        ),
+        (identity(json!({ "methods": ["saml2"] })), (400, "Expecting to find saml2 in identity. ")),
+        (
+            identity(
+                json!({ "methods": ["password", "token"], "password": { "user": { "id": "u1", "password": "x" } } }),
+            ),
+            (400, "Expecting to find token in identity. "),
+        ),
+        (identity(json!({ "methods": ["password"], "password": {} })), (400, "Expecting to find user in None. ")),
+        (credential(json!({})), (400, "Expecting to find name or ID in application credential. ")),
         (identity(json!({ "methods": ["password"] })), (400, "Expecting to find password in identity. ")),
         (identity(json!({ "methods": ["token"] })), (400, "Expecting to find token in identity. ")),
         (token_body("garbage", &project("p")), (404, "Failed to validate token")),
@@ -402,6 +455,65 @@ fn an_application_credential_gives_its_own_roles_and_no_other_token() {
     assert_eq!(app.get("/auth/catalog", &token).status, 401);
     let owner = app.log_in("u", "secret", project("p")).token();
     assert_eq!(app.get("/users/u1/application_credentials", &owner).names("application_credentials"), ["c", "ends"]);
+    assert_eq!(app.get("/users/u1/application_credentials/c1", &owner).body["application_credential"]["name"], "c");
+    let boss = app.log_in("boss", "secret", project("p")).token();
+    assert_eq!(app.get("/users/u2/application_credentials", &boss).names("application_credentials"), [""; 0]);
+    assert_eq!(app.get("/users/u2/application_credentials/c1", &boss).status, 404, "it is of another user");
+}
+
+/// Returns the body of a login with the application credential `c1`, `c2`, or so.
+fn credential_body(id: &str) -> Value {
+    json!({ "auth": { "identity": { "methods": ["application_credential"],
+        "application_credential": { "id": id, "secret": "s" } } } })
+}
+
+#[test]
+fn a_credential_ends_with_its_user_its_project_and_its_time() {
+    let app = App::with(&[("dev_identity_seed", SEED), ("dev_identity_token_seconds", "86400")]);
+    let [unlimited, ending] = ["c1", "c2"].map(|id| app.post(&credential_body(id)).token());
+    let is_valid = |token: &str, seed: &str| {
+        let app = App { rows: app.rows.clone(), now: app.now.clone(), ..App::with(&[("dev_identity_seed", seed)]) };
+        app.get("/auth/projects", token).status == 200
+    };
+    let both = SEED.replace(r#""projects": {"p": ["member"]}"#, r#""projects": {"p": ["member"], "p2": ["member"]}"#);
+    assert_eq!((is_valid(&unlimited, &both), is_valid(&ending, &both)), (true, true));
+    let of_another =
+        both.replace(r#""id": "c1", "secret": "s", "user": "u""#, r#""id": "c1", "secret": "s", "user": "boss""#);
+    let elsewhere = both.replace(r#""user": "u", "project": "p", "roles""#, r#""user": "u", "project": "p2", "roles""#);
+    for seed in [of_another, elsewhere] {
+        assert!(seed != both && !is_valid(&unlimited, &seed), "{seed}");
+    }
+    app.now.set(app.now.get() + HOUR - 1);
+    assert!(is_valid(&ending, SEED));
+    app.now.set(app.now.get() + 1);
+    assert_eq!((is_valid(&unlimited, SEED), is_valid(&ending, SEED)), (true, false), "its token would last a day");
+}
+
+#[test]
+fn a_credential_is_no_second_method_beside_another() {
+    let app = App::with(&[("dev_identity_seed", SEED)]);
+    let identity = |methods: [&str; 2]| {
+        json!({ "auth": { "identity": {
+            "methods": methods,
+            "password": { "user": { "id": "u1", "password": "secret" } },
+            "application_credential": { "id": "c1", "secret": "s" },
+        } } })
+    };
+    for methods in [["password", "application_credential"], ["application_credential", "password"]] {
+        assert_eq!(app.post(&identity(methods)).status, 401, "{methods:?}");
+    }
+    assert_eq!(app.post(&identity(["password", "password"])).status, 201);
+}
+
+#[test]
+fn a_name_counts_in_its_own_domain() {
+    let app = App::with(&[("dev_identity_seed", SEED)]);
+    let other = json!({ "project": { "name": "p", "domain": { "name": "Other" } } });
+    assert_eq!(app.log_in("u", "secret", other.clone()).status, 401);
+    assert_eq!(app.log_in("boss", "secret", other).body["token"]["project"]["id"], "p2");
+    let user = json!({ "name": "u", "password": "secret", "domain": { "name": "Other" } });
+    let body = json!({ "auth": { "identity": { "methods": ["password"], "password": { "user": user } } } });
+    assert_eq!(app.post(&body).status, 401);
 }
 
 #[test]
@@ -453,7 +565,15 @@ fn the_service_user_validates_and_others_only_their_own() {
     assert_eq!(app.about(Method::GET, &service, &demo).status, 404, "revoked");
     assert_eq!(app.about(Method::GET, &service, "garbage").message(), "Failed to validate token");
     assert_eq!(app.about(Method::GET, "garbage", &admin).status, 401);
-    assert_eq!(app.get("/auth/tokens", &admin).message(), "No token in the request");
+    let demo = app.log_in("demo", "demo", project("demo")).token();
+    for (token, status, message) in [
+        (&admin, 404, "No token in the request"),
+        (&service, 404, "No token in the request"),
+        (&demo, 403, "You are not authorized to perform the requested action: identity:validate_token."),
+    ] {
+        let missing = app.get("/auth/tokens", token);
+        assert_eq!((missing.status, missing.message()), (status, message));
+    }
     assert_eq!(
         App { variables: App::with(&[("keystone_password", "")]).variables, ..App::default() }
             .log_in("cinder", "", project("service"))
@@ -517,6 +637,53 @@ fn an_expired_token_is_accepted_only_for_a_service_that_goes_on() {
         app.send(Method::GET, &format!("{TOKENS}?{query}"), &headers, b"").status
     };
     assert_eq!((with("nocatalog&allow_expired=1"), with("nocatalog")), (200, 404));
+
+    // A revocation lasts as long as a service may ask, whatever is revoked meanwhile.
+    let revoke = || {
+        let token = app.log_in("demo", "demo", project("demo")).token();
+        assert_eq!(app.about(Method::DELETE, &token, &token).status, 204);
+        token
+    };
+    let revoked = revoke();
+    app.now.set(app.now.get() + HOUR + 2 * DAY - 1);
+    revoke();
+    revoke();
+    let service = app.log_in("cinder", "service-secret", project("service")).token();
+    let headers = [("x-auth-token", service.as_str()), ("x-subject-token", revoked.as_str())];
+    assert_eq!(app.send(Method::GET, &format!("{TOKENS}?allow_expired=1"), &headers, b"").status, 404);
+}
+
+#[test]
+fn what_a_token_may_be_used_for_is_its_own() {
+    let app = App::with(&[("dev_identity_seed", SEED)]);
+    let token = app.log_in("u", "secret", project("p")).token();
+    let unscoped = app.log_in("u", "secret", Value::Null).token();
+    assert_eq!(app.get("/auth/projects", &unscoped).names("projects"), ["p"]);
+    assert_eq!(app.get("/auth/domains", &unscoped).names("domains"), ["Other"]);
+    assert_eq!(app.get("/auth/system", &unscoped).body["system"], json!([]));
+    assert_eq!((app.get("/auth/catalog", &token).status, app.get("/auth/catalog", &unscoped).status), (200, 403));
+    let headers = [("x-auth-token", token.as_str()), ("x-subject-token", token.as_str())];
+    let validated = |method: Method, query: &str| app.send(method, &format!("{TOKENS}{query}"), &headers, b"");
+    assert!(validated(Method::GET, "").body["token"]["catalog"].is_array());
+    assert_eq!(validated(Method::GET, "?nocatalog").body["token"]["catalog"], Value::Null);
+    let head = validated(Method::HEAD, "");
+    assert_eq!((head.status, &head.headers["x-subject-token"], &head.body), (200, &token, &Value::Null));
+}
+
+#[test]
+fn keys_and_nonces_are_random() {
+    let (one, other) = (App::default(), App { random: Cell::new(2), ..App::default() });
+    let nonce = |token: &str| URL_SAFE_NO_PAD.decode(token).expect("base64")[9..33].to_vec();
+    let [first, second] = [(), ()].map(|()| one.log_in("demo", "demo", project("demo")).token());
+    assert_ne!(nonce(&first), nonce(&second));
+    other.log_in("demo", "demo", project("demo")).token();
+    let keys = |app: &App| {
+        let rows = app.rows.borrow();
+        let keys: Vec<Vec<u8>> = rows.values().filter(|value| value.len() == 32).cloned().collect();
+        assert_eq!(keys.len(), 1, "{rows:?}");
+        keys
+    };
+    assert_ne!(keys(&one), keys(&other));
 }
 
 #[test]
@@ -564,6 +731,9 @@ fn lists_are_keystones_and_for_those_who_may_see_them() {
     assert_eq!(app.get("/users/u1/projects", &user).names("projects"), ["p"]);
     assert_eq!(app.get("/users/u2/projects", &user).status, 403);
     assert_eq!(app.get("/users/u2/projects", &boss).names("projects"), ["p", "p"]);
+    let both = SEED.replace(r#""projects": {"p": ["member"]}"#, r#""projects": {"p": ["member"], "p2": ["member"]}"#);
+    let app_of_both = App { rows: app.rows.clone(), ..App::with(&[("dev_identity_seed", &both)]) };
+    assert_eq!(app_of_both.get("/projects/p2", &user).status, 403, "the token is for another project");
     for (path, by_user, by_boss) in [
         ("/users/u1", 200, 200),
         ("/users/u2", 403, 200),
@@ -580,6 +750,7 @@ fn lists_are_keystones_and_for_those_who_may_see_them() {
     let names = app.get("/role_assignments?include_names&user.id=u1", &boss);
     assert_eq!(names.body["role_assignments"].as_array().map(Vec::len), Some(3));
     assert_eq!(names.body["role_assignments"][0]["scope"]["project"]["name"], "p");
+    assert_eq!(app.send(Method::POST, "/identity/v3/projects", &[], b"{}").status, 401);
     let create = app.send(Method::POST, "/identity/v3/projects", &[("x-auth-token", &boss)], b"{}");
     let message = "You are not authorized to perform the requested action: identity:create_project.";
     assert_eq!((create.status, create.message()), (403, message));
@@ -597,6 +768,22 @@ fn two_instances_that_start_at_once_accept_the_tokens_of_both() {
     }
     let says = |app: &App| app.log.borrow().iter().filter(|line| line.contains("for development")).count();
     assert_eq!(says(&one), 1, "said once, not for each request");
+}
+
+#[test]
+fn each_start_says_that_it_is_for_development_and_no_client_fills_the_log() {
+    let app = App::default();
+    let healthy = || {
+        assert_eq!(app.send(Method::GET, "/identity/healthcheck", &[], b"").status, 200);
+        app.log.borrow().iter().filter(|line| line.contains("for development")).count()
+    };
+    assert_eq!([healthy(), healthy()], [1, 1]);
+    for (seconds, lines) in [(9, 1), (1, 2), (0, 2), (-100, 3), (5, 3)] {
+        app.now.set(app.now.get() + seconds);
+        assert_eq!(healthy(), lines, "{seconds}");
+    }
+    app.log_in("demo", "demo", project("demo")).token();
+    assert_eq!(app.log.borrow().len(), 3);
 }
 
 #[test]

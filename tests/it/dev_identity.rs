@@ -105,7 +105,7 @@ fn the_state_of_the_app_and_the_keys_of_dev_identity_are_apart() {
         memory.rows("default").keys().filter(|key| key.starts_with("di1:")).cloned().collect()
     };
     let keys = own(&memory);
-    assert_eq!(keys.len(), 2, "a key and the pointer to it: {keys:?}");
+    assert_eq!(keys.len(), 3, "a key, the pointer to it, and the time of the line in the log: {keys:?}");
     let emptied = service.send(operator("DELETE", "/_ops/state", b""));
     assert!(emptied.status().is_success());
     let repaired = service.send(operator("POST", "/_ops/repair", b""));
