@@ -14,6 +14,7 @@ use crate::store::agenda::{Agenda, AgendaItem};
 use crate::store::index::Direction;
 use crate::store::projects::ProjectRecord;
 use crate::store::row::with_row_type;
+use crate::store::rows::rows_at_once;
 use crate::store::{
     Identifiers, KeyValue, Kind, Listing, Row, Rows, Store, StoreError, StoredRow, StoredState, UnreadableLog,
 };
@@ -23,9 +24,6 @@ pub use crate::store::deployment::{BackendService, Deployment, GroupSnapshot};
 pub use crate::store::repair::Repair;
 pub use crate::store::{Removal, Unreadable};
 pub use crate::tick::Report as TickReport;
-
-/// The number of rows that are read at once.
-const BATCH: usize = 1_000;
 
 /// How long a successful write proves that the store can be written.
 const PROOF_SECONDS: f64 = 10.0;
@@ -124,10 +122,11 @@ impl<'a> Ops<'a> {
         let records = self.store.projects(&Store::projects_in(&stored))?;
         let deployment = self.store.without_unreadable(self.store.deployment())?;
         let mut state = State { deployment: deployment.unwrap_or_default(), ..State::default() };
+        let at_once = rows_at_once(&records);
         for kind in Kind::ALL {
             with_row_type!(kind, R => {
                 let rows: Vec<R> = self.rows(records.clone())?;
-                self.store.note_unlisted::<R>(&stored, &rows.iter().map(R::id).collect())?;
+                self.store.note_unlisted::<R>(&stored, &rows.iter().map(R::id).collect(), at_once)?;
                 *R::list_mut(&mut state.rows) = rows;
             });
         }
@@ -165,11 +164,12 @@ impl<'a> Ops<'a> {
 
     /// Reads the current rows of one kind in all projects, oldest first.
     fn rows<T: Row>(&self, records: Vec<ProjectRecord>) -> Result<Vec<T>, StoreError> {
+        let at_once = rows_at_once(&records);
         let mut listing =
             Listing::new(self.store, records, T::KIND, Direction::OldestFirst, None).without_unreadable_pages(|_| true);
         let mut rows = Vec::new();
         loop {
-            let ids: Vec<Uuid> = listing.next(BATCH)?.iter().map(|entry| entry.position.id).collect();
+            let ids: Vec<Uuid> = listing.next(at_once)?.iter().map(|entry| entry.position.id).collect();
             if ids.is_empty() {
                 return Ok(rows);
             }

@@ -9,10 +9,11 @@ use uuid::Uuid;
 use crate::domain::lifecycle::{Completion, Occasion, Pending};
 use crate::domain::quota::{self, Counted};
 use crate::domain::snapshot::Cause;
-use crate::domain::{Metadata, Snapshot, SnapshotId, SnapshotStatus, Volume, VolumeId, VolumeStatus};
+use crate::domain::{Metadata, Snapshot, SnapshotId, SnapshotStatus, Volume, VolumeId, VolumeStatus, metadata};
 use crate::store::agenda::{AgendaItem, Purpose};
 use crate::store::index::{Direction, PageId};
 use crate::store::projects::ProjectRecord;
+use crate::store::rows::rows_at_once;
 use crate::store::{Change, Kind, Listing, StoredRow};
 
 use super::listing::{Column, Listed, columns, type_id};
@@ -36,6 +37,30 @@ const NOT_DELETABLE: &str = "Invalid volume: Volume status must be available or 
 /// The message for a forced delete, which no status prevents. The two spaces are Cinder's.
 const NOT_FORCED: &str = "Invalid volume: Volume  must not be migrating, attached, belong to a group, have snapshots, \
                           awaiting a transfer, or be disassociated from snapshots after volume transfer.";
+
+/// The metadata of the snapshots that a request marks as deleting with their volume, in bytes together. If they have more,
+/// the scheduled step removes them, since all of them are in memory when they are marked.
+const MARKED_BYTES: usize = 8 << 20;
+
+/// The snapshots of a volume that may be in memory together.
+#[derive(Clone, Copy)]
+struct Kept {
+    rows: usize,
+    /// The bytes of their metadata.
+    bytes: usize,
+}
+
+impl Kept {
+    const EVERY_ROW: Self = Self { rows: usize::MAX, bytes: usize::MAX };
+    const NO_ROW: Self = Self { rows: 0, bytes: 0 };
+}
+
+/// The snapshots that are deleted with their volume.
+struct Deletable {
+    /// The snapshots, or none if there are too many to be in memory together.
+    snapshots: Vec<Snapshot>,
+    are_many: bool,
+}
 
 /// The parameters of a create.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -167,12 +192,13 @@ impl Service<'_> {
         let at_once = self.settings.get()?.cascade_at_once;
         let records = self.store.projects_with_snapshots_of(&volume)?;
         let seen: BTreeSet<PageId> = records.iter().flat_map(|record| record.index(Kind::Snapshot).pages()).collect();
-        let snapshots = self.deletable_snapshots(&volume, records, cascade, at_once)?.ok_or_else(not_deletable)?;
-        let are_many = snapshots.len() > at_once;
+        let kept = Kept { rows: at_once, bytes: MARKED_BYTES };
+        let found = self.deletable_snapshots(&volume, records, cascade, kept)?.ok_or_else(not_deletable)?;
+        let Deletable { snapshots, are_many } = found;
         // All rows are put on the agenda before any row changes. If we stop halfway, the scheduled step finds the
         // snapshots and removes them with their volume.
         let pending = self.begin(if are_many { Completion::Cascade } else { Completion::Remove })?;
-        self.announce(if are_many { &[] } else { &snapshots }, Some(&volume), pending)?;
+        self.announce(&snapshots, Some(&volume), pending)?;
         let before = self.change_row(&volume, |mut volume| {
             if !volume.may_be_deleted(force) {
                 return Err(not_deletable());
@@ -185,14 +211,15 @@ impl Service<'_> {
         // A snapshot may have been created since we looked. A create checks the volume once more after it has written
         // the snapshot, so at least one of the two sees the other. If we see the snapshot, we undo the deletion.
         let mut records = self.store.projects_with_snapshots_of(&volume)?;
-        let mut keep = usize::MAX;
+        let mut kept = Kept::EVERY_ROW;
         if are_many {
             for record in &mut records {
                 record.index_mut(Kind::Snapshot).leave_out(&seen);
             }
-            keep = 0;
+            kept = Kept::NO_ROW;
         }
-        let Some(mut after) = self.deletable_snapshots(&volume, records, cascade, keep)? else {
+        let Some(Deletable { snapshots: mut after, .. }) = self.deletable_snapshots(&volume, records, cascade, kept)?
+        else {
             self.change_row(&volume, |_| Ok(Change::Write(before.clone(), ())))?;
             return Err(not_deletable());
         };
@@ -209,16 +236,16 @@ impl Service<'_> {
     }
 
     /// Returns the snapshots that are deleted with a volume, or `None` if one of them prevents that. Every snapshot is
-    /// checked, but no more than `most` and one are returned. A cascade goes on without snapshots that cannot be read, but
-    /// without a cascade a volume is not deleted while it has any, whether they can be read or not.
+    /// checked, but none is returned if there are more than `kept` allows. A cascade goes on without snapshots that cannot
+    /// be read, but without a cascade a volume is not deleted while it has any, whether they can be read or not.
     fn deletable_snapshots(
         &self,
         volume: &Volume,
         records: Vec<ProjectRecord>,
         cascade: bool,
-        most: usize,
-    ) -> Result<Option<Vec<Snapshot>>, Error> {
-        let mut snapshots = Vec::new();
+        kept: Kept,
+    ) -> Result<Option<Deletable>, Error> {
+        let (mut snapshots, mut bytes, mut are_many) = (Vec::new(), 0, false);
         let refused = self.visit_snapshots(volume, records, |row| {
             let snapshot = match row {
                 StoredRow::Unreadable if !cascade => return ControlFlow::Break(()),
@@ -228,12 +255,16 @@ impl Service<'_> {
             if !cascade || snapshot.may_be_deleted().is_err() || !self.caller.sees(&snapshot.project_id) {
                 return ControlFlow::Break(());
             }
-            if snapshots.len() <= most {
+            bytes += metadata::size(&snapshot.metadata);
+            if are_many || snapshots.len() == kept.rows || bytes > kept.bytes {
+                are_many = true;
+                snapshots = Vec::new();
+            } else {
                 snapshots.push(snapshot);
             }
             ControlFlow::Continue(())
         })?;
-        Ok(if refused.is_none() { Some(snapshots) } else { None })
+        Ok(if refused.is_none() { Some(Deletable { snapshots, are_many }) } else { None })
     }
 
     /// Puts the rows that are about to be removed on the agenda.
@@ -253,11 +284,12 @@ impl Service<'_> {
         records: Vec<ProjectRecord>,
         mut visit: impl FnMut(StoredRow<Snapshot>) -> ControlFlow<R>,
     ) -> Result<Option<R>, Error> {
+        let at_once = rows_at_once(&records);
         let mut listing = Listing::new(self.store, records, Kind::Snapshot, Direction::NewestFirst, None)
             .of_volume(Some(volume.id.as_uuid()))
             .without_unreadable_pages(|project| *project != volume.project_id);
         loop {
-            let ids: Vec<Uuid> = listing.next(1_000)?.iter().map(|entry| entry.position.id).collect();
+            let ids: Vec<Uuid> = listing.next(at_once)?.iter().map(|entry| entry.position.id).collect();
             if ids.is_empty() {
                 return Ok(None);
             }

@@ -21,7 +21,7 @@ use super::key_value::StoreError;
 use super::keys;
 use super::projects::{ProjectRecord, RECORD_READS, UpdateError, decode_record};
 use super::row::{Kind, Row, with_row_type};
-use super::rows::decode_row;
+use super::rows::{LARGE_ROWS_AT_ONCE, decode_row, rows_at_once};
 use super::unreadable::StoredRow;
 
 /// The time, in seconds, after which the scheduled step looks for the rows of announced creates.
@@ -29,10 +29,6 @@ const LOOKED_FOR_SECONDS: f64 = 3.0;
 
 /// The age, in seconds, up to which an entry without a row belongs to a create that is still running.
 const RUNNING_SECONDS: f64 = 5.0;
-
-/// The rows that one call reads, and the number for a project that has large rows.
-const AT_ONCE: usize = 1_000;
-const LARGE_AT_ONCE: usize = 50;
 
 /// The creates of a project that the scheduled step has not looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,6 +54,13 @@ struct Creation<'a> {
     ends_with_tick: bool,
     /// The agenda item of this row alone, unless its project announces it.
     item: Option<AgendaItem>,
+}
+
+/// The part of a volume that decides the amounts of its snapshots.
+#[derive(Debug, Clone)]
+pub(super) struct VolumeSize {
+    size: u32,
+    volume_type: Option<String>,
 }
 
 /// The result of a look at the creates of a project.
@@ -103,7 +106,7 @@ impl AgendaItem {
     }
 
     /// Returns the item of a row that is created, from its entry and its volume.
-    pub(super) fn of_entry(project: &ProjectId, kind: Kind, entry: &Entry, volume: Volume) -> Self {
+    pub(super) fn of_entry(project: &ProjectId, kind: Kind, entry: &Entry, volume: VolumeSize) -> Self {
         let created = entry.position.created_at.microseconds();
         Self {
             project: project.clone(),
@@ -344,7 +347,7 @@ impl Store<'_> {
     /// Returns for each key of a row of a project whether it has a value.
     fn are_stored(&self, record: &ProjectRecord, keys: &[String]) -> Result<Vec<bool>, StoreError> {
         let mut stored = Vec::with_capacity(keys.len());
-        for keys in keys.chunks(if record.has_large_rows { LARGE_AT_ONCE } else { AT_ONCE }) {
+        for keys in keys.chunks(rows_at_once([record])) {
             stored.extend(self.key_value.get_many(keys)?.iter().map(Option::is_some));
         }
         Ok(stored)
@@ -360,7 +363,7 @@ impl Store<'_> {
     ) -> Result<usize, StoreError> {
         let volumes: Vec<Uuid> = unwritten.iter().map(|(_, entry)| entry.volume_id).collect();
         let mut items = Vec::with_capacity(unwritten.len());
-        for ((kind, entry), volume) in unwritten.iter().zip(self.volumes_of(&volumes)?) {
+        for ((kind, entry), volume) in unwritten.iter().zip(self.sizes_of_volumes(&volumes)?) {
             let Some(volume) = volume else { continue };
             let item = AgendaItem::of_entry(project, *kind, entry, volume);
             items.push(item.at(clock, clock));
@@ -420,15 +423,20 @@ impl Store<'_> {
         })
     }
 
-    /// Returns the readable volumes with these ids, in their order. An id may come more than once.
-    pub(super) fn volumes_of(&self, ids: &[Uuid]) -> Result<Vec<Option<Volume>>, StoreError> {
+    /// Returns the sizes of the readable volumes with these ids, in their order. An id may come more than once. The volumes
+    /// may be of any projects, so any of them may be large.
+    pub(super) fn sizes_of_volumes(&self, ids: &[Uuid]) -> Result<Vec<Option<VolumeSize>>, StoreError> {
         let mut distinct = ids.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
-        let volumes = self.rows::<Volume>(&distinct)?;
-        let volumes: Vec<Option<Volume>> = volumes.into_iter().map(StoredRow::readable).collect();
-        let volume = |id| distinct.binary_search(id).ok().and_then(|at| volumes[at].clone());
-        Ok(ids.iter().map(volume).collect())
+        let mut sizes: Vec<Option<VolumeSize>> = Vec::with_capacity(distinct.len());
+        for ids in distinct.chunks(LARGE_ROWS_AT_ONCE) {
+            let volumes = self.rows::<Volume>(ids)?.into_iter().map(StoredRow::readable);
+            let size = |volume: Volume| VolumeSize { size: volume.size, volume_type: volume.volume_type };
+            sizes.extend(volumes.map(|volume| volume.map(size)));
+        }
+        let size = |id| distinct.binary_search(id).ok().and_then(|at| sizes[at].clone());
+        Ok(ids.iter().map(size).collect())
     }
 }
 

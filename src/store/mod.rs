@@ -31,7 +31,7 @@ pub mod refusals;
 pub mod repair;
 pub mod row;
 mod row_state;
-mod rows;
+pub mod rows;
 pub mod shared;
 pub mod slots;
 mod snapshots;

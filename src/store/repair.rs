@@ -26,10 +26,8 @@ use super::keys;
 use super::projects::{ProjectRecord, decode_record};
 use super::row::Kind;
 use super::row::{Row, with_row_type};
+use super::rows::{LARGE_ROWS_AT_ONCE, rows_at_once};
 use super::unreadable::StoredRow;
-
-/// The rows that one call reads.
-const ROWS_AT_ONCE: usize = 1_000;
 
 /// The projects that are surveyed together, and the rows at which their number is enough.
 const PROJECTS_AT_ONCE: usize = 1_000;
@@ -150,13 +148,14 @@ impl Store<'_> {
     /// An error of the store. Everything repaired before it stays repaired.
     pub fn repair(&self, now: Timestamp) -> Result<Repair, StoreError> {
         let stored = self.key_value.keys()?;
+        let projects = Self::projects_in(&stored);
+        let at_once = self.rows_of_projects_at_once(&projects)?;
         let mut rows: Vec<AgendaItem> = Vec::new();
         for kind in Kind::ALL {
             let ids = stored.iter().filter_map(|key| key.strip_prefix(kind.key_prefix()));
             let ids: Vec<Uuid> = ids.filter_map(|id| Uuid::try_parse(id).ok()).collect();
-            rows.extend(self.counted(kind, &ids)?.rows.into_iter().map(|row| row.item));
+            self.each_counted(kind, &ids, at_once, |row| rows.push(row.item))?;
         }
-        let projects = Self::projects_in(&stored);
         self.repair_slots(&projects)?;
         let mut repair = Repair::default();
         let mut of_projects = agenda::by_project(rows);
@@ -261,7 +260,7 @@ impl Store<'_> {
         for kind in Kind::ALL {
             let entries = self.every_entry(record.index(kind))?;
             let ids: Vec<Uuid> = entries.iter().map(|entry| entry.position.id).collect();
-            let rows = self.counted(kind, &ids)?.rows.into_iter();
+            let rows = self.counted(kind, &ids, rows_at_once([&record]))?.rows.into_iter();
             let may_end = |row: &IndexedRow| row.pending.is_some_and(|pending| pending.may_end_in_tick());
             let own = rows.filter(|row| row.item.project == *project && may_end(row));
             items.extend(own.map(|row| row.item));
@@ -340,7 +339,7 @@ impl Store<'_> {
             let mut ids: Vec<Uuid> = indexed.iter().map(|entry| entry.position.id).chain(of_kind).collect();
             ids.sort_unstable();
             ids.dedup();
-            let mut found = self.counted(kind, &ids)?;
+            let mut found = self.counted(kind, &ids, rows_at_once([&*record]))?;
             found.rows.retain(|row| row.item.project == record.project);
             let kept = self.kept_entries(record, kind, &indexed, &found, known, &mut missed)?;
             kinds.push((kind, indexed, found.rows, kept));
@@ -417,7 +416,7 @@ impl Store<'_> {
         }
         if with_row_type!(kind, R => R::HAS_SIZE_OF_VOLUME) {
             let volumes: Vec<Uuid> = under_way.iter().map(|(entry, _)| entry.volume_id).collect();
-            for ((entry, item), volume) in under_way.iter_mut().zip(self.volumes_of(&volumes)?) {
+            for ((entry, item), volume) in under_way.iter_mut().zip(self.sizes_of_volumes(&volumes)?) {
                 if item.is_none() {
                     *item = volume.map(|volume| AgendaItem::of_entry(&record.project, kind, entry, volume));
                 }
@@ -457,22 +456,33 @@ impl Store<'_> {
     }
 
     /// Returns the parts of rows that a repair needs. Rows that are gone are left out.
-    fn counted(&self, kind: Kind, ids: &[Uuid]) -> Result<RowsFound, StoreError> {
+    fn counted(&self, kind: Kind, ids: &[Uuid], at_once: usize) -> Result<RowsFound, StoreError> {
         let mut rows = Vec::with_capacity(ids.len());
-        let unreadable = self.each_counted(kind, ids, |row| rows.push(row))?;
+        let unreadable = self.each_counted(kind, ids, at_once, |row| rows.push(row))?;
         Ok(RowsFound { rows, unreadable })
     }
 
-    /// Calls `each` with the part of every row that a repair needs, and returns the ids of rows that cannot be read.
+    /// Calls `each` with the part of every row that a repair needs, and returns the ids of rows that cannot be read. Reads
+    /// `at_once` rows with a call, but only a few from the first large row on, since a record without its mark may be the
+    /// damage that is repaired.
     pub(super) fn each_counted(
         &self,
         kind: Kind,
-        ids: &[Uuid],
+        mut ids: &[Uuid],
+        mut at_once: usize,
         mut each: impl FnMut(IndexedRow),
     ) -> Result<Vec<Uuid>, StoreError> {
         let mut unreadable = Vec::new();
-        for ids in ids.chunks(ROWS_AT_ONCE) {
-            with_row_type!(kind, R => for (id, row) in ids.iter().zip(self.rows::<R>(ids)?) {
+        while !ids.is_empty() {
+            let (few, rest) = ids.split_at(ids.len().min(at_once));
+            ids = rest;
+            let mut each = |row: IndexedRow| {
+                if row.is_large {
+                    at_once = LARGE_ROWS_AT_ONCE;
+                }
+                each(row);
+            };
+            with_row_type!(kind, R => for (id, row) in few.iter().zip(self.rows::<R>(few)?) {
                 match row {
                     StoredRow::Readable(row) => each(IndexedRow {
                         item: AgendaItem::when_due(&row),

@@ -1,16 +1,19 @@
 //! The state of rows on the agenda: all that the scheduled step must know of a row, without its fields.
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
 use crate::domain::Completion;
 use crate::domain::lifecycle::{Moment, Occasion};
-use crate::domain::{Pending, Schedule, Timestamp};
+use crate::domain::{Pending, ProjectId, Schedule, Timestamp};
 
 use super::Store;
 use super::agenda::AgendaItem;
 use super::compare_and_swap::Change;
 use super::key_value::StoreError;
 use super::row::{Kind, Row, with_row_type};
+use super::rows::LARGE_ROWS_AT_ONCE;
 use super::unreadable::StoredRow;
 
 /// The state of a row on the agenda.
@@ -99,18 +102,27 @@ impl Store<'_> {
         })
     }
 
-    /// Returns the states of the rows that agenda items are about, in the order of the items. One call for each kind.
+    /// Returns the states of the rows that agenda items are about, in the order of the items. One call for each kind, and if
+    /// there are many items, one more for the records that say whether their rows may be large.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn row_states(&self, items: &[AgendaItem], moment: Moment) -> Result<Vec<RowState>, StoreError> {
         let mut states = vec![RowState::Gone; items.len()];
+        let at_once = if items.len() > LARGE_ROWS_AT_ONCE {
+            let projects: BTreeSet<&ProjectId> = items.iter().map(|item| &item.project).collect();
+            self.rows_of_projects_at_once(&projects.into_iter().cloned().collect::<Vec<_>>())?
+        } else {
+            LARGE_ROWS_AT_ONCE
+        };
         for kind in Kind::ALL {
-            let of_kind = || items.iter().enumerate().filter(|(_, item)| item.kind == kind);
-            let ids: Vec<Uuid> = of_kind().map(|(_, item)| item.id).collect();
-            with_row_type!(kind, R => {
-                for ((number, _), row) in of_kind().zip(self.rows::<R>(&ids)?) {
-                    states[number] = RowState::of(row, moment);
-                }
-            });
+            let of_kind = items.iter().enumerate().filter(|(_, item)| item.kind == kind);
+            let (numbers, ids): (Vec<usize>, Vec<Uuid>) = of_kind.map(|(number, item)| (number, item.id)).unzip();
+            for (numbers, ids) in numbers.chunks(at_once).zip(ids.chunks(at_once)) {
+                with_row_type!(kind, R => {
+                    for (number, row) in numbers.iter().zip(self.rows::<R>(ids)?) {
+                        states[*number] = RowState::of(row, moment);
+                    }
+                });
+            }
         }
         Ok(states)
     }

@@ -1,4 +1,7 @@
 //! Rows of every resource: read, update, and remove. `creation` creates them.
+//!
+//! Nothing tells a reader how large a value is before it has it. So work on many rows asks [`rows_at_once`] how many it may
+//! read with one call (`docs/adr/0019-bounds.md`).
 
 use std::collections::BTreeSet;
 
@@ -13,11 +16,44 @@ use super::compare_and_swap::Change;
 use super::index::Position;
 use super::key_value::StoreError;
 use super::keys;
+use super::projects::ProjectRecord;
 use super::row::Kind;
 use super::row::Row;
 use super::unreadable::StoredRow;
 
+/// The rows that one call reads.
+pub const ROWS_AT_ONCE: usize = 1_000;
+
+/// The rows that one call reads where some may be large. With the largest metadata that the default settings allow, they
+/// have 8 MiB.
+pub const LARGE_ROWS_AT_ONCE: usize = 32;
+
+/// The records that one call reads to find out whether rows may be large.
+const PROJECTS_AT_ONCE: usize = 1_000;
+
+/// Returns the number of rows of these projects that one call may read.
+#[must_use]
+pub fn rows_at_once<'a>(records: impl IntoIterator<Item = &'a ProjectRecord>) -> usize {
+    let may_be_large = records.into_iter().any(|record| record.has_large_rows);
+    if may_be_large { LARGE_ROWS_AT_ONCE } else { ROWS_AT_ONCE }
+}
+
 impl Store<'_> {
+    /// Returns the number of rows of these projects that one call may read, as their records say. A record that cannot be
+    /// read may be of a project with large rows.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
+    pub fn rows_of_projects_at_once(&self, projects: &[ProjectId]) -> Result<usize, StoreError> {
+        for projects in projects.chunks(PROJECTS_AT_ONCE) {
+            for record in self.read_records(projects)? {
+                let Ok(record) = record else { return Ok(LARGE_ROWS_AT_ONCE) };
+                if rows_at_once(&record) < ROWS_AT_ONCE {
+                    return Ok(LARGE_ROWS_AT_ONCE);
+                }
+            }
+        }
+        Ok(ROWS_AT_ONCE)
+    }
+
     /// Returns a row. It is an error if it cannot be read.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn row<T: Row>(&self, id: T::Id) -> Result<Option<T>, StoreError> {

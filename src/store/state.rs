@@ -19,12 +19,10 @@ use super::legacy;
 use super::projects::ProjectRecord;
 use super::row::Kind;
 use super::row::{Row, Rows, with_row_type};
+use super::rows::LARGE_ROWS_AT_ONCE;
 use super::shared::SlotValue;
 use super::slots::{SLOTS, slot_of};
 use super::unreadable::StoredRow;
-
-/// The rows that one call reads.
-const ROWS_AT_ONCE: usize = 250;
 
 /// The state of a store, as [`Store::replace_state`] takes it.
 #[derive(Debug, Default, Clone)]
@@ -183,7 +181,7 @@ impl Store<'_> {
             let ids = late.iter().filter_map(|key| Uuid::try_parse(key.strip_prefix(kind.key_prefix())?).ok());
             let ids: Vec<Uuid> = ids.collect();
             let mut items = Vec::new();
-            for ids in ids.chunks(ROWS_AT_ONCE) {
+            for ids in ids.chunks(LARGE_ROWS_AT_ONCE) {
                 with_row_type!(kind, R => {
                     let rows = self.rows::<R>(ids)?.into_iter().filter_map(StoredRow::readable);
                     items.extend(rows.map(|row| AgendaItem::when_due(&row)));

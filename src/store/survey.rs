@@ -16,6 +16,7 @@ use super::index::{self, Entry};
 use super::projects::ProjectRecord;
 use super::repair::recount;
 use super::row::Kind;
+use super::rows::rows_at_once;
 use super::{Store, StoreError};
 
 /// A project that is surveyed.
@@ -52,7 +53,8 @@ impl Store<'_> {
         for kind in Kind::ALL {
             let entries = surveyed.values().flat_map(|one| &one.entries[kind as usize]);
             let ids: Vec<Uuid> = entries.map(|entry| entry.position.id).collect();
-            self.each_counted(kind, &ids, |row| {
+            let at_once = rows_at_once(surveyed.values().map(|one| &one.record));
+            self.each_counted(kind, &ids, at_once, |row| {
                 let Some(one) = surveyed.get_mut(&row.item.project) else { return };
                 if index::search(&one.entries[kind as usize], row.item.position()).is_err() {
                     return;

@@ -19,9 +19,6 @@ use super::row::{Kind, Row, with_row_type};
 /// The values that one log names. A store that a newer release wrote may have any number of them.
 const LOGGED: usize = 10;
 
-/// The rows that one call reads.
-const ROWS_AT_ONCE: usize = 1_000;
-
 /// A row as it was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoredRow<T> {
@@ -131,15 +128,21 @@ impl Store<'_> {
         self.unreadable.map(UnreadableLog::values).unwrap_or_default()
     }
 
-    /// Notes the rows of a kind that cannot be read, besides the `known` ones. `stored` has the keys of the store.
+    /// Notes the rows of a kind that cannot be read, besides the `known` ones. `stored` has the keys of the store. Reads
+    /// `at_once` rows with a call.
     ///
     /// # Errors
     ///
     /// Errors of the key-value store.
-    pub fn note_unlisted<T: Row>(&self, stored: &[String], known: &BTreeSet<Uuid>) -> Result<(), StoreError> {
+    pub fn note_unlisted<T: Row>(
+        &self,
+        stored: &[String],
+        known: &BTreeSet<Uuid>,
+        at_once: usize,
+    ) -> Result<(), StoreError> {
         let ids = stored.iter().filter_map(|key| Uuid::try_parse(key.strip_prefix(T::KEY_PREFIX)?).ok());
         let ids: Vec<Uuid> = ids.filter(|id| !known.contains(id)).collect();
-        for ids in ids.chunks(ROWS_AT_ONCE) {
+        for ids in ids.chunks(at_once) {
             self.rows::<T>(ids)?;
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Applies a plan, one commit after another. The run may be stopped after any of them.
 
 use std::collections::BTreeSet;
+use std::slice;
 
 use uuid::Uuid;
 
@@ -27,8 +28,27 @@ struct Done {
     report: Report,
 }
 
+impl Done {
+    /// Returns the result of a step for some items, or `None` if the step was not taken. Where a value cannot be read, the
+    /// items are postponed. Where other writers were faster, they stay as they are, and the next run tries again.
+    fn unless_hindered<T>(
+        &mut self,
+        store: &Store<'_>,
+        allowance: &mut Allowance,
+        items: &[AgendaItem],
+        result: Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let result = store.without_unreadable(result);
+        let Some(result) = self.report.unless_contended(allowance, result)? else { return Ok(None) };
+        if result.is_none() {
+            self.postpone.extend_from_slice(items);
+        }
+        Ok(result)
+    }
+}
+
 /// Applies the plan for one slot of the agenda. Items that cannot be handled because a value cannot be read are
-/// postponed, and hold up no other item.
+/// postponed. Neither they nor items for which other writers were faster hold up other items.
 pub fn apply(
     store: &Store<'_>,
     slot: usize,
@@ -57,36 +77,33 @@ pub fn apply(
     }
     let mut moved: Vec<(AgendaItem, AgendaItem)> = Vec::new();
     for item in begin_now {
-        match store.without_unreadable(begun_now(store, &item, moment.clock))? {
-            Some(begun) => moved.push((item, begun)),
-            None => done.postpone.push(item),
+        let begun = begun_now(store, &item, moment.clock);
+        if let Some(begun) = done.unless_hindered(store, allowance, slice::from_ref(&item), begun)? {
+            moved.push((item, begun));
         }
     }
     for item in complete {
-        if store.without_unreadable(settle(store, &item, moment))?.is_some() {
+        let settled = settle(store, &item, moment);
+        if done.unless_hindered(store, allowance, slice::from_ref(&item), settled)?.is_some() {
             done.forget.push(item);
             done.report.settled += 1;
-        } else {
-            done.postpone.push(item);
         }
     }
     for item in end {
-        match store.without_unreadable(settle(store, &item, moment))? {
-            Some(is_gone) => {
-                done.report.settled += 1;
-                remove.extend(is_gone.then_some(item));
-            }
-            None => done.postpone.push(item),
+        let settled = settle(store, &item, moment);
+        if let Some(is_gone) = done.unless_hindered(store, allowance, slice::from_ref(&item), settled)? {
+            done.report.settled += 1;
+            remove.extend(is_gone.then_some(item));
         }
     }
     // A row that is gone may have been left in its index by a run that was stopped on the way.
-    let (left, gone) = split_by_entry(store, gone, &mut done)?;
+    let (left, gone) = split_by_entry(store, gone, allowance, &mut done)?;
     remove.extend(left);
     done.forget.extend(gone);
-    let (listed, _) = split_by_entry(store, written, &mut done)?;
+    let (listed, _) = split_by_entry(store, written, allowance, &mut done)?;
     done.forget.extend(listed);
     // A create that was given up may have written its row afterwards.
-    let (indexed, orphaned) = split_by_entry(store, orphaned, &mut done)?;
+    let (indexed, orphaned) = split_by_entry(store, orphaned, allowance, &mut done)?;
     done.forget.extend(indexed);
     remove.extend(orphaned);
     let mut unwritten = agenda::by_project(unwritten);
@@ -101,28 +118,23 @@ pub fn apply(
         }
     }
     for (project, items) in unwritten {
-        match store.without_unreadable(store.drop_unwritten(&project, &items, gigabytes)) {
-            Ok(Some(dropped)) => {
-                done.report.removed += dropped;
-                // Until its item is stale, a create that is merely slow may write the row.
-                done.forget.extend(items.into_iter().filter(|item| is_stale(item, moment)));
-            }
-            Ok(None) => done.postpone.extend(items),
-            // Other writers were faster; a later run looks again.
-            Err(StoreError::Contended(_)) => done.report.more = true,
-            Err(error) => return Err(error),
+        let dropped = store.drop_unwritten(&project, &items, gigabytes);
+        if let Some(dropped) = done.unless_hindered(store, allowance, &items, dropped)? {
+            done.report.removed += dropped;
+            // Until its item is stale, a create that is merely slow may write the row.
+            done.forget.extend(items.into_iter().filter(|item| is_stale(item, moment)));
         }
     }
     remove_rows(store, remove, gigabytes, allowance, &mut done)?;
-    let Done { forget, postpone, report } = done;
+    let Done { forget, postpone, mut report } = done;
     let is_due = |item: &AgendaItem| item.due <= moment.clock.microseconds() || item.is_from_future(moment.clock);
     let later = moment.clock.plus_seconds(POSTPONED_SECONDS);
     moved.extend(postpone.into_iter().filter(is_due).map(|item| (item.clone(), item.at(moment.clock, later))));
     if !moved.is_empty() {
-        store.reschedule(slot, &moved)?;
+        report.unless_contended(allowance, store.reschedule(slot, &moved))?;
     }
     if !forget.is_empty() && (report.removed == 0 || forget.len() >= FORGOTTEN_AT_ONCE) {
-        store.forget(slot, &forget)?;
+        report.unless_contended(allowance, store.forget(slot, &forget))?;
     }
     Ok(report)
 }
@@ -143,17 +155,16 @@ fn remove_rows(
                 break;
             };
             allowance.batches = batches;
-            match store.without_unreadable(store.remove(&project, batch, gigabytes))? {
-                Some(then_sparse) => {
-                    is_sparse = then_sparse;
-                    done.report.removed += batch.len();
-                    done.forget.extend_from_slice(batch);
-                }
-                None => done.postpone.extend_from_slice(batch),
+            if let Some(then_sparse) =
+                done.unless_hindered(store, allowance, batch, store.remove(&project, batch, gigabytes))?
+            {
+                is_sparse = then_sparse;
+                done.report.removed += batch.len();
+                done.forget.extend_from_slice(batch);
             }
         }
         if is_sparse {
-            store.without_unreadable(store.compact(&project))?;
+            done.unless_hindered(store, allowance, &[], store.compact(&project))?;
         }
     }
     Ok(())
@@ -175,20 +186,16 @@ pub fn is_stale(item: &AgendaItem, moment: Moment) -> bool {
 fn split_by_entry(
     store: &Store<'_>,
     items: Vec<AgendaItem>,
+    allowance: &mut Allowance,
     done: &mut Done,
 ) -> Result<(Vec<AgendaItem>, Vec<AgendaItem>), StoreError> {
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for (project, items) in agenda::by_project(items) {
-        match store.without_unreadable(store.still_listed(&project, &items)) {
-            Ok(Some(listed)) => {
-                let are_listed: BTreeSet<(Kind, Uuid)> = listed.iter().map(AgendaItem::row).collect();
-                without.extend(items.into_iter().filter(|item| !are_listed.contains(&item.row())));
-                with.extend(listed);
-            }
-            Ok(None) => done.postpone.extend(items),
-            // A page was replaced since the record was read; a later run looks again.
-            Err(StoreError::Contended(_)) => done.report.more = true,
-            Err(error) => return Err(error),
+        let listed = store.still_listed(&project, &items);
+        if let Some(listed) = done.unless_hindered(store, allowance, &items, listed)? {
+            let are_listed: BTreeSet<(Kind, Uuid)> = listed.iter().map(AgendaItem::row).collect();
+            without.extend(items.into_iter().filter(|item| !are_listed.contains(&item.row())));
+            with.extend(listed);
         }
     }
     Ok((with, without))

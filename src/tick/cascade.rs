@@ -5,21 +5,21 @@
 //! as for every removal: if the run is stopped, their items say how much quota to give back. The rows are not marked
 //! first, because the row of the volume decides about them (`docs/adr/0016-growth.md`).
 
+use std::slice;
+
 use uuid::Uuid;
 
 use crate::domain::lifecycle::Moment;
 use crate::domain::{Completion, Pending, Snapshot, Volume, VolumeId};
 use crate::store::agenda::{self, AgendaItem, Purpose};
 use crate::store::index::Direction;
+use crate::store::rows::rows_at_once;
 use crate::store::slots::slot_of;
 use crate::store::{Change, Kind, Listing, RowState, Store, StoreError, StoredRow};
 
 use super::apply::ROWS_PER_BATCH;
 use super::plan::Allowance;
 use super::report::Report;
-
-/// The entries that one call reads at most.
-const ENTRIES_AT_ONCE: usize = 1_000;
 
 /// Removes at most `rows` snapshots of a volume, and the volume after its last snapshot.
 ///
@@ -51,9 +51,11 @@ pub fn carry_on(
     let mut removed: Vec<AgendaItem> = Vec::new();
     for batch in batches {
         let project = &batch[0].project;
-        let is_sparse = store.without_unreadable(store.remove(project, &batch, gigabytes))?;
+        let is_sparse = store.without_unreadable(store.remove(project, &batch, gigabytes));
+        // The snapshots of a project for which other writers were faster stay on the agenda, so that the volume stays too.
+        let Some(is_sparse) = report.unless_contended(allowance, is_sparse)? else { continue };
         if is_sparse == Some(true) {
-            store.without_unreadable(store.compact(project))?;
+            report.unless_contended(allowance, store.without_unreadable(store.compact(project)))?;
         }
         if is_sparse.is_some() {
             removed.extend(batch);
@@ -62,12 +64,14 @@ pub fn carry_on(
     report.removed = removed.len();
     if report.more {
         if !removed.is_empty() {
-            renew(store, &volume, moment)?;
+            report.unless_contended(allowance, renew(store, &volume, moment))?;
         }
-    } else if end(store, volume.id, moment)? {
-        store.remove(&item.project, std::slice::from_ref(item), gigabytes)?;
-        report.removed += 1;
-        removed.push(item.clone());
+    } else if report.unless_contended(allowance, end(store, volume.id, moment))? == Some(true) {
+        let volume = store.remove(&item.project, slice::from_ref(item), gigabytes);
+        if report.unless_contended(allowance, volume)?.is_some() {
+            report.removed += 1;
+            removed.push(item.clone());
+        }
     }
     let mut by_slot: Vec<(usize, Vec<AgendaItem>)> = Vec::new();
     for (project, items) in agenda::by_project(removed) {
@@ -78,7 +82,7 @@ pub fn carry_on(
         }
     }
     for (slot, items) in by_slot {
-        store.forget(slot, &items)?;
+        report.unless_contended(allowance, store.forget(slot, &items))?;
     }
     Ok(report)
 }
@@ -96,13 +100,14 @@ fn next_snapshots(
     most: usize,
 ) -> Result<(Vec<AgendaItem>, bool), StoreError> {
     let records = store.projects_with_snapshots_of(volume)?;
+    let at_once = rows_at_once(&records);
     let mut listing = Listing::new(*store, records, Kind::Snapshot, Direction::NewestFirst, None)
         .of_volume(Some(volume.id.as_uuid()))
         .without_unreadable_pages(|project| *project != volume.project_id);
     let mut items = Vec::new();
     // One more than are removed, to know whether they are the last ones.
     while items.len() <= most {
-        let wanted = (most + 1 - items.len()).min(ENTRIES_AT_ONCE);
+        let wanted = (most + 1 - items.len()).min(at_once);
         let ids: Vec<Uuid> = listing.next(wanted)?.iter().map(|entry| entry.position.id).collect();
         if ids.is_empty() {
             return Ok((items, true));

@@ -8,6 +8,7 @@ use crate::domain::lifecycle::Moment;
 use crate::store::agenda::AgendaItem;
 use crate::store::creation::may_be_running;
 use crate::store::row::with_row_type;
+use crate::store::rows::rows_at_once;
 use crate::store::{Kind, Row, Store, StoreError, StoredRow};
 
 use super::report::ANNOUNCED_SECONDS;
@@ -35,29 +36,30 @@ pub fn look_after(
     let long_ago = moment.clock.plus_seconds(-ANNOUNCED_SECONDS);
     for kind in Kind::ALL {
         with_row_type!(kind, R => if R::IS_LOOKED_AFTER {
-            let newest = record.index(kind).newest();
-            let ids: Vec<Uuid> = newest.iter().map(|entry| entry.position.id).collect();
-            for (entry, row) in newest.iter().zip(store.rows::<R>(&ids)?) {
-                let created_at = entry.position.created_at;
-                let is_scheduled = agenda.iter().any(|item| item.kind == kind && item.id == entry.position.id);
-                match row {
-                    _ if is_scheduled => {}
-                    // The row is about to be written, or the look at the project's creates drops its entry.
-                    StoredRow::Gone if may_be_running(created_at, moment.clock) => {}
-                    StoredRow::Gone if record.creates.since.is_some_and(|since| since <= created_at) => {}
-                    StoredRow::Gone => ghosts += 1,
-                    StoredRow::Unreadable => {}
-                    StoredRow::Readable(row) => {
-                        let is_from_future = row.begins_in_future(moment.clock);
-                        match row.pending().filter(|pending| pending.needs_tick(moment.clock)) {
-                            Some(pending) if is_from_future || pending.due <= long_ago => {
-                                unscheduled.push(AgendaItem::for_work(&row, pending));
+            for newest in record.index(kind).newest().chunks(rows_at_once([&record])) {
+                let ids: Vec<Uuid> = newest.iter().map(|entry| entry.position.id).collect();
+                for (entry, row) in newest.iter().zip(store.rows::<R>(&ids)?) {
+                    let created_at = entry.position.created_at;
+                    let is_scheduled = agenda.iter().any(|item| item.kind == kind && item.id == entry.position.id);
+                    match row {
+                        _ if is_scheduled => {}
+                        // The row is about to be written, or the look at the project's creates drops its entry.
+                        StoredRow::Gone if may_be_running(created_at, moment.clock) => {}
+                        StoredRow::Gone if record.creates.since.is_some_and(|since| since <= created_at) => {}
+                        StoredRow::Gone => ghosts += 1,
+                        StoredRow::Unreadable => {}
+                        StoredRow::Readable(row) => {
+                            let is_from_future = row.begins_in_future(moment.clock);
+                            match row.pending().filter(|pending| pending.needs_tick(moment.clock)) {
+                                Some(pending) if is_from_future || pending.due <= long_ago => {
+                                    unscheduled.push(AgendaItem::for_work(&row, pending));
+                                }
+                                None if is_from_future && begun_now < BEGUN_AT_ONCE => {
+                                    store.without_unreadable(store.begin_now::<R>(row.id().into(), moment.clock))?;
+                                    begun_now += 1;
+                                }
+                                _ => {}
                             }
-                            None if is_from_future && begun_now < BEGUN_AT_ONCE => {
-                                store.without_unreadable(store.begin_now::<R>(row.id().into(), moment.clock))?;
-                                begun_now += 1;
-                            }
-                            _ => {}
                         }
                     }
                 }

@@ -13,11 +13,14 @@ pub struct Allowance {
     pub batches: usize,
     /// Compare-and-swaps for looks at the creates of projects.
     pub creates: usize,
+    /// Steps for which other writers were faster at every attempt. Each has made as many compare-and-swaps as there are
+    /// attempts.
+    pub contended: usize,
 }
 
 impl Allowance {
     /// The allowance of one run.
-    pub const OF_ONE_RUN: Self = Self { settled: 100, batches: 40, creates: 40 };
+    pub const OF_ONE_RUN: Self = Self { settled: 100, batches: 40, creates: 40, contended: 2 };
 }
 
 /// The state of a row, and the agenda item that names it.
@@ -199,7 +202,7 @@ mod tests {
             (Unreadable, New, true, true, true, &["postpone"]),
         ];
         for (state, purpose, is_scheduled, is_stale, is_used_up, expected) in cases {
-            let mut allowance = Allowance { settled: usize::from(!is_used_up), batches: 1, creates: 0 };
+            let mut allowance = Allowance { settled: usize::from(!is_used_up), batches: 1, creates: 0, contended: 0 };
             let observation = Observation {
                 item: item(1, purpose),
                 state,
@@ -237,7 +240,8 @@ mod tests {
                 is_from_future: true,
                 is_new: false,
             };
-            let plan = plan(vec![observation.clone()], &mut Allowance { settled: 1, batches: 1, creates: 0 });
+            let plan =
+                plan(vec![observation.clone()], &mut Allowance { settled: 1, batches: 1, creates: 0, contended: 0 });
             assert_eq!(lists(&plan), expected, "{observation:?}");
         }
     }
@@ -263,7 +267,7 @@ mod tests {
             is_from_future: false,
             is_new: false,
         });
-        let mut allowance = Allowance { settled: 3, batches: 1, creates: 0 };
+        let mut allowance = Allowance { settled: 3, batches: 1, creates: 0, contended: 0 };
         let plan = plan(observations.collect(), &mut allowance);
         assert_eq!((plan.complete.len(), plan.end.len(), plan.more, allowance.settled), (2, 1, true, 0));
     }

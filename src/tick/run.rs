@@ -8,6 +8,7 @@ use crate::store::agenda::{Agenda, AgendaItem, Purpose};
 use crate::store::creation::may_be_running;
 use crate::store::index::Direction;
 use crate::store::row::with_row_type;
+use crate::store::rows::rows_at_once;
 use crate::store::slots::slot_of;
 use crate::store::{Kind, Listing, Row, RowState, Store, StoreError, StoredRow};
 
@@ -16,9 +17,6 @@ use super::cascade::carry_on;
 use super::look_after::look_after;
 use super::plan::{Allowance, Observation, plan};
 use super::report::{POSTPONED_SECONDS, Report};
-
-/// The rows that one call reads.
-const ROWS_AT_ONCE: usize = 1_000;
 
 /// The part of the budget that is kept for cascades.
 const TENTH: usize = 10;
@@ -46,7 +44,7 @@ pub fn run(store: &Store<'_>, moment: Moment, rows: usize) -> Result<Report, Sto
     for (slot, agenda) in agendas.iter().enumerate() {
         if agenda.is_incomplete {
             // The next run handles the items that this adds.
-            store.without_unreadable(store.complete_agenda(slot))?;
+            report.unless_contended(&mut allowance, store.without_unreadable(store.complete_agenda(slot)))?;
             report.more = true;
         }
         if agenda.items.is_empty() && unscheduled.is_empty() {
@@ -66,10 +64,8 @@ pub fn run(store: &Store<'_>, moment: Moment, rows: usize) -> Result<Report, Sto
             plan.forget.extend(seen_creates);
             let done = apply(store, slot, plan, moment, &mut allowance);
             // Only an operator's run gets here with a slot of a newer format, which it leaves alone.
-            let done = store.without_unreadable(done)?.unwrap_or_default();
-            report.removed += done.removed;
-            report.settled += done.settled;
-            report.more |= done.more;
+            let done = report.unless_contended(&mut allowance, store.without_unreadable(done))?;
+            report.add(done.flatten().unwrap_or_default());
         }
     }
     // Cascades come last and share what is left of the budget, so that they hold up nothing else. A tenth of it is theirs,
@@ -77,17 +73,20 @@ pub fn run(store: &Store<'_>, moment: Moment, rows: usize) -> Result<Report, Sto
     let share = budget.max(rows / TENTH) / cascades.len().max(1);
     allowance.batches = allowance.batches.max(Allowance::OF_ONE_RUN.batches / TENTH);
     for item in cascades {
-        if let Some(done) = store.without_unreadable(carry_on(store, &item, moment, share.max(1), &mut allowance))? {
-            report.removed += done.removed;
-            report.more |= done.more;
-        } else {
-            let later = item.clone().at(moment.clock, moment.clock.plus_seconds(POSTPONED_SECONDS));
-            store.reschedule(slot_of(&item.project), &[(item, later)])?;
+        let done = store.without_unreadable(carry_on(store, &item, moment, share.max(1), &mut allowance));
+        match report.unless_contended(&mut allowance, done)? {
+            Some(Some(done)) => report.add(done),
+            Some(None) => {
+                let later = item.clone().at(moment.clock, moment.clock.plus_seconds(POSTPONED_SECONDS));
+                report.unless_contended(&mut allowance, store.reschedule(slot_of(&item.project), &[(item, later)]))?;
+            }
+            None => {}
         }
     }
     if let Some(project) = project {
         let looked_after = look_after(&of_every_run, &project, &agendas[slot_of(&project)].items, moment);
-        report.repaired = of_every_run.without_unreadable(looked_after)?.unwrap_or_default();
+        let repaired = report.unless_contended(&mut allowance, of_every_run.without_unreadable(looked_after))?;
+        report.repaired = repaired.flatten().unwrap_or_default();
     }
     Ok(report)
 }
@@ -114,16 +113,11 @@ fn look_at_creates(
         }
         // The item is looked at again and again while a value cannot be read, so the log does not name it.
         let store = store.silent();
-        match store.without_unreadable(store.look_at_creates(item, &agenda.items, moment.clock)) {
-            Ok(Some(look)) => {
-                allowance.creates = allowance.creates.saturating_sub(look.swaps);
-                report.removed += look.dropped;
-                seen.push(item.clone());
-            }
-            Ok(None) => {}
-            // Other writers were faster; a later run looks again.
-            Err(StoreError::Contended(_)) => report.more = true,
-            Err(error) => return Err(error),
+        let look = store.without_unreadable(store.look_at_creates(item, &agenda.items, moment.clock));
+        if let Some(look) = report.unless_contended(allowance, look)?.flatten() {
+            allowance.creates = allowance.creates.saturating_sub(look.swaps);
+            report.removed += look.dropped;
+            seen.push(item.clone());
         }
     }
     Ok(seen)
@@ -195,6 +189,7 @@ fn state_by_volume(store: &Store<'_>, item: &AgendaItem, moment: Moment) -> Resu
 /// Returns the rows of all projects whose work is under way, newest first, about `limit` of each kind at most.
 fn under_way(store: &Store<'_>, limit: usize) -> Result<Vec<AgendaItem>, StoreError> {
     let records = store.projects(&store.project_ids()?)?;
+    let at_once = rows_at_once(&records);
     // Work that ends with a tick is due at any time.
     let work = |pending: Pending| match pending.schedule {
         Schedule::NextTick => Pending { due: Timestamp::from_seconds(0), ..pending },
@@ -206,7 +201,7 @@ fn under_way(store: &Store<'_>, limit: usize) -> Result<Vec<AgendaItem>, StoreEr
             .without_unreadable_pages(|_| true);
         let already = items.len();
         while items.len() - already < limit {
-            let ids: Vec<Uuid> = listing.next(ROWS_AT_ONCE)?.iter().map(|entry| entry.position.id).collect();
+            let ids: Vec<Uuid> = listing.next(at_once)?.iter().map(|entry| entry.position.id).collect();
             if ids.is_empty() {
                 break;
             }

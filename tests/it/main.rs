@@ -10,6 +10,7 @@ mod bodies;
 mod cinder_rules;
 mod clocks;
 mod conformance;
+mod contention;
 mod costs;
 mod crash;
 mod damage;

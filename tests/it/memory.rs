@@ -1,4 +1,4 @@
-//! The memory of the host under load. The kernel keeps the peak, so this runs on Linux only.
+//! The memory of the host under load, and that of one invocation. The kernel keeps the peak, so this runs on Linux only.
 
 #![cfg(target_os = "linux")]
 
@@ -7,7 +7,8 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::support::Service;
-use crate::support::calls::{BOUND, request};
+use crate::support::calls::{BOUND, Calls, request};
+use crate::support::component::ComponentService;
 use crate::support::host_process::{HostProcess, StateDirectory};
 
 const CALLERS: usize = 64;
@@ -52,6 +53,41 @@ fn the_largest_rows_listed_by_many_at_once_stay_below_a_gibibyte() {
     let (peak, took) = (host.peak_memory(), begin.elapsed());
     println!("{bytes} bytes in {took:?}; peak {} MiB, {} MiB before", peak >> 20, before >> 20);
     assert!(peak < PEAK, "{} MiB", peak >> 20);
+}
+
+/// The memory that an invocation may have in the test of work on all rows.
+const LITTLE: usize = 48 << 20;
+
+#[test]
+fn work_on_all_rows_needs_less_memory_than_the_rows_have() {
+    const VOLUME: &str = "aaaaaaaa-0000-4000-8000-000000000001";
+    let rows = LITTLE / METADATA + 80;
+    let snapshots: Vec<Value> = (0..rows)
+        .map(|row| {
+            json!({
+                "id": format!("bbbbbbbb-0000-4000-8000-{row:012}"),
+                "project_id": "a1", "volume_id": VOLUME, "metadata": metadata(row),
+            })
+        })
+        .collect();
+    let (service, store) = ComponentService::with_memory(&[]);
+    service.put_state(&json!({ "volumes": [{ "id": VOLUME, "project_id": "a1" }], "snapshots": snapshots }));
+    let service = ComponentService::with_memory_limit(store, LITTLE);
+    let operate = |path: &str| {
+        let answer = service.operate("POST", path, &Value::Null);
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        answer.body
+    };
+    assert_eq!(operate("/_ops/repair")["rows"], rows + 1);
+    operate("/_ops/tick");
+    let answer = service.delete(&format!("/v3/a1/volumes/{VOLUME}?cascade=true"));
+    assert_eq!(answer.status, 202, "{answer:?}");
+    service.advance(2.0);
+    let mut left = rows + 1;
+    for _ in 0..4 {
+        left -= usize::try_from(operate("/_ops/tick")["removed"].as_u64().expect("a number")).expect("a small number");
+    }
+    assert_eq!((left, service.app.traps()), (0, 0));
 }
 
 /// Returns the length of a list with metadata. A host that is busy is asked again.

@@ -191,6 +191,11 @@ fn a_page_ends_by_its_bytes_and_its_link_leads_on() {
 fn most_at_once(service: &NativeService, path: &str) -> usize {
     service.key_value.faults.reset();
     assert_eq!(service.get(path).status, 200);
+    most_in_one_call(service)
+}
+
+/// Returns the most rows that one of the recorded calls of the store read.
+fn most_in_one_call(service: &NativeService) -> usize {
     let calls = service.key_value.faults.calls();
     let is_row = |key: &&String| key.starts_with("vs1:snapshot:") || key.starts_with("vs1:volume:");
     let rows =
@@ -253,6 +258,59 @@ fn a_project_with_a_large_row_is_read_a_few_rows_at_a_time() {
     service.key_value.delete_many(&["vs1:project:a1".to_owned()]).expect("deleted");
     assert_eq!(service.operate("POST", "/_ops/repair", &Value::Null).status, 200);
     assert_eq!((most_at_once(&service, lists[0]), service.ids(lists[0]).len()), (4, 100));
+}
+
+#[test]
+fn work_on_many_rows_reads_a_few_at_a_time_where_rows_may_be_large() {
+    const MANY: usize = 100;
+    let service_of = |metadata: &Value, create_seconds: &str| {
+        let variables = TestVariables::default().with("create_seconds", create_seconds);
+        let service = NativeService::with_variables(variables.with("quota_snapshots", "-1"));
+        let row = |number: usize| {
+            json!({
+                "id": format!("bbbbbbbb-0000-4000-8000-{number:012}"), "project_id": "a1", "status": "creating",
+                "metadata": if number == 0 { metadata.clone() } else { json!({}) },
+            })
+        };
+        let snapshots: Vec<Value> = (0..MANY).map(row).collect();
+        service.put_state(&json!({ "volumes": [{ "project_id": "a1" }], "snapshots": snapshots }));
+        service
+    };
+    let most = |service: &NativeService, work: &dyn Fn()| {
+        service.key_value.faults.reset();
+        work();
+        most_in_one_call(service)
+    };
+    let works = |metadata: &Value| -> Vec<(&str, usize)> {
+        let service = service_of(metadata, "3600");
+        let operate = |method: &str, path: &str, body: &Value| {
+            let answer = service.operate(method, path, body);
+            assert_eq!(answer.status, 200, "{method} {path}: {answer:?}");
+        };
+        let then = json!({ "now": service.now().plus_seconds(1.0).to_string() });
+        let mut found = vec![
+            ("state", most(&service, &|| operate("GET", "/_ops/state", &Value::Null))),
+            ("repair", most(&service, &|| operate("POST", "/_ops/repair", &Value::Null))),
+            ("operator's tick", most(&service, &|| operate("POST", "/_ops/tick", &then))),
+        ];
+        let service = service_of(metadata, "0");
+        service.advance(1.0);
+        let path = format!("/v3/a1/volumes/{VOLUME}");
+        let revert = json!({ "revert": { "snapshot_id": format!("bbbbbbbb-0000-4000-8000-{:012}", MANY - 1) } });
+        found.push(("revert", most(&service, &|| drop(service.call("POST", &format!("{path}/action"), &revert)))));
+        service.advance(3_600.0);
+        let answer = || assert_eq!(service.delete(&format!("{path}?cascade=true")).status, 202);
+        found.push(("cascade", most(&service, &answer)));
+        service.advance(2.0);
+        let tick = || assert_eq!(service.operate("POST", "/_ops/tick", &Value::Null).body["removed"], MANY + 1);
+        found.push(("tick with deletes", most(&service, &tick)));
+        found
+    };
+    let (small, large) = (works(&metadata("k", 4_096)), works(&metadata("k", 4_097)));
+    for ((work, in_small), (_, in_large)) in small.into_iter().zip(large) {
+        assert_eq!(in_small, MANY, "{work} in one call");
+        assert!((2..=32).contains(&in_large), "{work}: {in_large} rows in one call where some are large");
+    }
 }
 
 #[test]

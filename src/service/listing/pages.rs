@@ -19,9 +19,13 @@ const BATCH: std::ops::RangeInclusive<usize> = 50..=1_000;
 /// The number of rows that are read at once where rows may be large, so that they need little memory together.
 const ROWS_AT_ONCE_IF_LARGE: usize = 4;
 
-/// Returns the number of rows of these projects that may be read at once.
-fn rows_at_once(records: &[ProjectRecord]) -> usize {
-    let may_be_large = records.iter().any(|record| record.has_large_rows);
+/// Returns the number of rows of these projects that may be read at once. Filters may need the volume of each row, and that
+/// may be large in a project of which no record is at hand.
+fn rows_at_once(records: &[ProjectRecord], filters: &[Filter]) -> usize {
+    let needs_volumes = filters.iter().any(Filter::needs_volume);
+    let needs_foreign_volumes =
+        |record: &ProjectRecord| needs_volumes && record.has_snapshots_of_other_projects_volumes;
+    let may_be_large = records.iter().any(|record| record.has_large_rows || needs_foreign_volumes(record));
     if may_be_large { ROWS_AT_ONCE_IF_LARGE } else { *BATCH.end() }
 }
 
@@ -242,7 +246,7 @@ impl Service<'_> {
         direction: Direction,
         after: Option<Position>,
     ) -> Result<Filling<T>, Error> {
-        let most_at_once = rows_at_once(&records);
+        let most_at_once = rows_at_once(&records, &query.filters);
         let mut listing = self.listing(query, records, T::KIND, direction, after);
         let mut to_skip = query.offset;
         let mut page = Filling::new(query.limit, self.settings.get()?.max_page_bytes);
@@ -275,7 +279,7 @@ impl Service<'_> {
         marker: Option<&T>,
     ) -> Result<Filling<T>, Error> {
         let marker = marker.map(|marker| order.values(marker));
-        let most_at_once = rows_at_once(&records);
+        let most_at_once = rows_at_once(&records, &query.filters);
         let keeps_rows = most_at_once > ROWS_AT_ONCE_IF_LARGE;
         let (mut values, mut entries, mut rows) = (Vec::new(), Vec::new(), Vec::new());
         self.scan::<T>(query, records, |row| {
@@ -321,7 +325,7 @@ impl Service<'_> {
         records: Vec<ProjectRecord>,
         mut each: impl FnMut(T),
     ) -> Result<(), Error> {
-        let most_at_once = rows_at_once(&records);
+        let most_at_once = rows_at_once(&records, &query.filters);
         let mut listing = self.listing(query, records, T::KIND, Direction::NewestFirst, None);
         loop {
             let entries = listing.next(most_at_once)?;

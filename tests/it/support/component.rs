@@ -68,6 +68,20 @@ impl ComponentService {
         Self { app, clock, faults }
     }
 
+    /// Starts the component on a store, with a limit of the memory that an invocation may have, in bytes.
+    pub fn with_memory_limit(store: Arc<dyn Store>, memory_limit: usize) -> Self {
+        let (faults, clock) = (Faults::new(store), Clock::manual_at_seconds(START));
+        let options = Options {
+            store: Arc::new(faults.clone()),
+            clock: clock.clone(),
+            output: Output::captured(),
+            memory_limit,
+            ..Options::default()
+        };
+        let app = App::new(&APPLICATION, options.variable("ops_token", OPS_TOKEN));
+        Self { app: app.unwrap_or_else(|error| panic!("{error:#}")), clock, faults }
+    }
+
     /// Starts the component on a store in memory, and returns the store too.
     pub fn with_memory(variables: &[(&str, &str)]) -> (Self, Arc<MemoryStore>) {
         let memory = Arc::new(MemoryStore::new());
