@@ -5,7 +5,7 @@
 //! The step finds such an entry through the agenda. A create is announced there before its record is written: by an item
 //! of its own, or together with all creates of a project by one item, so that most creates write two values.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
@@ -39,7 +39,7 @@ pub struct Creates {
     /// The creation time of the oldest one, or `None` if there are none. The item is on the agenda unless this is `None`.
     pub since: Option<Timestamp>,
     /// Rows that were not there when a tick or a repair looked. Their entries are dropped unless their creates object.
-    pub missed: Vec<Uuid>,
+    pub missed: BTreeSet<Uuid>,
 }
 
 /// A row that is to be listed, counted, and written.
@@ -273,19 +273,19 @@ impl Store<'_> {
     fn object(&self, creation: &Creation<'_>) -> Result<bool, StoreError> {
         let position = creation.entry.position;
         self.change_project(creation.project, |record, writes| {
-            record.creates.missed.retain(|id| *id != position.id);
+            record.creates.missed.remove(&position.id);
             Ok(!record.index(creation.kind).listed(&[position], writes.source)?.is_empty())
         })
     }
 
     /// Looks for the rows of the creates that an item announces, and drops the entries whose rows were never written.
-    /// Creates that may still be running are announced again. `agenda` has the items whose rows need no look. Afterwards
-    /// the item may be forgotten.
+    /// Creates that may still be running are announced again. `agenda` has the rows that have items of their own and need no
+    /// look. Afterwards the item may be forgotten.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn look_at_creates(
         &self,
         item: &AgendaItem,
-        agenda: &[AgendaItem],
+        agenda: &BTreeSet<(Kind, Uuid)>,
         clock: Timestamp,
     ) -> Result<Look, StoreError> {
         let project = &item.project;
@@ -304,11 +304,9 @@ impl Store<'_> {
         }
         let keys: Vec<String> = unwritten.iter().map(|(kind, entry)| keys::row(*kind, entry.position.id)).collect();
         let is_written = self.are_stored(&record, &keys)?;
-        let mut number = 0;
-        unwritten.retain(|(kind, entry)| {
-            number += 1;
-            !is_written[number - 1] && !agenda.iter().any(|own| own.row() == (*kind, entry.position.id))
-        });
+        let mut is_written = is_written.into_iter();
+        unwritten
+            .retain(|(kind, entry)| is_written.next() != Some(true) && !agenda.contains(&(*kind, entry.position.id)));
         unwritten.retain(|(_, entry)| {
             let created_at = entry.position.created_at;
             let is_running = may_be_running(created_at, clock);
@@ -387,8 +385,9 @@ impl Store<'_> {
 
     /// Drops the entries of rows that were never written, and gives back their quota. Returns the number of entries.
     ///
-    /// A create that is merely slow writes its row and then reads the record. So the record names the missed rows first,
-    /// and the rows are read after that. Either the row is seen here, or the create sees that it was missed.
+    /// A create that is merely slow writes its row and then reads the record. So the record names the missed rows first. Each
+    /// attempt to drop them reads the rows after the record that it replaces. So either the row is seen here, or the
+    /// create finds that it was missed, and its objection makes the swap fail.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn drop_unwritten(
         &self,
@@ -402,23 +401,23 @@ impl Store<'_> {
             return Ok(0);
         }
         self.change_project(project, |record, _| {
-            record.creates.miss(items.iter().map(|item| item.id));
+            record.creates.missed.extend(items.iter().map(|item| item.id));
             Ok(())
         })?;
         let keys: Vec<String> = items.iter().map(|item| keys::row(item.kind, item.id)).collect();
-        let is_written = self.are_stored(&record, &keys)?;
         self.change_project(project, |record, writes| {
-            let unwritten = items.iter().zip(&is_written).filter(|(_, is_written)| !**is_written);
+            let is_written = self.are_stored(record, &keys)?;
             let mut dropped = 0;
-            for (item, _) in unwritten.filter(|(item, _)| record.creates.missed.contains(&item.id)).collect::<Vec<_>>()
-            {
+            for (item, is_written) in items.iter().zip(is_written) {
+                if !record.creates.missed.remove(&item.id) || is_written {
+                    continue;
+                }
                 let index = record.index_mut(item.kind);
                 if !index.remove(&[item.position()], &mut writes.pages, writes.source)?.is_empty() {
                     record.give_back(&item.amounts(snapshots_count_gigabytes));
                     dropped += 1;
                 }
             }
-            record.creates.missed.retain(|id| !items.iter().any(|item| item.id == *id));
             Ok(dropped)
         })
     }
@@ -475,20 +474,24 @@ impl ProjectRecord {
         let since = self.creates.since?;
         Some(AgendaItem::of_creates(&self.project, self.creates.announcement, since))
     }
+
+    /// Returns whether a create of that time is announced by an item on the agenda, so that the scheduled step looks for its
+    /// row.
+    pub(super) fn announces_create(
+        &self,
+        kind: Kind,
+        created_at: Timestamp,
+        agenda: &BTreeMap<(Kind, Uuid), AgendaItem>,
+    ) -> bool {
+        with_row_type!(kind, R => R::HAS_SIZE_OF_VOLUME)
+            && self.creates.since.is_some_and(|since| since <= created_at)
+            && self.announcement().is_some_and(|item| agenda.contains_key(&item.row()))
+    }
 }
 
 impl Creates {
     /// Returns whether an agenda item is the announcement of these creates.
     fn announces(&self, item: &AgendaItem) -> bool {
         item.id == announcement_id(&item.project, self.announcement)
-    }
-
-    /// Notes that rows were not there.
-    pub fn miss(&mut self, ids: impl Iterator<Item = Uuid>) {
-        for id in ids {
-            if !self.missed.contains(&id) {
-                self.missed.push(id);
-            }
-        }
     }
 }

@@ -252,13 +252,24 @@ impl Store<'_> {
     /// agenda that cannot be read counts as empty, and is noted.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn project_with_agenda(&self, id: &ProjectId) -> Result<Option<(ProjectRecord, Vec<AgendaItem>)>, StoreError> {
+        let mut project = self.project_with_items(id)?;
+        if let Some((_, items)) = &mut project {
+            items.retain(|item| item.purpose != Purpose::Creates);
+        }
+        Ok(project)
+    }
+
+    /// Returns the same as [`Store::project_with_agenda`], with the item that announces creates.
+    pub(super) fn project_with_items(
+        &self,
+        id: &ProjectId,
+    ) -> Result<Option<(ProjectRecord, Vec<AgendaItem>)>, StoreError> {
         let keys = [keys::project(id), keys::agenda(slot_of(id))];
         let mut values = self.key_value.get_many(&keys)?.into_iter();
         let record = decode_record(&keys[0], id, values.next().flatten())?;
         let agenda = decode_slot::<Agenda>(&keys[1], slot_of(id), values.next().flatten());
         let agenda = self.without_unreadable(agenda)?.flatten().unwrap_or_default();
-        let is_of_row = |item: &AgendaItem| item.project == *id && item.purpose != Purpose::Creates;
-        Ok(record.map(|record| (record, agenda.items.into_iter().filter(is_of_row).collect())))
+        Ok(record.map(|record| (record, agenda.items.into_iter().filter(|item| item.project == *id).collect())))
     }
 
     /// Returns the records of projects and their agenda items, in one call, so that the two are consistent. Each record

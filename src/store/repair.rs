@@ -111,8 +111,8 @@ struct RowsFound {
 struct Known<'a> {
     /// Rows that the project may own besides those that its indexes name.
     rows: &'a [AgendaItem],
-    /// The agenda items of the project's rows.
-    agenda: &'a [AgendaItem],
+    /// The agenda items of the project, by row.
+    agenda: &'a BTreeMap<(Kind, Uuid), AgendaItem>,
     snapshots_count_gigabytes: Option<bool>,
     now: Timestamp,
 }
@@ -228,7 +228,7 @@ impl Store<'_> {
     fn rebuild_record(&self, project: &ProjectId, known: &[AgendaItem], now: Timestamp) -> Result<Repair, StoreError> {
         let deployment = self.without_unreadable(self.deployment())?;
         let snapshots_count_gigabytes = deployment.as_ref().map(Deployment::snapshots_count_gigabytes);
-        let known = Known { rows: known, agenda: &[], snapshots_count_gigabytes, now };
+        let known = Known { rows: known, agenda: &BTreeMap::new(), snapshots_count_gigabytes, now };
         let mut record = self.empty_record(project.clone());
         record.has_snapshots_of_other_projects_volumes = true;
         let mut pages = PageChanges::default();
@@ -241,7 +241,8 @@ impl Store<'_> {
         Ok(repair)
     }
 
-    /// Schedules those of a project's rows that are not on the agenda, and returns their number.
+    /// Schedules those of a project's rows that are not on the agenda, and returns their number. The rows are read after the
+    /// agenda, since a tick forgets a row once its work is done.
     fn schedule_missing(&self, project: &ProjectId, mut rows: Vec<AgendaItem>) -> Result<usize, StoreError> {
         if rows.is_empty() {
             return Ok(0);
@@ -249,6 +250,15 @@ impl Store<'_> {
         let scheduled = self.project_with_agenda(project)?.map(|(_, items)| items).unwrap_or_default();
         let scheduled: BTreeSet<(Kind, Uuid)> = scheduled.iter().map(AgendaItem::row).collect();
         rows.retain(|item| !scheduled.contains(&item.row()));
+        let mut under_way = Vec::with_capacity(rows.len());
+        for kind in Kind::ALL {
+            let ids: Vec<Uuid> = rows.iter().filter(|item| item.kind == kind).map(|item| item.id).collect();
+            under_way.extend(
+                self.counted(kind, &ids, LARGE_ROWS_AT_ONCE)?.rows.into_iter().map(|row| (row.item.row(), row.item)),
+            );
+        }
+        let under_way: BTreeMap<(Kind, Uuid), AgendaItem> = under_way.into_iter().collect();
+        rows.retain(|item| under_way.get(&item.row()) == Some(item));
         self.schedule(&rows)?;
         Ok(rows.len())
     }
@@ -283,13 +293,12 @@ impl Store<'_> {
         let deployment = self.without_unreadable(self.deployment())?;
         let snapshots_count_gigabytes = deployment.as_ref().map(Deployment::snapshots_count_gigabytes);
         let mut inspection = Inspection::default();
-        let mut agenda = Vec::new();
+        let mut agenda = BTreeMap::new();
         let mut looks = 0;
         let mut rounds = 0;
         while rounds < ROUNDS {
-            let record = self.project_with_agenda(project)?;
-            let (record, items) = record.map_or((None, Vec::new()), |(record, items)| (Some(record), items));
-            agenda = items;
+            let (record, items) = self.project_with_items(project)?.unzip();
+            agenda = items.into_iter().flatten().map(|item| (item.row(), item)).collect();
             let known = Known { rows, agenda: &agenda, snapshots_count_gigabytes, now };
             let seen = match record {
                 Some(mut record) => Some(self.inspect(&mut record, &known, &mut PageChanges::default(), self)?),
@@ -313,8 +322,7 @@ impl Store<'_> {
             }
         }
         let Inspection { mut repair, mut unscheduled, .. } = inspection;
-        let before: BTreeSet<(Kind, Uuid)> = agenda.iter().map(AgendaItem::row).collect();
-        unscheduled.retain(|item| !before.contains(&item.row()));
+        unscheduled.retain(|item| !agenda.contains_key(&item.row()));
         repair.rows_without_agenda = self.schedule_missing(project, unscheduled)?;
         Ok(repair)
     }
@@ -345,7 +353,7 @@ impl Store<'_> {
             kinds.push((kind, indexed, found.rows, kept));
         }
         if !missed.is_empty() {
-            record.creates.miss(missed.into_iter());
+            record.creates.missed.extend(missed);
             inspection.is_again = true;
             return Ok(inspection);
         }
@@ -402,27 +410,36 @@ impl Store<'_> {
     ) -> Result<Vec<(Entry, Option<AgendaItem>)>, StoreError> {
         // Rows are in the order of their ids, as they were read.
         let is_found = |id: &Uuid| found.rows.binary_search_by(|row| row.item.id.cmp(id)).is_ok();
-        let (mut kept, mut under_way) = (Vec::new(), Vec::new());
+        let (mut kept, mut under_way, mut in_doubt) = (Vec::new(), Vec::new(), Vec::new());
         for entry in indexed.iter().filter(|entry| !is_found(&entry.position.id)) {
             let Position { created_at, id } = entry.position;
-            let item = known.agenda.iter().find(|item| item.row() == (kind, id));
+            let item = known.agenda.get(&(kind, id));
+            let is_running = item.is_some() || may_be_running(created_at, known.now);
             if found.unreadable.binary_search(&id).is_ok() {
                 kept.push((*entry, None));
-            } else if item.is_some() || may_be_running(created_at, known.now) {
-                under_way.push((*entry, item.cloned()));
-            } else if !record.creates.missed.contains(&id) {
-                missed.push(id);
+            } else if is_running || record.announces_create(kind, created_at, known.agenda) {
+                under_way.push((*entry, item.cloned(), is_running));
+            } else {
+                in_doubt.push(id);
             }
         }
         if with_row_type!(kind, R => R::HAS_SIZE_OF_VOLUME) {
-            let volumes: Vec<Uuid> = under_way.iter().map(|(entry, _)| entry.volume_id).collect();
-            for ((entry, item), volume) in under_way.iter_mut().zip(self.sizes_of_volumes(&volumes)?) {
+            let volumes: Vec<Uuid> = under_way.iter().map(|(entry, ..)| entry.volume_id).collect();
+            for ((entry, item, _), volume) in under_way.iter_mut().zip(self.sizes_of_volumes(&volumes)?) {
                 if item.is_none() {
                     *item = volume.map(|volume| AgendaItem::of_entry(&record.project, kind, entry, volume));
                 }
             }
         }
-        kept.append(&mut under_way);
+        for (entry, item, is_running) in under_way {
+            // The tick leaves an announced create to a repair if the volume is gone too.
+            if is_running || item.is_some() {
+                kept.push((entry, item));
+            } else {
+                in_doubt.push(entry.position.id);
+            }
+        }
+        missed.extend(in_doubt.into_iter().filter(|id| !record.creates.missed.contains(id)));
         Ok(kept)
     }
 

@@ -106,14 +106,20 @@ fn look_at_creates(
     report: &mut Report,
 ) -> Result<Vec<AgendaItem>, StoreError> {
     let mut seen = Vec::new();
-    for item in agenda.items.iter().filter(|item| item.announces_due_creates(moment.clock)) {
+    let announced: Vec<&AgendaItem> =
+        agenda.items.iter().filter(|item| item.announces_due_creates(moment.clock)).collect();
+    if announced.is_empty() {
+        return Ok(seen);
+    }
+    let rows = agenda.rows();
+    for item in announced {
         if allowance.creates == 0 {
             report.more = true;
             break;
         }
         // The item is looked at again and again while a value cannot be read, so the log does not name it.
         let store = store.silent();
-        let look = store.without_unreadable(store.look_at_creates(item, &agenda.items, moment.clock));
+        let look = store.without_unreadable(store.look_at_creates(item, &rows, moment.clock));
         if let Some(look) = report.unless_contended(allowance, look)?.flatten() {
             allowance.creates = allowance.creates.saturating_sub(look.swaps);
             report.removed += look.dropped;

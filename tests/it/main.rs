@@ -29,6 +29,7 @@ mod listing_properties;
 mod memory;
 mod model;
 mod ops;
+mod overlaps;
 mod peers;
 mod processes;
 mod readiness;

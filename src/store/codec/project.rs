@@ -1,5 +1,7 @@
 //! A project's record as a line of JSON followed by its indexes in bytes, and the directory as JSON.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -38,8 +40,8 @@ struct StoredRecord {
     announcement: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     creates_since: Option<i64>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    missed: Vec<Uuid>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    missed: BTreeSet<Uuid>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference, which is small on 64-bit targets only")]

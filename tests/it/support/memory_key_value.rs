@@ -17,7 +17,8 @@ use super::faults::Faults;
 /// The label of the one store.
 const LABEL: &str = "default";
 
-/// A store in memory. Share it by reference.
+/// A store in memory. Share it by reference, or clone it for another thread.
+#[derive(Clone)]
 pub struct MemoryKeyValue {
     memory: Arc<MemoryStore>,
     /// Counts the calls of the core, and fails them where a test plans it.

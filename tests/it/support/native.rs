@@ -117,6 +117,19 @@ impl NativeService {
         service
     }
 
+    /// Returns another process on the same store, at the same time. Its ids differ from those of processes with other numbers.
+    pub fn process(&self, number: u64) -> Self {
+        let identifiers = CountingIdentifiers(AtomicU64::new(number << 32));
+        let process = Self {
+            key_value: self.key_value.clone(),
+            identifiers,
+            variables: self.variables.clone(),
+            ..Self::default()
+        };
+        process.set_now(self.now());
+        process
+    }
+
     /// Sets the clock.
     pub fn set_now(&self, now: Timestamp) {
         self.now.store(now.microseconds(), Ordering::Relaxed);

@@ -1,0 +1,246 @@
+//! Requests and ticks that overlap call by call, which no nesting of one in the other can show. Each runs in a thread of its
+//! own and stops before each call of the store until the test lets it go on. Native, on the whole core.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use http::Response;
+use serde_json::{Value, json};
+use volume_snapshots::store::key_value::{ReadToSwap, Swap};
+use volume_snapshots::store::{KeyValue, StoreError};
+
+use crate::support::calls::Calls;
+use crate::support::faults::{Call, CallKind};
+use crate::support::memory_key_value::MemoryKeyValue;
+use crate::support::native::{NativeService, TestVariables};
+use crate::support::{Service, client, operator, text};
+
+const PROJECT: &str = "a1";
+const VOLUME: &str = "aaaaaaaa-0000-4000-8000-000000000001";
+const RECORD: &str = "vs1:project:a1";
+const SNAPSHOTS: &str = "vs1:snapshot:";
+
+/// A store whose calls wait until the test lets them go on.
+struct Stepped {
+    key_value: MemoryKeyValue,
+    calls: Sender<Call>,
+    go: Receiver<()>,
+}
+
+impl Stepped {
+    /// Announces a call, and waits until it may be made.
+    fn call(&self, kind: CallKind, keys: &[String]) -> Result<&MemoryKeyValue, StoreError> {
+        let is_over = |_| StoreError::Failed("the test is over".to_owned());
+        let call = Call { kind, label: "default".to_owned(), keys: keys.to_vec() };
+        self.calls.send(call).map_err(|_| StoreError::Failed("the test is over".to_owned()))?;
+        self.go.recv().map_err(is_over)?;
+        Ok(&self.key_value)
+    }
+
+    fn call_one(&self, kind: CallKind, key: &str) -> Result<&MemoryKeyValue, StoreError> {
+        self.call(kind, &[key.to_owned()])
+    }
+}
+
+impl KeyValue for Stepped {
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.call_one(CallKind::Get, key)?.get(key)
+    }
+
+    fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.call(CallKind::GetMany, keys)?.get_many(keys)
+    }
+
+    fn set_many(&self, entries: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
+        let keys: Vec<String> = entries.iter().map(|(key, _)| key.clone()).collect();
+        self.call(CallKind::SetMany, &keys)?.set_many(entries)
+    }
+
+    fn delete_many(&self, keys: &[String]) -> Result<(), StoreError> {
+        self.call(CallKind::DeleteMany, keys)?.delete_many(keys)
+    }
+
+    fn keys(&self) -> Result<Vec<String>, StoreError> {
+        self.call(CallKind::GetKeys, &[])?.keys()
+    }
+
+    fn increment(&self, key: &str, delta: i64) -> Result<i64, StoreError> {
+        self.call_one(CallKind::Increment, key)?.increment(key, delta)
+    }
+
+    fn read_to_swap<'a>(&'a self, key: &str) -> Result<ReadToSwap<'a>, StoreError> {
+        let read = self.call_one(CallKind::Current, key)?.read_to_swap(key)?;
+        let handle = SteppedSwap { store: self, key: key.to_owned(), handle: read.handle };
+        Ok(ReadToSwap { value: read.value, handle: Box::new(handle) })
+    }
+
+    fn pause(&self, _attempt: u32) {}
+}
+
+struct SteppedSwap<'a> {
+    store: &'a Stepped,
+    key: String,
+    handle: Box<dyn Swap + 'a>,
+}
+
+impl Swap for SteppedSwap<'_> {
+    fn swap(self: Box<Self>, value: &[u8]) -> Result<bool, StoreError> {
+        self.store.call_one(CallKind::Swap, &self.key)?;
+        self.handle.swap(value)
+    }
+}
+
+/// A request that runs call by call.
+struct Running {
+    /// The call before which it waits, or `None` if it has been answered.
+    next: Option<Call>,
+    calls: Receiver<Call>,
+    go: Sender<()>,
+    thread: JoinHandle<Response<Vec<u8>>>,
+}
+
+impl Running {
+    /// Starts a request in a process of its own, and stops before its first call.
+    fn start(service: &NativeService, number: u64, request: http::Request<Vec<u8>>) -> Self {
+        let (announce, calls) = channel();
+        let (go, wait) = channel();
+        let process = service.process(number);
+        let thread = std::thread::spawn(move || {
+            let key_value = Stepped { key_value: process.key_value.clone(), calls: announce, go: wait };
+            process.send_through(&key_value, request)
+        });
+        let next = calls.recv().ok();
+        Self { next, calls, go, thread }
+    }
+
+    fn tick(service: &NativeService, number: u64) -> Self {
+        Self::start(service, number, operator("POST", "/_ops/tick", b""))
+    }
+
+    /// Makes one call. Returns whether there was one.
+    fn step(&mut self) -> bool {
+        if self.next.is_none() {
+            return false;
+        }
+        self.go.send(()).expect("it waits");
+        self.next = self.calls.recv().ok();
+        true
+    }
+
+    /// Stops before the next call of a kind on keys with a prefix.
+    fn stop_before(&mut self, kind: CallKind, prefix: &str) {
+        let is_it = |call: &Call| call.kind == kind && call.keys.iter().any(|key| key.starts_with(prefix));
+        while !self.next.as_ref().is_some_and(is_it) {
+            assert!(self.step(), "no call of {kind:?} on {prefix}");
+        }
+    }
+
+    /// Goes on to the end, and returns the answer.
+    fn finish(mut self) -> Response<Vec<u8>> {
+        while self.step() {}
+        self.thread.join().expect("an answer")
+    }
+}
+
+fn service(variables: &[(&'static str, &str)], snapshots: usize) -> NativeService {
+    let mut all = TestVariables::default().with("quota_snapshots", "-1").with("quota_gigabytes", "-1");
+    for (name, value) in variables {
+        all = all.with(name, value);
+    }
+    let service = NativeService::with_variables(all);
+    let snapshots: Vec<Value> = (0..snapshots)
+        .map(|number| json!({ "id": format!("bbbbbbbb-0000-4000-8000-{number:012}"), "project_id": PROJECT }))
+        .collect();
+    service.put_state(&json!({ "volumes": [{ "project_id": PROJECT }], "snapshots": snapshots }));
+    service.advance(10.0);
+    service
+}
+
+fn rows_of(service: &NativeService, prefix: &str) -> Vec<String> {
+    service.key_value.dump().into_keys().filter(|key| key.starts_with(prefix)).collect()
+}
+
+/// Checks that a repair finds nothing wrong, and that each stored row is listed.
+fn assert_well(service: &NativeService, case: &str) {
+    let listed = service.ids(&format!("/v3/{PROJECT}/snapshots")).len();
+    assert_eq!(rows_of(service, SNAPSHOTS).len(), listed, "{case}: every stored row is listed");
+    let report = service.operate("POST", "/_ops/repair", &Value::Null).body;
+    for wrong in ["entries_without_row", "rows_without_entry", "counters", "rows_without_agenda"] {
+        assert_eq!(report[wrong], 0, "{case}: {report}");
+    }
+}
+
+/// A create takes more than five seconds, and two ticks take it for dead. It objects to the first one, and is acknowledged.
+/// Then the second one names its row again, but neither may drop it.
+#[test]
+fn an_acknowledged_create_is_not_dropped_by_two_ticks() {
+    let service = service(&[], 0);
+    let body = json!({ "snapshot": { "volume_id": VOLUME } });
+    let mut create = Running::start(&service, 1, client("POST", &format!("/v3/{PROJECT}/snapshots"), &body));
+    create.stop_before(CallKind::SetMany, SNAPSHOTS);
+    service.advance(6.0);
+    let mut first = Running::tick(&service, 2);
+    let mut second = Running::tick(&service, 3);
+    for tick in [&mut first, &mut second] {
+        tick.stop_before(CallKind::GetMany, SNAPSHOTS);
+        tick.step();
+    }
+    // Both have found that there is no row, and are about to name it in the record.
+    first.stop_before(CallKind::Current, RECORD);
+    second.stop_before(CallKind::Current, RECORD);
+    first.stop_before(CallKind::Swap, RECORD);
+    first.step();
+    // It has looked once more, and is about to drop the entry.
+    first.stop_before(CallKind::Swap, RECORD);
+    let created = create.finish();
+    assert_eq!(created.status(), 202, "{}", text(&created));
+    second.stop_before(CallKind::Swap, RECORD);
+    second.step();
+    assert_eq!(first.finish().status(), 200);
+    assert_eq!(second.finish().status(), 200);
+    assert_eq!(service.ids(&format!("/v3/{PROJECT}/snapshots")).len(), 1, "the snapshot that was acknowledged");
+    assert_well(&service, "after both ticks");
+}
+
+/// A repair meets a create that takes more than five seconds. The scheduled step will look for its row, so nothing is wrong.
+#[test]
+fn a_repair_leaves_an_announced_create_to_the_tick() {
+    let service = service(&[], 3);
+    let body = json!({ "snapshot": { "volume_id": VOLUME } });
+    let mut create = Running::start(&service, 1, client("POST", &format!("/v3/{PROJECT}/snapshots"), &body));
+    create.stop_before(CallKind::SetMany, SNAPSHOTS);
+    service.advance(6.0);
+    assert_well(&service, "while it runs");
+    let created = create.finish();
+    assert_eq!(created.status(), 202, "{}", text(&created));
+    assert_eq!(service.ids(&format!("/v3/{PROJECT}/snapshots")).len(), 4);
+}
+
+/// A repair reads the row of a snapshot whose deletion came after it read the agenda. Before it looks at the agenda again, a tick
+/// removes the row and forgets it.
+#[test]
+fn a_repair_counts_no_row_whose_work_a_tick_has_done() {
+    let service = service(&[], 3);
+    let delete = |number: usize| {
+        let path = format!("/v3/{PROJECT}/snapshots/bbbbbbbb-0000-4000-8000-{number:012}");
+        assert_eq!(service.delete(&path).status, 202);
+    };
+    let mut repair = Running::start(&service, 1, operator("POST", "/_ops/repair", b""));
+    repair.stop_before(CallKind::GetMany, SNAPSHOTS);
+    repair.step();
+    // The survey has read the agenda, and is about to read the rows. It will find the project in doubt.
+    repair.stop_before(CallKind::GetMany, SNAPSHOTS);
+    delete(0);
+    repair.step();
+    // Now it has read the agenda of this project alone.
+    repair.stop_before(CallKind::GetMany, SNAPSHOTS);
+    delete(1);
+    repair.step();
+    repair.stop_before(CallKind::GetMany, RECORD);
+    service.advance(5.0);
+    for _ in 0..2 {
+        assert_eq!(service.operate("POST", "/_ops/tick", &Value::Null).status, 200);
+    }
+    let repaired = repair.finish();
+    assert!(text(&repaired).contains("\"rows_without_agenda\":0"), "{}", text(&repaired));
+}
