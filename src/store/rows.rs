@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::domain::ProjectId;
 
 use super::Store;
-use super::agenda::AgendaItem;
+use super::agenda::{AgendaItem, Purpose, by_project};
 use super::codec::envelope::{decode_optional, encode_fresh};
 use super::compare_and_swap::Change;
 use super::index::Position;
@@ -101,6 +101,9 @@ impl Store<'_> {
 
     /// Writes rows that are about to be removed with their volume, in one commit, over any changes made to them
     /// meanwhile. A writer that changes one by compare-and-swap sees the new value and decides again.
+    ///
+    /// A tick may have removed some of the rows since they were read, and this brings them back. A row that has no entry any
+    /// more is deleted again. If its entry is removed after that look, the tick sees the row before it forgets the item.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn overwrite<T: Row>(&self, rows: &[T]) -> Result<(), StoreError> {
         let mut entries = Vec::with_capacity(rows.len());
@@ -109,7 +112,41 @@ impl Store<'_> {
             let bytes = encode_fresh(&key, row)?;
             entries.push((key, bytes));
         }
-        if entries.is_empty() { Ok(()) } else { self.key_value.set_many(&entries) }
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.key_value.set_many(&entries)?;
+        self.delete_unlisted(rows.iter().map(AgendaItem::when_due).collect())
+    }
+
+    /// Returns those of some items of removed rows whose rows are still gone. A delete of a volume that was merely slow may have
+    /// written a row of a snapshot again, see [`Store::overwrite`]. The items of such rows must stay on the agenda.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
+    pub fn still_gone(&self, mut items: Vec<AgendaItem>) -> Result<Vec<AgendaItem>, StoreError> {
+        let with_volume = items.iter().filter(|item| item.purpose == Purpose::Volume);
+        let keys: Vec<String> = with_volume.map(|item| keys::row(item.kind, item.id)).collect();
+        if !keys.is_empty() {
+            let mut rows = self.key_value.get_many(&keys)?.into_iter();
+            items.retain(|item| item.purpose != Purpose::Volume || rows.next().flatten().is_none());
+        }
+        Ok(items)
+    }
+
+    /// Deletes those of some rows that no record lists. A row is listed before it is written, and deleted before its entry is
+    /// removed, so a row that is not listed by a record that was read after it is waste. Where the record cannot be read, the
+    /// rows stay.
+    pub(super) fn delete_unlisted(&self, items: Vec<AgendaItem>) -> Result<(), StoreError> {
+        for (project, items) in by_project(items) {
+            let listed = self.listed_now(&project, &items);
+            let Some(listed) = self.without_unreadable(listed)? else { continue };
+            let listed: BTreeSet<(Kind, Uuid)> = listed.iter().map(AgendaItem::row).collect();
+            let unlisted = items.iter().filter(|item| !listed.contains(&item.row()));
+            let keys: Vec<String> = unlisted.map(|item| keys::row(item.kind, item.id)).collect();
+            if !keys.is_empty() {
+                self.key_value.delete_many(&keys)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes rows of one project: deletes them, takes them out of their indexes, and gives back their quota. Two

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::domain::ProjectId;
 
 use super::Store;
-use super::agenda::{Agenda, AgendaItem, Purpose, by_project};
+use super::agenda::{Agenda, AgendaItem, Purpose};
 use super::codec::envelope::encode_fresh;
 use super::creation::Creates;
 use super::deployment::Deployment;
@@ -187,14 +187,7 @@ impl Store<'_> {
                     items.extend(rows.map(|row| AgendaItem::when_due(&row)));
                 });
             }
-            for (project, items) in by_project(items) {
-                let listed = self.listed_now(&project, &items)?;
-                let unlisted = items.iter().filter(|item| !listed.contains(item));
-                let keys: Vec<String> = unlisted.map(|item| keys::row(item.kind, item.id)).collect();
-                if !keys.is_empty() {
-                    self.key_value.delete_many(&keys)?;
-                }
-            }
+            self.delete_unlisted(items)?;
         }
         Ok(())
     }

@@ -24,6 +24,8 @@ const FORGOTTEN_AT_ONCE: usize = 500;
 /// The items that the run on a slot is done with so far, those that it must leave for later, and its report.
 struct Done {
     forget: Vec<AgendaItem>,
+    /// Items of rows that are gone.
+    removed: Vec<AgendaItem>,
     postpone: Vec<AgendaItem>,
     report: Report,
 }
@@ -71,7 +73,7 @@ pub fn apply(
         cascade: _,
         more,
     } = plan;
-    let mut done = Done { forget, postpone, report: Report { more, ..Report::default() } };
+    let mut done = Done { forget, removed: Vec::new(), postpone, report: Report { more, ..Report::default() } };
     if !schedule.is_empty() {
         store.schedule(&schedule)?;
     }
@@ -99,7 +101,7 @@ pub fn apply(
     // A row that is gone may have been left in its index by a run that was stopped on the way.
     let (left, gone) = split_by_entry(store, gone, allowance, &mut done)?;
     remove.extend(left);
-    done.forget.extend(gone);
+    done.removed.extend(gone);
     let (listed, _) = split_by_entry(store, written, allowance, &mut done)?;
     done.forget.extend(listed);
     // A create that was given up may have written its row afterwards.
@@ -126,14 +128,16 @@ pub fn apply(
         }
     }
     remove_rows(store, remove, gigabytes, allowance, &mut done)?;
-    let Done { forget, postpone, mut report } = done;
+    let Done { mut forget, removed, postpone, mut report } = done;
     let is_due = |item: &AgendaItem| item.due <= moment.clock.microseconds() || item.is_from_future(moment.clock);
     let later = moment.clock.plus_seconds(POSTPONED_SECONDS);
     moved.extend(postpone.into_iter().filter(is_due).map(|item| (item.clone(), item.at(moment.clock, later))));
     if !moved.is_empty() {
         report.unless_contended(allowance, store.reschedule(slot, &moved))?;
     }
-    if !forget.is_empty() && (report.removed == 0 || forget.len() >= FORGOTTEN_AT_ONCE) {
+    let forgettable = forget.len() + removed.len();
+    if forgettable > 0 && (report.removed == 0 || forgettable >= FORGOTTEN_AT_ONCE) {
+        forget.extend(store.still_gone(removed)?);
         report.unless_contended(allowance, store.forget(slot, &forget))?;
     }
     Ok(report)
@@ -160,7 +164,7 @@ fn remove_rows(
             {
                 is_sparse = then_sparse;
                 done.report.removed += batch.len();
-                done.forget.extend_from_slice(batch);
+                done.removed.extend_from_slice(batch);
             }
         }
         if is_sparse {

@@ -82,6 +82,7 @@ pub fn carry_on(
         }
     }
     for (slot, items) in by_slot {
+        let items = store.still_gone(items)?;
         report.unless_contended(allowance, store.forget(slot, &items))?;
     }
     Ok(report)

@@ -1,14 +1,16 @@
 //! One run: reads the agenda, and then plans and applies the work slot by slot within a budget of rows.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use uuid::Uuid;
 
 use crate::domain::lifecycle::{Moment, Occasion};
-use crate::domain::{Pending, Schedule, Snapshot, SnapshotId, Timestamp, Volume};
+use crate::domain::{Pending, Schedule, Snapshot, Timestamp, Volume};
 use crate::store::agenda::{Agenda, AgendaItem, Purpose};
 use crate::store::creation::may_be_running;
 use crate::store::index::Direction;
 use crate::store::row::with_row_type;
-use crate::store::rows::rows_at_once;
+use crate::store::rows::{LARGE_ROWS_AT_ONCE, rows_at_once};
 use crate::store::slots::slot_of;
 use crate::store::{Kind, Listing, Row, RowState, Store, StoreError, StoredRow};
 
@@ -161,13 +163,19 @@ fn observe(
     scheduled: usize,
     moment: Moment,
 ) -> Result<Vec<Observation>, StoreError> {
-    let states = store.row_states(&items, moment)?;
+    let mut states = store.row_states(&items, moment)?;
+    let with_volume = |(number, state): (usize, &RowState)| {
+        (*state == RowState::Idle && items[number].purpose == Purpose::Volume).then_some(number)
+    };
+    let with_volume: Vec<usize> = states.iter().enumerate().filter_map(with_volume).collect();
+    for numbers in with_volume.chunks(LARGE_ROWS_AT_ONCE) {
+        let ids: Vec<Uuid> = numbers.iter().map(|number| items[*number].id).collect();
+        for (number, state) in numbers.iter().zip(states_by_volume(store, &ids, moment)?) {
+            states[*number] = state;
+        }
+    }
     let mut observations = Vec::with_capacity(items.len());
     for (number, (item, state)) in items.into_iter().zip(states).enumerate() {
-        let state = match state {
-            RowState::Idle if item.purpose == Purpose::Volume => state_by_volume(store, &item, moment)?,
-            state => state,
-        };
         let is_stale = is_stale(&item, moment);
         let is_from_future = item.is_from_future(moment.clock);
         let is_new = may_be_running(Timestamp::from_microseconds(item.created), moment.clock);
@@ -177,19 +185,31 @@ fn observe(
     Ok(observations)
 }
 
-/// Returns the state of a snapshot that was announced with its volume and is not being removed itself. A deletion of
-/// the volume that was stopped halfway may have left it behind, so it is removed when the volume is.
-fn state_by_volume(store: &Store<'_>, item: &AgendaItem, moment: Moment) -> Result<RowState, StoreError> {
-    let snapshot = store.row::<Snapshot>(SnapshotId::new(item.id));
-    let Some(snapshot) = store.without_unreadable(snapshot)? else { return Ok(RowState::Unreadable) };
-    let Some(snapshot) = snapshot else { return Ok(RowState::Ended) };
-    let volume = store.row::<Volume>(snapshot.volume_id);
-    let Some(volume) = store.without_unreadable(volume)? else { return Ok(RowState::Unreadable) };
-    Ok(match volume.and_then(|row| row.at(moment)) {
-        None => RowState::Ended,
-        Some(volume) if volume.pending.is_some_and(|pending| pending.removes()) => RowState::Waiting,
-        Some(_) => RowState::Idle,
-    })
+/// Returns the states of snapshots that were announced with their volumes and are not being removed themselves. A deletion of
+/// a volume that was stopped halfway may have left them behind, so they are removed when the volume is.
+fn states_by_volume(store: &Store<'_>, ids: &[Uuid], moment: Moment) -> Result<Vec<RowState>, StoreError> {
+    let snapshots = store.rows::<Snapshot>(ids)?;
+    let volumes: BTreeSet<Uuid> = snapshots
+        .iter()
+        .filter_map(|row| if let StoredRow::Readable(row) = row { Some(row.volume_id.as_uuid()) } else { None })
+        .collect();
+    let volumes: Vec<Uuid> = volumes.into_iter().collect();
+    let rows = store.rows::<Volume>(&volumes)?;
+    let volumes: BTreeMap<Uuid, StoredRow<Volume>> = volumes.into_iter().zip(rows).collect();
+    let state = |snapshot| match snapshot {
+        StoredRow::Unreadable => RowState::Unreadable,
+        StoredRow::Gone => RowState::Ended,
+        StoredRow::Readable(Snapshot { volume_id, .. }) => match volumes.get(&volume_id.as_uuid()) {
+            Some(StoredRow::Unreadable) => RowState::Unreadable,
+            Some(StoredRow::Readable(volume)) => match volume.clone().at(moment) {
+                None => RowState::Ended,
+                Some(volume) if volume.pending.is_some_and(|pending| pending.removes()) => RowState::Waiting,
+                Some(_) => RowState::Idle,
+            },
+            Some(StoredRow::Gone) | None => RowState::Ended,
+        },
+    };
+    Ok(snapshots.into_iter().map(state).collect())
 }
 
 /// Returns the rows of all projects whose work is under way, newest first, about `limit` of each kind at most.

@@ -244,3 +244,46 @@ fn a_repair_counts_no_row_whose_work_a_tick_has_done() {
     let repaired = repair.finish();
     assert!(text(&repaired).contains("\"rows_without_agenda\":0"), "{}", text(&repaired));
 }
+
+/// The number of snapshots from which a tick that removes them forgets their items at once.
+const MANY: usize = 510;
+
+/// Runs a delete of a volume with its snapshots. Before it marks the snapshots, a tick makes some calls. Then the delete marks
+/// them, and the two go on in one of two orders. Returns whether the tick has made all of these calls.
+fn overlapping_cascade(calls: usize, delete_is_first: bool) -> bool {
+    let service = service(&[("progression", "immediate"), ("max_limit", "2000")], MANY);
+    let path = format!("/v3/{PROJECT}/volumes/{VOLUME}?cascade=true");
+    let mut delete = Running::start(&service, 1, client("DELETE", &path, &Value::Null));
+    delete.stop_before(CallKind::SetMany, SNAPSHOTS);
+    let mut tick = Running::tick(&service, 2);
+    let has_made_all = (0..calls).all(|_| tick.step());
+    delete.step();
+    let (deleted, ticked) = if delete_is_first {
+        let deleted = delete.finish();
+        (deleted, tick.finish())
+    } else {
+        let ticked = tick.finish();
+        (delete.finish(), ticked)
+    };
+    let case = format!("the tick stops after {calls} calls, the delete is first: {delete_is_first}");
+    assert_eq!((deleted.status().as_u16(), ticked.status().as_u16()), (202, 200), "{case}: {}", text(&deleted));
+    for _ in 0..8 {
+        service.advance(1.0);
+        assert_eq!(service.operate("POST", "/_ops/tick", &Value::Null).status, 200);
+    }
+    assert_eq!(rows_of(&service, SNAPSHOTS), [] as [&str; 0], "{case}: no row is left");
+    assert_well(&service, &case);
+    has_made_all
+}
+
+/// A tick removes snapshots while the request that deletes them with their volume is about to mark them.
+#[test]
+fn a_slow_cascade_brings_back_no_row() {
+    for delete_is_first in [true, false] {
+        let mut calls = 0;
+        while overlapping_cascade(calls, delete_is_first) {
+            calls += 1;
+        }
+        assert!(calls > 10, "a tick makes more calls than {calls}");
+    }
+}
