@@ -33,7 +33,7 @@ use crate::key_value::host::KeyValue;
 use crate::key_value::store::Store;
 use crate::limits::ClientTimeouts;
 use crate::manifest::{Manifest, ManifestComponent};
-use crate::options::Options;
+use crate::options::{Options, RequestLog};
 use crate::outbound::{AllowedHosts, Outbound, SENT_AT_ONCE};
 use crate::output::Output;
 use crate::pool::{INVOCATIONS_AT_ONCE, LARGEST_MEMORY};
@@ -69,6 +69,7 @@ struct Shared {
     fires_schedule: bool,
     client_timeouts: ClientTimeouts,
     connections: usize,
+    request_log: Option<RequestLog>,
     traps: AtomicU64,
     instructions: AtomicU64,
 }
@@ -138,6 +139,7 @@ impl App {
                 fires_schedule: options.fires_schedule,
                 client_timeouts: options.client_timeouts,
                 connections: options.connections,
+                request_log: options.request_log,
                 traps: AtomicU64::new(0),
                 instructions: AtomicU64::new(0),
             }),
@@ -154,7 +156,7 @@ impl App {
         &self.shared.clock
     }
 
-    /// Returns the destination of the guest's output.
+    /// Returns the destination of the log.
     pub fn output(&self) -> &Output {
         &self.shared.output
     }
@@ -185,6 +187,10 @@ impl App {
 
     pub(crate) fn connections(&self) -> usize {
         self.shared.connections
+    }
+
+    pub(crate) fn request_log(&self) -> Option<&RequestLog> {
+        self.shared.request_log.as_ref()
     }
 
     /// Handles one request without a port. Waits for the guest to end, so that the work that it does after its answer
@@ -338,14 +344,14 @@ impl App {
         let (answer, guest) = match started {
             Ok(started) => started,
             Err(error) => {
-                eprintln!("{what}: {error:#}");
+                self.output().report(&format!("{what}: {error:#}"));
                 return Answer { response: internal_server_error(), guest: None };
             }
         };
         match answer.await {
             Ok(Ok(response)) => return Answer { response, guest: Some(guest) },
             Ok(Err(code)) => {
-                eprintln!("{what}: the guest answered with an error: {code:?}");
+                self.output().report(&format!("{what}: the guest answered with an error: {code:?}"));
                 return Answer { response: internal_server_error(), guest: Some(guest) };
             }
             Err(_) => {}
@@ -358,7 +364,7 @@ impl App {
         };
         if let Some(why) = why {
             self.count_trap();
-            eprintln!("{what}: {why}");
+            self.output().report(&format!("{what}: {why}"));
         }
         Answer { response: internal_server_error(), guest: None }
     }
@@ -416,7 +422,7 @@ impl App {
                 None => Ended::ByItself,
                 Some(why) => {
                     app.count_trap();
-                    eprintln!("{what}: the guest was cut short: {why}");
+                    app.output().report(&format!("{what}: the guest was cut short: {why}"));
                     Ended::CutShort
                 }
             };

@@ -4,7 +4,7 @@
 //! app.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::ScopedJoinHandle;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::bindings::ComponentPre as ScheduledPre;
 use crate::invocation::{Invocation, linker};
-use crate::manifest::{Manifest, ManifestComponent};
+use crate::manifest::{Manifest, ManifestComponent, Source};
 use crate::pool::{INVOCATIONS_AT_ONCE, pool};
 use crate::slots::Slots;
 use crate::variables::ENVIRONMENT_PREFIX;
@@ -62,13 +62,23 @@ impl Application {
         Self::compile(Manifest::load(manifest)?)
     }
 
-    /// Compiles the components of a manifest.
+    /// Compiles the components of a manifest. Their machine code is cached beside the first one.
     ///
     /// # Errors
     ///
     /// Fails like [`Application::load`].
     pub fn compile(manifest: Manifest) -> Result<Self> {
-        Self::compile_on(&engine(false, &manifest)?, manifest)
+        Self::compile_on(&engine(false, beside_first(&manifest).as_deref())?, manifest)
+    }
+
+    /// Compiles the components of a manifest. Their machine code is cached in a directory if one is given, and whoever
+    /// can write there chooses what this program runs.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Application::load`].
+    pub fn compile_with_cache(manifest: Manifest, cache: Option<&Path>) -> Result<Self> {
+        Self::compile_on(&engine(false, cache)?, manifest)
     }
 
     /// Loads a manifest and compiles its components so that [`crate::App::instructions`] counts. Such components run
@@ -79,7 +89,7 @@ impl Application {
     /// Fails like [`Application::load`].
     pub fn load_counting(manifest: impl AsRef<Path>) -> Result<Self> {
         let manifest = Manifest::load(manifest)?;
-        Self::compile_on(&engine(true, &manifest)?, manifest)
+        Self::compile_on(&engine(true, beside_first(&manifest).as_deref())?, manifest)
     }
 
     fn compile_on(engine: &Engine, manifest: Manifest) -> Result<Self> {
@@ -94,7 +104,7 @@ impl Application {
             compiling.into_iter().map(join).collect::<Result<Vec<_>>>()
         })?;
         for (place, (component, compiled)) in manifest.components.iter().zip(&components).enumerate() {
-            let source = component.source.display();
+            let source = &component.source;
             ensure!(
                 compiled.http.is_some() || !manifest.routes.lead_to(place),
                 "{source} has no export for the HTTP trigger"
@@ -160,10 +170,12 @@ impl Application {
 }
 
 fn compile(engine: &Engine, linker: &Linker<Invocation>, component: &ManifestComponent) -> Result<Compiled> {
-    let source = component.source.display();
-    let component = Component::from_file(engine, &component.source)
-        .map_err(anyhow::Error::from)
-        .with_context(|| format!("cannot compile {source}"))?;
+    let source = &component.source;
+    let component = match source {
+        Source::File(path) => Component::from_file(engine, path),
+        Source::Embedded(bytes) => Component::from_binary(engine, bytes),
+    };
+    let component = component.map_err(anyhow::Error::from).with_context(|| format!("cannot compile {source}"))?;
     let imported_functions = imported_functions(&component);
     let component = linker
         .instantiate_pre(&component)
@@ -173,20 +185,25 @@ fn compile(engine: &Engine, linker: &Linker<Invocation>, component: &ManifestCom
     Ok(Compiled { http, scheduled: ScheduledPre::new(component).ok(), imported_functions })
 }
 
-fn engine(counts_instructions: bool, manifest: &Manifest) -> Result<Engine> {
+fn engine(counts_instructions: bool, cache: Option<&Path>) -> Result<Engine> {
     let mut config = Config::new();
     // A stripped component has no names to show, so a backtrace would only hide the reason of a trap.
     config.wasm_backtrace_max_frames(None);
     config.consume_fuel(counts_instructions);
     config.epoch_interruption(true).allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
-    config.cache(manifest.components.first().and_then(|component| compiled_components(&component.source)));
+    config.cache(cache.and_then(compiled_components));
     Ok(Engine::new(&config)?)
 }
 
-/// Returns the cache of compiled components, a directory beside the first component like Python's `__pycache__`. If the
-/// directory is not writable, there is no cache and every start compiles.
-fn compiled_components(source: &Path) -> Option<Cache> {
-    let directory = source.canonicalize().ok()?.parent()?.join(COMPILED_COMPONENTS);
+/// Returns the directory for the cache that lies beside the first component, like Python's `__pycache__`.
+fn beside_first(manifest: &Manifest) -> Option<PathBuf> {
+    let Source::File(path) = &manifest.components.first()?.source else { return None };
+    Some(path.canonicalize().ok()?.parent()?.join(COMPILED_COMPONENTS))
+}
+
+/// Returns the cache of compiled components in a directory. If it is not writable, there is no cache and every start
+/// compiles.
+fn compiled_components(directory: &Path) -> Option<Cache> {
     let mut config = CacheConfig::new();
     config.with_directory(directory);
     Cache::new(config).ok()

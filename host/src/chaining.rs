@@ -36,7 +36,8 @@ pub(crate) fn component_of(host: &str) -> Option<&str> {
 pub(crate) async fn send(app: &App, id: &str, mut request: Request<WasiBody>, longest: Duration) -> Sent {
     let Some(component) = app.chained(id) else {
         // Spin ends the guest that sent the request with a trap here.
-        eprintln!("a guest's request to {id}{INTERNAL} failed: no component of this name has an HTTP trigger");
+        let why = "no component of this name has an HTTP trigger";
+        app.output().report(&format!("a guest's request to {id}{INTERNAL} failed: {why}"));
         return Err(HttpError::DestinationNotFound);
     };
     // As in Spin, the host is in the URI alone.

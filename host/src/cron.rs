@@ -29,7 +29,7 @@ async fn keep_schedule(app: App, time: CronTime, running: mpsc::UnboundedSender<
         let (app, running) = (app.clone(), running.clone());
         tokio::spawn(async move {
             if let Err(error) = app.fire(component, app.clock().now_in_seconds()).await {
-                eprintln!("the scheduled event failed: {error:#}");
+                app.output().report(&format!("the scheduled event failed: {error:#}"));
             }
             drop(running);
         });

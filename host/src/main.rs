@@ -10,9 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use bytes::Bytes;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use volume_snapshots_host::{App, Application, Manifest, Options, SqliteStore, raise_file_limit};
 
 const HELP: &str = "\
@@ -103,29 +101,8 @@ async fn run(arguments: Option<Arguments>) -> Result<()> {
     let app = App::new(&application, options)?;
 
     for path in &arguments.probes {
-        probe(&app, path).await?;
+        app.probe(path).await?;
     }
 
-    // Install these before the line is printed: its reader may send a signal at once.
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    println!("Serving http://{}", listener.local_addr()?);
-    let shutdown = async {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    };
-    app.serve(listener, shutdown).await
-}
-
-/// Sends one request to find out whether the app works with its variables. If it does not, its log has the reason.
-async fn probe(app: &App, path: &str) -> Result<()> {
-    let request = http::Request::get(format!("http://localhost{path}")).body(Bytes::new())?;
-    let answer = app.handle(request).await?;
-    if !answer.status().is_success() {
-        let body = String::from_utf8_lossy(answer.body());
-        bail!("the app answered {} to {path}, so it is not started: {body}", answer.status());
-    }
-    Ok(())
+    app.serve_until_signal(listener, |address| println!("Serving http://{address}")).await
 }

@@ -4,6 +4,7 @@
 //! runs the same on Spin. It must not know what the components do.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -38,14 +39,32 @@ pub struct Manifest {
 pub struct ManifestComponent {
     /// The id, which is also the host name of requests from other components.
     pub id: String,
-    /// The wasm file.
-    pub source: PathBuf,
+    /// The WebAssembly.
+    pub source: Source,
     /// The labels of the stores that the component may open.
     pub key_value_stores: BTreeSet<String>,
     /// The component's variables, as templates over those of the application.
     pub(crate) variables: BTreeMap<String, Template>,
     /// Hosts that the component may call, as templates.
     pub(crate) allowed_outbound_hosts: Vec<Template>,
+}
+
+/// The place of a component's WebAssembly. It is displayed as a name for error messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// Bytes that this program contains.
+    Embedded(&'static [u8]),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(formatter),
+            Self::Embedded(_) => formatter.write_str("the component within this program"),
+        }
+    }
 }
 
 /// One cron trigger: the times of a component's scheduled event.
@@ -69,8 +88,25 @@ impl Manifest {
         let directory = path.parent().unwrap_or(Path::new(""));
         let manifest = Self::parse(&text, directory).with_context(|| format!("cannot run {}", path.display()))?;
         for component in &manifest.components {
-            let source = &component.source;
-            ensure!(source.is_file(), "the component {} does not exist; run `make build`", source.display());
+            if let Source::File(path) = &component.source {
+                ensure!(path.is_file(), "the component {} does not exist; run `make build`", path.display());
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// Parses and checks a manifest whose components this program contains, given by their ids. The sources in the
+    /// manifest do not matter.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Manifest::parse`], and when a component is not given.
+    pub fn embedded(text: &str, components: &[(&str, &'static [u8])]) -> Result<Self> {
+        let mut manifest = Self::parse(text, Path::new(""))?;
+        for component in &mut manifest.components {
+            let given = components.iter().find(|(id, _)| *id == component.id);
+            let (_, bytes) = given.with_context(|| format!("this program lacks the component {:?}", component.id))?;
+            component.source = Source::Embedded(bytes);
         }
         Ok(manifest)
     }
@@ -150,7 +186,7 @@ fn component(
         );
     }
     Ok(ManifestComponent {
-        source: directory.join(&section.source),
+        source: Source::File(directory.join(&section.source)),
         key_value_stores: section.key_value_stores.into_iter().collect(),
         variables: component_variables(&id, section.variables, variables)?,
         allowed_outbound_hosts: allowed_outbound_hosts(section.allowed_outbound_hosts, variables)?,
@@ -349,10 +385,18 @@ watch = ["src/**/*.rs"]
         assert_eq!(manifest.cron.len(), 1);
         let [component] = &manifest.components[..] else { panic!("{:?}", manifest.components) };
         assert_eq!(component.id, "snapshots");
-        assert_eq!(component.source, Path::new("/app/target/snapshots.wasm"));
+        assert_eq!(component.source, Source::File(PathBuf::from("/app/target/snapshots.wasm")));
         assert!(component.key_value_stores.contains("default"));
         assert_eq!(component.variables["url"].variables().collect::<Vec<_>>(), ["host"]);
         assert_eq!(component.allowed_outbound_hosts.len(), 2);
+    }
+
+    #[test]
+    fn a_program_may_contain_the_components() {
+        let manifest = Manifest::embedded(MANIFEST, &[("other", b"a"), ("snapshots", b"b")]).unwrap();
+        assert_eq!(manifest.components[0].source, Source::Embedded(b"b"));
+        let error = Manifest::embedded(MANIFEST, &[("other", b"a")]).unwrap_err();
+        assert_eq!(error.to_string(), "this program lacks the component \"snapshots\"");
     }
 
     #[test]
@@ -436,7 +480,7 @@ mode = "always {{ mode }}"
         let manifest = Manifest::parse(&format!("{MANIFEST}{SECOND}"), Path::new("/app")).unwrap();
         let [identity, snapshots] = &manifest.components[..] else { panic!("{:?}", manifest.components) };
         assert_eq!((identity.id.as_str(), snapshots.id.as_str()), ("identity", "snapshots"));
-        assert_eq!(identity.source, Path::new("/app/target/identity.wasm"));
+        assert_eq!(identity.source, Source::File(PathBuf::from("/app/target/identity.wasm")));
         assert_eq!(identity.variables.keys().collect::<Vec<_>>(), ["mode"]);
         assert!(identity.key_value_stores.is_empty() && identity.allowed_outbound_hosts.is_empty());
         assert_eq!(snapshots.variables.keys().collect::<Vec<_>>(), ["mode", "url"]);

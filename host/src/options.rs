@@ -11,6 +11,22 @@ use crate::limits::ClientTimeouts;
 use crate::output::Output;
 use crate::pool::{INVOCATIONS_AT_ONCE, LARGEST_MEMORY};
 
+/// A function that is called for each request of [`crate::App::serve`], when the head of its answer is known.
+pub type RequestLog = Arc<dyn Fn(&LoggedRequest<'_>) + Send + Sync>;
+
+/// A request that has been answered, for a log.
+#[derive(Clone, Copy, Debug)]
+pub struct LoggedRequest<'a> {
+    pub method: &'a str,
+    /// The percent-encoded path, without the query, which may have secrets.
+    pub path: &'a str,
+    pub status: u16,
+    /// The time from the head of the request to the head of the answer.
+    pub duration: Duration,
+    /// The id in the answer's header `x-openstack-request-id`.
+    pub id: Option<&'a str>,
+}
+
 /// The differences between two apps of the same application.
 pub struct Options {
     /// The store of the data. By default an empty store in memory.
@@ -22,7 +38,8 @@ pub struct Options {
     pub environment_variables: bool,
     /// The wall clock that a guest sees. By default the machine's.
     pub clock: Clock,
-    /// The destination of a guest's standard output and standard error. By default this program's standard error.
+    /// The destination of the log: a guest's standard output and standard error, and the host's messages. By default
+    /// this program's standard error.
     pub output: Output,
     /// The time after which an invocation is ended, the waits of the guest included. By default a minute.
     pub deadline: Duration,
@@ -37,6 +54,8 @@ pub struct Options {
     /// The number of connections that [`crate::App::serve`] keeps open, or fewer if the limit of open files is low. By default
     /// 2,048.
     pub connections: usize,
+    /// The log of requests. By default there is none.
+    pub request_log: Option<RequestLog>,
     /// The limit of a guest's memory, in bytes. By default [`LARGEST_MEMORY`].
     pub memory_limit: usize,
     /// Whether [`crate::App::serve`] fires the manifest's cron triggers. By default it does.
@@ -56,6 +75,7 @@ impl Default for Options {
             longest_wait: Duration::from_secs(5),
             client_timeouts: ClientTimeouts::default(),
             connections: 2_048,
+            request_log: None,
             memory_limit: LARGEST_MEMORY,
             fires_schedule: true,
         }

@@ -191,10 +191,10 @@ impl WasiHttpHooks for Outbound {
         Box::new(async move {
             let uri = request.uri();
             if !allowed {
-                eprintln!(
+                app.output().report(&format!(
                     "a guest's request to {} was refused: allowed_outbound_hosts does not name it",
                     destination(uri)
-                );
+                ));
                 return Err(HttpError::HttpRequestDenied);
             }
             let options = options.unwrap_or_default();
@@ -203,7 +203,8 @@ impl WasiHttpHooks for Outbound {
                 return chaining::send(&app, &id, request, answer_timeout(&options)).await;
             }
             if uri.scheme() != Some(&Scheme::HTTP) {
-                eprintln!("a guest's request to {} failed: this host sends plain HTTP only", destination(uri));
+                let why = "this host sends plain HTTP only";
+                app.output().report(&format!("a guest's request to {} failed: {why}", destination(uri)));
                 return Err(HttpError::TlsProtocolError);
             }
             // A guest that waited here would hold its slot, so it is refused instead.

@@ -1,9 +1,10 @@
-//! The destination of a guest's standard output and standard error: this program's standard error, or a list that a
-//! test reads.
+//! The destination of the log: of a guest's standard output and standard error, and of the host's own messages. It is
+//! this program's standard error, a function of the program, or a list that a test reads.
 //!
 //! It must not know what the lines mean. Both streams have the same destination and keep their order, as an operator
 //! sees them.
 
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,38 +14,71 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
 /// A destination for the output of guests. Clones share it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Output {
-    /// The lines printed so far, or `None` if they go to standard error at once.
-    captured: Option<Arc<Mutex<Vec<String>>>>,
+    destination: Destination,
+}
+
+#[derive(Clone, Default)]
+enum Destination {
+    #[default]
+    StandardError,
+    /// The lines printed so far.
+    Captured(Arc<Mutex<Vec<String>>>),
+    Function(Arc<dyn Fn(&str) + Send + Sync>),
 }
 
 impl Output {
     /// Returns the destination that is this program's standard error.
     pub fn standard_error() -> Self {
-        Self { captured: None }
+        Self { destination: Destination::StandardError }
     }
 
     /// Returns a destination in memory, which [`Output::lines`] reads.
     pub fn captured() -> Self {
-        Self { captured: Some(Arc::default()) }
+        Self { destination: Destination::Captured(Arc::default()) }
+    }
+
+    /// Returns a destination that passes each line to a function.
+    pub fn function(write: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self { destination: Destination::Function(Arc::new(write)) }
     }
 
     /// Returns all lines captured so far, or none if the output is not captured.
     pub fn lines(&self) -> Vec<String> {
-        match &self.captured {
-            Some(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            None => Vec::new(),
+        match &self.destination {
+            Destination::Captured(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            Destination::StandardError | Destination::Function(_) => Vec::new(),
         }
     }
 
     fn print(&self, line: &[u8]) {
         let line = String::from_utf8_lossy(line);
-        match &self.captured {
-            Some(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).push(line.into_owned()),
-            // `eprintln!` writes the line under one lock, so the lines of two requests do not mix.
-            None => eprintln!("{line}"),
+        match &self.destination {
+            Destination::Captured(lines) => {
+                lines.lock().unwrap_or_else(PoisonError::into_inner).push(line.into_owned());
+            }
+            Destination::StandardError | Destination::Function(_) => self.report(&line),
         }
+    }
+
+    /// Writes a message of the host itself. It is never captured, so that tests see only the lines of guests.
+    pub(crate) fn report(&self, line: &str) {
+        match &self.destination {
+            Destination::Function(write) => write(line),
+            // `eprintln!` writes the line under one lock, so the lines of two requests do not mix.
+            Destination::StandardError | Destination::Captured(_) => eprintln!("{line}"),
+        }
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match &self.destination {
+            Destination::StandardError => "Output::StandardError",
+            Destination::Captured(_) => "Output::Captured",
+            Destination::Function(_) => "Output::Function",
+        })
     }
 }
 
@@ -113,5 +147,16 @@ mod tests {
         stream.write_all(b"o\n\nlast").await.unwrap();
         drop(stream);
         assert_eq!(output.lines(), ["one", "two", "", "last"]);
+    }
+
+    #[tokio::test]
+    async fn a_function_gets_the_lines_of_guests_and_of_the_host() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&lines);
+        let output = Output::function(move |line| sink.lock().unwrap().push(line.to_owned()));
+        Box::into_pin(output.async_stream()).write_all(b"guest\n").await.unwrap();
+        output.report("host");
+        assert_eq!(*lines.lock().unwrap(), ["guest", "host"]);
+        assert!(output.lines().is_empty());
     }
 }

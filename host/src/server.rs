@@ -4,7 +4,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use http::header::CONNECTION;
@@ -23,6 +23,7 @@ use crate::body::HeldBody;
 use crate::connections::{Client, Connection, Connections};
 use crate::cron;
 use crate::limits::connections_by_files;
+use crate::options::LoggedRequest;
 use crate::target::set_full_uri;
 
 /// The time that running requests and events have to end at a shutdown.
@@ -30,6 +31,9 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// The pause after a failure to accept a connection, for example when no file descriptors are left.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
+
+/// The header of an answer that names the request in the logs of servers and clients.
+const REQUEST_ID: &str = "x-openstack-request-id";
 
 /// The size of the buffers of a connection, in bytes. It bounds the head of a request, whose target alone may have 64
 /// KiB.
@@ -64,7 +68,7 @@ impl App {
                         tokio::spawn(serve.connection(stream, connection, stopped.clone()));
                     }
                     Err(error) => {
-                        eprintln!("cannot accept a connection: {error}");
+                        self.output().report(&format!("cannot accept a connection: {error}"));
                         tokio::time::sleep(PAUSE_AFTER_ERROR).await;
                     }
                 }
@@ -82,7 +86,7 @@ impl App {
         stop.send_replace(true);
         drop(running);
         if timeout(GRACE, all_ended.recv()).await.is_err() {
-            eprintln!("some requests did not end within {GRACE:?} and are given up");
+            self.output().report(&format!("some requests did not end within {GRACE:?} and are given up"));
         }
         Ok(())
     }
@@ -107,7 +111,7 @@ impl Serve {
             let (serve, client) = (self.clone(), client.clone());
             async move {
                 client.wait(serve.app.client_timeouts().body);
-                let answer = serve.answer(request, &client).await;
+                let answer = serve.answer_and_log(request, &client).await;
                 client.wait(serve.app.client_timeouts().idle);
                 Ok::<_, Infallible>(answer)
             }
@@ -131,6 +135,20 @@ impl Serve {
                 }
             }
         }
+    }
+
+    async fn answer_and_log(&self, request: Request<Incoming>, client: &Client) -> Response<HyperOutgoingBody> {
+        let Some(log) = self.app.request_log() else { return self.answer(request, client).await };
+        let (method, path, began) = (request.method().clone(), request.uri().path().to_owned(), Instant::now());
+        let answer = self.answer(request, client).await;
+        log(&LoggedRequest {
+            method: method.as_str(),
+            path: &path,
+            status: answer.status().as_u16(),
+            duration: began.elapsed(),
+            id: answer.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()),
+        });
+        answer
     }
 
     async fn answer(&self, mut request: Request<Incoming>, client: &Client) -> Response<HyperOutgoingBody> {

@@ -16,6 +16,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, named_params, params};
 
 use super::store::{Row, Store, StoreError, Swap, blocking, poisoned};
+use crate::output::Output;
 
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (
     store TEXT NOT NULL,
@@ -38,6 +39,7 @@ const COMPARE_AND_SWAP: &str = "UPDATE spin_key_value SET value = :value
 #[derive(Debug)]
 pub struct SqliteStore {
     state: Mutex<State>,
+    log: Output,
 }
 
 #[derive(Debug)]
@@ -55,8 +57,17 @@ impl SqliteStore {
     ///
     /// Fails when the file cannot be opened, written, or read as a database.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with_log(path, Output::standard_error())
+    }
+
+    /// Opens a file like [`SqliteStore::open`], and reports errors of SQLite to `log`.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`SqliteStore::open`].
+    pub fn open_with_log(path: impl AsRef<Path>, log: Output) -> Result<Self> {
         let path = path.as_ref();
-        make_private(path);
+        make_private(path, &log);
         let open = || {
             let connection = Connection::open(path)?;
             connection.execute(CREATE_TABLE, [])?;
@@ -66,12 +77,19 @@ impl SqliteStore {
         let connection = open().with_context(|| format!("cannot open the key-value file {}", path.display()))?;
         // SQLite opens a read-only file without an error and fails at the first write.
         ensure!(!connection.is_readonly("main")?, "the key-value file {} cannot be written", path.display());
-        Ok(Self { state: Mutex::new(State { connection, poisoned: false }) })
+        Ok(Self { state: Mutex::new(State { connection, poisoned: false }), log })
     }
 
     /// Runs statements as one call.
     fn statements<T>(&self, statements: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        self.call(|state| statements(&mut state.connection).map_err(error))
+        self.call(|state| statements(&mut state.connection).map_err(|error| self.failed(&error)))
+    }
+
+    /// Logs and converts an error. Spin passes SQLite's errors to the guest in Rust's debug format, so a guest that looks
+    /// for "database is locked" must find it in that format.
+    fn failed(&self, error: &rusqlite::Error) -> StoreError {
+        self.log.report(&format!("key-value error: {error:?}"));
+        StoreError::Other(format!("{error:?}"))
     }
 
     /// Runs one call on the connection, and tells the async runtime that it blocks.
@@ -88,7 +106,7 @@ impl SqliteStore {
 ///
 /// A file that exists is not opened: closing it would end the locks of this process on it. Usually Spin created it, with
 /// the mode that the umask left, which nobody chose. If the file belongs to somebody else, it stays as it is.
-fn make_private(path: &Path) {
+fn make_private(path: &Path, log: &Output) {
     // SQLite reports why a file cannot be created.
     let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     for suffix in ["", "-journal", "-wal", "-shm"] {
@@ -98,19 +116,14 @@ fn make_private(path: &Path) {
         let mode = metadata.permissions().mode() & 0o7777;
         if metadata.is_file() && mode & 0o077 != 0 {
             let file = Path::new(&file);
-            match std::fs::set_permissions(file, Permissions::from_mode(mode & 0o700)) {
-                Ok(()) => eprintln!("{} had the mode {mode:o}; now only its owner can use it", file.display()),
-                Err(error) => eprintln!("warning: {} has the mode {mode:o}, and it stays: {error}", file.display()),
-            }
+            let changed = std::fs::set_permissions(file, Permissions::from_mode(mode & 0o700));
+            let file = file.display();
+            log.report(&match changed {
+                Ok(()) => format!("{file} had the mode {mode:o}; now only its owner can use it"),
+                Err(error) => format!("warning: {file} has the mode {mode:o}, and it stays: {error}"),
+            });
         }
     }
-}
-
-/// Converts an error. Spin passes SQLite's errors to the guest in Rust's debug format, so a guest that looks for
-/// "database is locked" must find it in that format.
-fn error(error: rusqlite::Error) -> StoreError {
-    eprintln!("key-value error: {error:?}");
-    StoreError::Other(format!("{error:?}"))
 }
 
 fn select(connection: &Connection, label: &str, key: &str) -> rusqlite::Result<Option<Vec<u8>>> {
@@ -189,7 +202,8 @@ impl Store for SqliteStore {
 
     fn increment(&self, label: &str, key: &str, delta: i64) -> Result<i64, StoreError> {
         self.call(|state| {
-            let sum = increment(&mut state.connection, label, key, delta).map_err(error)?;
+            let sum = increment(&mut state.connection, label, key, delta);
+            let sum = sum.map_err(|error| self.failed(&error))?;
             sum.ok_or_else(|| {
                 state.poisoned = true;
                 poisoned()
