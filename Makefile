@@ -102,7 +102,7 @@ component: toolchain
 
 # Built with the features of the whole workspace, so that the tests need not rebuild any dependency.
 embedded-host: toolchain
-	@MAKEFLAGS= cargo build $(LOCKED) --workspace --bins
+	@MAKEFLAGS= cargo build $(LOCKED) --workspace --exclude volume-snapshots-cli --bins
 
 # Both are built at the same time, since each has steps that use only one core. A terminal shows the progress of the host.
 programs:
