@@ -21,7 +21,7 @@ use super::key_value::StoreError;
 use super::keys;
 use super::projects::{ProjectRecord, RECORD_READS, UpdateError, decode_record};
 use super::row::{Kind, Row, with_row_type};
-use super::rows::{LARGE_ROWS_AT_ONCE, decode_row, rows_at_once};
+use super::rows::{LARGE_ROWS_AT_ONCE, decode_row};
 use super::unreadable::StoredRow;
 
 /// The time, in seconds, after which the scheduled step looks for the rows of announced creates.
@@ -340,15 +340,6 @@ impl Store<'_> {
             Ok(())
         })?;
         Ok(look)
-    }
-
-    /// Returns for each key of a row of a project whether it has a value.
-    fn are_stored(&self, record: &ProjectRecord, keys: &[String]) -> Result<Vec<bool>, StoreError> {
-        let mut stored = Vec::with_capacity(keys.len());
-        for keys in keys.chunks(rows_at_once([record])) {
-            stored.extend(self.key_value.get_many(keys)?.iter().map(Option::is_some));
-        }
-        Ok(stored)
     }
 
     /// Drops the entries of announced creates. A snapshot has the size of its volume, so the amounts are known without

@@ -161,10 +161,27 @@ impl Store<'_> {
     ) -> Result<bool, StoreError> {
         let keys: Vec<String> = items.iter().map(|item| keys::row(item.kind, item.id)).collect();
         self.key_value.delete_many(&keys)?;
+        self.remove_entries(project, items, snapshots_count_gigabytes)
+    }
+
+    /// Takes rows of one project that are gone out of their indexes, and gives back their quota. Each attempt reads the rows
+    /// after the record, because a replacement of the state may have brought some of them back. These keep their entries.
+    /// Returns whether [`Store::compact`] should rewrite pages.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
+    pub fn remove_entries(
+        &self,
+        project: &ProjectId,
+        items: &[AgendaItem],
+        snapshots_count_gigabytes: bool,
+    ) -> Result<bool, StoreError> {
+        let keys: Vec<String> = items.iter().map(|item| keys::row(item.kind, item.id)).collect();
         self.change_project(project, |record, writes| {
+            let are_stored = self.are_stored(record, &keys)?;
+            let gone: Vec<&AgendaItem> =
+                items.iter().zip(are_stored).filter_map(|(item, is_stored)| (!is_stored).then_some(item)).collect();
             for kind in Kind::ALL {
-                let of_kind = || items.iter().filter(|item| item.kind == kind);
-                let positions: Vec<Position> = of_kind().map(AgendaItem::position).collect();
+                let of_kind = || gone.iter().filter(|item| item.kind == kind);
+                let positions: Vec<Position> = of_kind().map(|item| item.position()).collect();
                 let removed = record.index_mut(kind).remove(&positions, &mut writes.pages, writes.source)?;
                 let removed: BTreeSet<Position> = removed.into_iter().collect();
                 for item in of_kind().filter(|item| removed.contains(&item.position())) {
@@ -173,6 +190,15 @@ impl Store<'_> {
             }
             Ok(record.is_sparse())
         })
+    }
+
+    /// Returns for each key of a row of a project whether it has a value.
+    pub(super) fn are_stored(&self, record: &ProjectRecord, keys: &[String]) -> Result<Vec<bool>, StoreError> {
+        let mut stored = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(rows_at_once([record])) {
+            stored.extend(self.key_value.get_many(keys)?.iter().map(Option::is_some));
+        }
+        Ok(stored)
     }
 }
 

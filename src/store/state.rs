@@ -1,6 +1,6 @@
 //! Operations on the whole store, which an operator requests: replacing its state and clearing it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
@@ -41,7 +41,9 @@ impl Store<'_> {
     /// Requests may run meanwhile. What they wrote before the commit is replaced, and what they write after it is kept:
     ///
     /// - The agenda and the directory are not replaced. They are completed before the commit, one compare-and-swap at a
-    ///   time, so an item that a delete announces is never lost. Items of rows that are gone are forgotten by a tick.
+    ///   time, so an item that a delete announces is never lost. Items of rows that are gone are forgotten by a tick. A tick
+    ///   may also forget items of the new state whose rows are not there yet, so the agenda is completed again after the
+    ///   commit.
     /// - A request that changes a row or a record by compare-and-swap meets the new value, and decides again.
     /// - A create that listed its row in a replaced record may write the row after the commit. It then finds that the new
     ///   record does not list it, deletes the row, and is refused. If it stops before that, `Store::sweep` deletes the
@@ -91,6 +93,7 @@ impl Store<'_> {
         let obsolete: Vec<String> = stored.into_iter().filter(|key| is_obsolete(key) && !is_written(key)).collect();
         entries.extend(obsolete.iter().map(|key| (key.clone(), Vec::new())));
         self.key_value.set_many(&entries)?;
+        self.complete_agenda_again(&state.agenda)?;
         if !obsolete.is_empty() {
             self.key_value.delete_many(&obsolete)?;
         }
@@ -136,11 +139,33 @@ impl Store<'_> {
                 for item in agenda.items.iter_mut().filter(|item| item.purpose == Purpose::Volume) {
                     item.purpose = Purpose::Row;
                 }
-                agenda.items.extend(items.iter().map(|item| (*item).clone()));
+                agenda.items.extend(items.iter().map(|item| item.before_its_row()));
             };
             self.change_or_replace(slot, complete, entries)?;
             let complete = |directory: &mut Directory| directory.enter_all(projects);
             self.change_or_replace(slot, complete, entries)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the items that were added to the agenda before their rows, and adds those that a tick has forgotten. A tick
+    /// that read the agenda before this cannot forget the new items, since it forgets no item that has changed. Items that
+    /// requests have put in their place stay.
+    fn complete_agenda_again(&self, items: &[AgendaItem]) -> Result<(), StoreError> {
+        let mut by_slot: [BTreeMap<(Kind, Uuid), &AgendaItem>; SLOTS] = Default::default();
+        for item in items {
+            by_slot[slot_of(&item.project)].insert(item.row(), item);
+        }
+        for (slot, items) in by_slot.iter().enumerate().filter(|(_, items)| !items.is_empty()) {
+            self.change_slot(slot, |agenda: &mut Agenda| {
+                let mut missing = items.clone();
+                for item in &mut agenda.items {
+                    if let Some(new) = missing.remove(&item.row()).filter(|new| *item == new.before_its_row()) {
+                        item.clone_from(new);
+                    }
+                }
+                agenda.items.extend(missing.into_values().cloned());
+            })?;
         }
         Ok(())
     }
@@ -162,21 +187,12 @@ impl Store<'_> {
         Ok(())
     }
 
-    /// Deletes what requests wrote while the state was replaced, and what no create will undo: records of projects that
-    /// came meanwhile are emptied, and rows that the new state lacks and no record lists are deleted. A row is listed
-    /// before it is written, so a row that is not listed by a record that was read after it belongs to the old state.
+    /// Deletes the rows that requests wrote while the state was replaced, and that no create will delete: those that the new
+    /// state lacks and that no record lists. A project that came meanwhile keeps its record, as if it had come afterwards,
+    /// since nothing tells its creates before the commit from those after it.
     fn sweep(&self, written: &[String]) -> Result<(), StoreError> {
         let is_written = |key: &String| written.binary_search(key).is_ok();
         let late: Vec<String> = self.key_value.keys()?.into_iter().filter(|key| !is_written(key)).collect();
-        for project in Self::projects_in(&late) {
-            self.change_project(&project, |record, writes| {
-                writes.pages.retired.extend(Kind::ALL.into_iter().flat_map(|kind| record.index(kind).pages()));
-                let retired = std::mem::take(&mut record.retired);
-                *record = self.empty_record(project.clone());
-                record.retired = retired;
-                Ok(())
-            })?;
-        }
         for kind in Kind::ALL {
             let ids = late.iter().filter_map(|key| Uuid::try_parse(key.strip_prefix(kind.key_prefix())?).ok());
             let ids: Vec<Uuid> = ids.collect();
@@ -200,6 +216,13 @@ impl Store<'_> {
     pub fn clear(&self) -> Result<(), StoreError> {
         let keys: Vec<String> = self.key_value.keys()?.into_iter().filter(|key| is_ours(key)).collect();
         if keys.is_empty() { Ok(()) } else { self.key_value.delete_many(&keys) }
+    }
+}
+
+impl AgendaItem {
+    /// Returns the item as it is on the agenda before its row is written: a microsecond older.
+    fn before_its_row(&self) -> Self {
+        Self { since: self.since.saturating_sub(1), ..self.clone() }
     }
 }
 

@@ -5,8 +5,8 @@ use std::slice;
 
 use uuid::Uuid;
 
-use crate::domain::Timestamp;
 use crate::domain::lifecycle::Moment;
+use crate::domain::{ProjectId, Timestamp};
 use crate::store::agenda::{self, AgendaItem};
 use crate::store::row::with_row_type;
 use crate::store::{Change, Kind, Row, Store, StoreError};
@@ -99,8 +99,7 @@ pub fn apply(
         }
     }
     // A row that is gone may have been left in its index by a run that was stopped on the way.
-    let (left, gone) = split_by_entry(store, gone, allowance, &mut done)?;
-    remove.extend(left);
+    let (mut left, gone) = split_by_entry(store, gone, allowance, &mut done)?;
     done.removed.extend(gone);
     let (listed, _) = split_by_entry(store, written, allowance, &mut done)?;
     done.forget.extend(listed);
@@ -110,12 +109,13 @@ pub fn apply(
     remove.extend(orphaned);
     let mut unwritten = agenda::by_project(unwritten);
     let mut gigabytes = true;
-    if !remove.is_empty() || !unwritten.is_empty() {
+    if !remove.is_empty() || !left.is_empty() || !unwritten.is_empty() {
         if let Some(deployment) = store.without_unreadable(store.deployment())? {
             gigabytes = deployment.snapshots_count_gigabytes();
         } else {
             // Without the settings, the amounts that the removed rows give back are unknown.
             done.postpone.append(&mut remove);
+            done.postpone.append(&mut left);
             done.postpone.extend(std::mem::take(&mut unwritten).into_values().flatten());
         }
     }
@@ -127,7 +127,9 @@ pub fn apply(
             done.forget.extend(items.into_iter().filter(|item| is_stale(item, moment)));
         }
     }
-    remove_rows(store, remove, gigabytes, allowance, &mut done)?;
+    let remove_entries = |project: &ProjectId, items: &[AgendaItem]| store.remove_entries(project, items, gigabytes);
+    in_batches(store, left, remove_entries, allowance, &mut done)?;
+    in_batches(store, remove, |project, items| store.remove(project, items, gigabytes), allowance, &mut done)?;
     let Done { mut forget, removed, postpone, mut report } = done;
     let is_due = |item: &AgendaItem| item.due <= moment.clock.microseconds() || item.is_from_future(moment.clock);
     let later = moment.clock.plus_seconds(POSTPONED_SECONDS);
@@ -143,11 +145,11 @@ pub fn apply(
     Ok(report)
 }
 
-/// Removes rows, in batches of one project, as far as the allowance goes.
-fn remove_rows(
+/// Calls `remove`, which returns whether an index is sparse, with batches of rows of one project, as far as the allowance goes.
+fn in_batches(
     store: &Store<'_>,
     items: Vec<AgendaItem>,
-    gigabytes: bool,
+    remove: impl Fn(&ProjectId, &[AgendaItem]) -> Result<bool, StoreError>,
     allowance: &mut Allowance,
     done: &mut Done,
 ) -> Result<(), StoreError> {
@@ -159,9 +161,7 @@ fn remove_rows(
                 break;
             };
             allowance.batches = batches;
-            if let Some(then_sparse) =
-                done.unless_hindered(store, allowance, batch, store.remove(&project, batch, gigabytes))?
-            {
+            if let Some(then_sparse) = done.unless_hindered(store, allowance, batch, remove(&project, batch))? {
                 is_sparse = then_sparse;
                 done.report.removed += batch.len();
                 done.removed.extend_from_slice(batch);

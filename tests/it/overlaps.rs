@@ -287,3 +287,85 @@ fn a_slow_cascade_brings_back_no_row() {
         assert!(calls > 10, "a tick makes more calls than {calls}");
     }
 }
+
+/// The volume of the document that waits for a tick to be created.
+const WAITING: &str = "aaaaaaaa-0000-4000-8000-000000000002";
+
+/// Replaces the state, with work that only ticks end. After some of its calls a tick begins, and makes some calls. Then both
+/// go on to their ends. Returns whether the replacement has made all these calls.
+fn overlapping_replacement(of_replacement: usize, of_tick: usize) -> bool {
+    let service = service(&[], 1);
+    let work = |completion: &str, schedule: &str| json!({ "completion": completion, "schedule": schedule, "due": service.now(), "gives_up": service.now().plus_seconds(3600.0) });
+    let id = |number| format!("cccccccc-0000-4000-8000-{number:012}");
+    let snapshots: Vec<Value> =
+        (0..3).map(|number| json!({ "id": id(number), "project_id": PROJECT, "volume_id": VOLUME })).collect();
+    let document = json!({
+        "volumes": [
+            { "id": VOLUME, "project_id": PROJECT, "status": "deleting", "pending": work("cascade", "clock") },
+            { "id": WAITING, "project_id": PROJECT, "status": "creating", "pending": work("create", "next-tick") },
+        ],
+        "snapshots": snapshots,
+    });
+    let request = operator("PUT", "/_ops/state", document.to_string().as_bytes());
+    let mut replacement = Running::start(&service, 1, request);
+    let is_replaced = (0..of_replacement).all(|_| replacement.step());
+    let mut tick = Running::tick(&service, 2);
+    (0..of_tick).for_each(|_| {
+        tick.step();
+    });
+    let replaced = replacement.finish();
+    let ticked = tick.finish();
+    let case = format!("after {of_replacement} calls of the replacement and {of_tick} of the tick");
+    assert_eq!((replaced.status().as_u16(), ticked.status().as_u16()), (200, 200), "{case}: {}", text(&replaced));
+    for _ in 0..4 {
+        service.advance(1.0);
+        assert_eq!(service.operate("POST", "/_ops/tick", &Value::Null).status, 200);
+    }
+    let status = |volume: &str| service.status_of(&format!("/v3/{PROJECT}/volumes/{volume}"));
+    assert_eq!(status(WAITING).as_deref(), Some("available"), "{case}");
+    assert_eq!(status(VOLUME), None, "{case}");
+    assert_eq!(rows_of(&service, SNAPSHOTS), [] as [&str; 0], "{case}");
+    assert_well(&service, &case);
+    is_replaced
+}
+
+/// A tick forgets the items of rows that are not there. While the state is replaced, these may be rows of the new state.
+#[test]
+fn the_work_in_a_new_state_goes_on_whatever_ticks_run_meanwhile() {
+    for of_tick in 0..12 {
+        let mut of_replacement = 0;
+        while overlapping_replacement(of_replacement, of_tick) {
+            of_replacement += 1;
+        }
+        assert!(of_replacement > 20, "a replacement makes more calls than {of_replacement}");
+    }
+}
+
+/// A project gets its first volume while the state is replaced. It keeps the volume if that came after the document.
+#[test]
+fn a_project_that_comes_after_a_new_state_is_not_emptied() {
+    let document = json!({ "volumes": [{ "project_id": PROJECT }, { "id": WAITING, "project_id": PROJECT }] });
+    let mut after = 0;
+    for calls in 0.. {
+        let service = service(&[], 1);
+        let request = operator("PUT", "/_ops/state", document.to_string().as_bytes());
+        let mut replacement = Running::start(&service, 1, request);
+        let is_running = (0..calls).all(|_| replacement.step());
+        let is_replaced = service.status_of(&format!("/v3/{PROJECT}/volumes/{WAITING}")).is_some();
+        let body = json!({ "volume": { "size": 1 } });
+        let mut create = client("POST", "/v3/b2/volumes", &body);
+        create.headers_mut().insert("x-auth-token", "demo:b2".parse().expect("a header"));
+        let created = service.send(create);
+        assert_eq!(created.status(), 202, "{calls}: {}", text(&created));
+        assert!(replacement.finish().status().is_success());
+        let volumes = service.state()["volumes"].as_array().expect("volumes").len();
+        assert_eq!(rows_of(&service, "vs1:volume:").len(), volumes, "{calls}: every stored row is listed");
+        assert!(volumes == 3 || !is_replaced, "{calls}: the volume was acknowledged after the document, and is gone");
+        assert_well(&service, &calls.to_string());
+        after += usize::from(is_replaced && is_running);
+        if !is_running {
+            break;
+        }
+    }
+    assert!(after > 1, "some creates come after the commit");
+}
