@@ -3,13 +3,15 @@
 use http::StatusCode;
 use serde_json::json;
 
+use crate::service::policy::Rule;
+
 use super::call::Call;
 use super::wire::faults::Fault;
 use super::wire::reply::Reply;
 
 /// `GET .../backups[/detail]`
 pub fn list(call: &Call<'_>) -> Result<Reply, Fault> {
-    call.service.caller.is_scoped()?;
+    call.service.caller.allow_own(Rule::GetAllBackups)?;
     Reply::json(StatusCode::OK, &json!({ "backups": [] }))
 }
 

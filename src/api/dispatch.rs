@@ -12,8 +12,8 @@ use super::volume_actions::{self, VolumeAction};
 use super::wire::faults::{Fault, MALFORMED_BODY};
 use super::wire::reply::Reply;
 use super::{
-    backups, discovery, extensions, limits, manageable_snapshots, metadata, quota_sets, resource_filters, snapshots,
-    volumes,
+    backups, discovery, extensions, limits, manageable_snapshots, metadata, not_offered, quota_sets, resource_filters,
+    services, snapshots, volumes,
 };
 
 /// An action that a body names.
@@ -69,6 +69,14 @@ pub fn dispatch(call: &Call<'_>, operation: &Operation, action: Option<Action>) 
         Operation::ListExtensions => extensions::list(),
         Operation::ShowExtension(alias) => extensions::show(alias),
         Operation::ListResourceFilters => resource_filters::list(call),
+        Operation::ListAvailabilityZones => services::list_zones(call),
+        Operation::ListServices => services::list(call),
+        Operation::UpdateService(update) => services::update(call, *update),
+        Operation::ListPools => services::list_pools(call),
+        Operation::ShowVolumeEncryption(id, key) => volumes::encryption(call, id, key.as_deref()),
+        Operation::ListNone { resource, .. } => not_offered::list(call, resource),
+        Operation::ShowNone { resource, rule, id } => not_offered::show(call, resource, *rule, id),
+        Operation::Refuse(refused) => not_offered::refuse(call, refused),
         Operation::ListBackups => backups::list(call),
         Operation::ShowBackup(id) => backups::show(call, id),
         Operation::Metadata(MetadataOwner::Snapshot, id, operation) => {

@@ -97,6 +97,38 @@ pub(super) fn list_request(rest: &mut Parameters, version: Microversion) -> Resu
     Ok(request)
 }
 
+/// Removes the page and the order from a query, in the order in which most lists check them, and leaves its filters.
+pub(super) fn page_request(rest: &mut Parameters) -> Result<ListRequest, Fault> {
+    let limit = limit(rest.pop("limit"))?;
+    let marker = rest.pop("marker");
+    let offset = offset(rest.pop("offset"))?;
+    let (keys, directions) = sort_parameters(rest)?;
+    Ok(ListRequest {
+        sort: keys.into_iter().zip(directions).collect(),
+        limit,
+        marker,
+        offset,
+        ..ListRequest::default()
+    })
+}
+
+/// Refuses the filters that members may not use. Clients send `all_tenants` for members too, so one is ignored.
+pub(super) fn refuse_unconfigured_filters(
+    rest: &mut Parameters,
+    is_admin: bool,
+    version: Microversion,
+    configured: &[String],
+) -> Result<(), Fault> {
+    refuse_non_ascii_keys(rest)?;
+    if is_admin {
+        return Ok(());
+    }
+    let like = version >= microversion::LIKE_FILTERS;
+    let allowed = |key: &str| configured.iter().any(|own| own == key || (like && own.strip_suffix('~') == Some(key)));
+    rest.pop("all_tenants");
+    refuse_filters(rest.0.iter().filter(|(key, _)| !allowed(key)))
+}
+
 /// Removes the filter by metadata from a query. A value that is not a dict matches nothing.
 pub(super) fn metadata_filter(rest: &mut Parameters) -> Result<Option<Filter>, Fault> {
     let Some(value) = rest.get("metadata") else { return Ok(None) };

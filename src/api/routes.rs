@@ -8,6 +8,10 @@ use std::borrow::Cow;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
+use crate::service::policy::Rule;
+
+use super::not_offered::{self, EmptyResource, Refused};
+
 /// An operation of the API with the ids of its path, as the client wrote them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
@@ -43,6 +47,24 @@ pub enum Operation {
     ListResourceFilters,
     ListBackups,
     ShowBackup(String),
+    ListAvailabilityZones,
+    ListServices,
+    UpdateService(ServiceUpdate),
+    ListPools,
+    ShowVolumeEncryption(String, Option<String>),
+    /// The list of a resource without rows.
+    ListNone {
+        resource: &'static EmptyResource,
+        detail: bool,
+    },
+    /// An operation on one row of a resource without rows, with the rule that is checked first.
+    ShowNone {
+        resource: &'static EmptyResource,
+        rule: Option<Rule>,
+        id: String,
+    },
+    /// An operation that is not offered.
+    Refuse(&'static Refused),
     /// A path that Cinder's routing library adds and no controller answers (`.../new`, `.../{id}/edit`).
     Phantom,
 }
@@ -80,8 +102,21 @@ impl Operation {
                 | Self::ActOnVolume(_)
                 | Self::ManageSnapshot(_)
                 | Self::UpdateQuotaSet(_)
+                | Self::UpdateService(_)
+                | Self::ShowNone { .. }
+                | Self::Refuse(_)
         )
     }
+}
+
+/// A change of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceUpdate {
+    Enable,
+    Disable,
+    DisableLogReason,
+    Freeze,
+    Thaw,
 }
 
 /// The resources that have metadata.
@@ -166,7 +201,7 @@ pub fn route(method: &Method, path: &str) -> Option<Route> {
 }
 
 /// The resources for which Cinder's routing library adds all paths, even for operations that they do not have.
-const RESOURCES: [&str; 8] = [
+const RESOURCES: [&str; 10] = [
     "snapshots",
     "volumes",
     "manageable_snapshots",
@@ -175,6 +210,8 @@ const RESOURCES: [&str; 8] = [
     "limits",
     "extensions",
     "resource_filters",
+    "os-availability-zone",
+    "scheduler-stats",
 ];
 
 /// Cinder's default `project_id_regex`, `[0-9a-f\-]+`.
@@ -240,13 +277,23 @@ fn operation(method: &Method, segments: &[&str]) -> Option<Operation> {
         ["extensions"] if get => Op::ListExtensions,
         ["extensions", alias] if get => Op::ShowExtension(own(alias)),
         ["resource_filters"] if get => Op::ListResourceFilters,
+        ["os-availability-zone"] if get => Op::ListAvailabilityZones,
+        ["os-services"] if get => Op::ListServices,
+        ["os-services", "enable"] if put => Op::UpdateService(ServiceUpdate::Enable),
+        ["os-services", "disable"] if put => Op::UpdateService(ServiceUpdate::Disable),
+        ["os-services", "disable-log-reason"] if put => Op::UpdateService(ServiceUpdate::DisableLogReason),
+        ["os-services", "freeze"] if put => Op::UpdateService(ServiceUpdate::Freeze),
+        ["os-services", "thaw"] if put => Op::UpdateService(ServiceUpdate::Thaw),
+        ["scheduler-stats", "get_pools"] if get => Op::ListPools,
+        ["volumes", id, "encryption"] if get => Op::ShowVolumeEncryption(own(id), None),
+        ["volumes", id, "encryption", key] if get => Op::ShowVolumeEncryption(own(id), Some(own(key))),
         ["backups"] | ["backups", "detail"] if get => Op::ListBackups,
         ["backups", id] if get => Op::ShowBackup(own(id)),
         [resource] if RESOURCES.contains(resource) && (get || post) => Op::Phantom,
         [resource, _] if RESOURCES.contains(resource) && (get || put || delete) => Op::Phantom,
         [resource, _, "edit"] if RESOURCES.contains(resource) && get => Op::Phantom,
         ["snapshots" | "volumes", _, "metadata", _, "edit"] if get => Op::Phantom,
-        _ => return None,
+        _ => return not_offered::operation(method, segments),
     })
 }
 

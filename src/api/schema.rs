@@ -59,6 +59,8 @@ pub enum Check {
     Progress,
     /// A string of 1 to 255 code points, or null.
     ShortStringOrNull,
+    /// A string of 1 to 255 code points.
+    ShortString,
     /// An object, a string, or null.
     Reference,
     /// A whole number of at least one, as a number or a string, or null.
@@ -187,7 +189,7 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
                 format!("{} does not match '^[printable characters of the Basic Multilingual Plane]*$'", repr(value));
             Err(failure(field, value, &detail))
         }
-        (Check::ShortStringOrNull, Value::String(content)) => {
+        (Check::ShortStringOrNull | Check::ShortString, Value::String(content)) => {
             if content.is_empty() {
                 return Err(failure(field, value, "'' should be non-empty"));
             }
@@ -199,7 +201,7 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
         (Check::UuidOrNull | Check::Uuid, Value::String(content)) if is_uuid_like(content) => Ok(()),
         (Check::UuidOrNull, _) => Err(no_schema(field, value)),
         (Check::Uuid, Value::String(_)) => Err(failure(field, value, &format!("{} is not a 'uuid'", repr(value)))),
-        (Check::Uuid | Check::String, _) => Err(wrong_type(field, value, "'string'")),
+        (Check::Uuid | Check::String | Check::ShortString, _) => Err(wrong_type(field, value, "'string'")),
         (Check::Force | Check::Boolean, Value::String(word)) => {
             if FORCE_TRUE.contains(&word.as_str()) || FORCE_FALSE.contains(&word.as_str()) {
                 return Ok(());

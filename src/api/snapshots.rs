@@ -223,16 +223,7 @@ fn check_filters(rest: &mut Parameters, admin: bool, version: Microversion, prep
         }
         return Ok(());
     }
-    query::refuse_non_ascii_keys(rest)?;
-    if admin {
-        return Ok(());
-    }
-    let configured = prepared.allowed_filters("snapshot");
-    let like = version >= microversion::LIKE_FILTERS;
-    let allowed = |key: &str| configured.iter().any(|own| own == key || (like && own.strip_suffix('~') == Some(key)));
-    // Clients send `all_tenants` for members too, so one is ignored.
-    rest.pop("all_tenants");
-    query::refuse_filters(rest.0.iter().filter(|(key, _)| !allowed(key)))
+    query::refuse_unconfigured_filters(rest, admin, version, &prepared.allowed_filters("snapshot"))
 }
 
 /// Returns the remaining filters, by column. The last value of a repeated key takes precedence.

@@ -357,3 +357,13 @@ pub fn delete(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
     call.service.delete_volume(id, cascade, force)?;
     Ok(Reply::new(StatusCode::ACCEPTED, Content::ReadyMade))
 }
+
+/// `GET .../volumes/{id}/encryption[/{key}]`: no volume is encrypted.
+pub fn encryption(call: &Call<'_>, id: &str, key: Option<&str>) -> Result<Reply, Fault> {
+    call.service.may_see_encryption(id)?;
+    match key {
+        None => Reply::json(StatusCode::OK, &serde_json::json!({ "encryption_key_id": null })),
+        Some("encryption_key_id") => Ok(Reply::new(StatusCode::OK, Content::Empty)),
+        Some(_) => Err(Fault::not_found()),
+    }
+}

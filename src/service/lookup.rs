@@ -43,6 +43,12 @@ impl<'a> Service<'a> {
         Self { store, identifiers, caller, now, clock, settings, may_begin_now: Cell::new(BEGUN_AT_ONCE) }
     }
 
+    /// Returns the time when the request began.
+    #[must_use]
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
     /// Returns a pending operation that starts now.
     pub(super) fn begin(&self, completion: Completion) -> Result<Pending, Error> {
         Ok(self.settings.get()?.delays.begin(completion, self.now))

@@ -1,12 +1,11 @@
 //! Managing snapshots that already exist on a backend (`docs/spec/lifecycle.md` section 5).
 
 use crate::domain::{Completion, Snapshot};
-use crate::store::deployment::Deployment;
+use crate::store::deployment::{Deployment, VOLUME_BINARY};
 
 use super::listing::on_host;
 use super::policy::Rule;
 use super::snapshots::NewSnapshot;
-use super::volumes::HOST;
 use super::{Error, Service};
 
 /// The backend whose manageable snapshots are listed.
@@ -64,13 +63,10 @@ impl Service<'_> {
 fn service_is_usable(deployment: &Deployment, host: Option<&str>, is_clustered: bool) -> Result<(), Error> {
     // Without a host, Cinder accepts any service.
     let host = host.filter(|host| !host.is_empty());
-    if !is_clustered && host.is_some_and(|host| HOST.starts_with(host.split('#').next().unwrap_or(host))) {
-        // The built-in catalogue serves its own volumes.
-        return Ok(());
-    }
     let backend = host.and_then(|host| host.split('#').next());
     let is_meant = |own: &str| !is_clustered && backend.is_none_or(|backend| on_host(own, backend));
-    let mut services = deployment.services.iter().filter(|service| service.binary == "cinder-volume");
+    let services = deployment.all_services();
+    let mut services = services.iter().filter(|service| service.binary == VOLUME_BINARY);
     let Some(service) = services.find(|service| is_meant(&service.host)) else {
         let location =
             host.map_or(String::new(), |host| format!(" on host {}", host.split('#').next().unwrap_or(host)));

@@ -18,6 +18,7 @@ pub mod policy;
 pub mod quota_sets;
 mod quotas;
 pub mod resource_filters;
+pub mod services;
 pub mod snapshot_actions;
 pub mod snapshots;
 pub mod volume_actions;

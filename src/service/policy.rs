@@ -73,6 +73,38 @@ rules! {
     UpdateQuotas: "volume_extension:quotas:update", Admin;
     DeleteQuotas: "volume_extension:quotas:delete", Admin;
     UsedLimits: "limits_extension:used_limits", Reader;
+    GetAllServices: "volume_extension:services:index", Admin;
+    UpdateService: "volume_extension:services:update", Admin;
+    GetPools: "scheduler_extension:scheduler_stats:get_pools", Admin;
+    GetEncryptionMetadata: "volume_extension:volume_encryption_metadata", Reader;
+    GetAllBackups: "backup:get_all", Reader;
+    GetAllTransfers: "volume:get_all_transfers", Reader;
+    GetTransfer: "volume:get_transfer", Reader;
+    CreateTransfer: "volume:create_transfer", Member;
+    GetAllQosSpecs: "volume_extension:qos_specs_manage:get_all", Admin;
+    GetQosSpecs: "volume_extension:qos_specs_manage:get", Admin;
+    CreateQosSpecs: "volume_extension:qos_specs_manage:create", Admin;
+    UpdateQosSpecs: "volume_extension:qos_specs_manage:update", Admin;
+    DeleteQosSpecs: "volume_extension:qos_specs_manage:delete", Admin;
+    GetAllGroups: "group:get_all", Reader;
+    CreateGroup: "group:create", Member;
+    GetAllGroupSnapshots: "group:get_all_group_snapshots", Reader;
+    CreateGroupSnapshot: "group:create_group_snapshot", Member;
+    CreateGroupType: "group:group_types:create", Admin;
+    GetAllClusters: "clusters:get_all", Admin;
+    GetCluster: "clusters:get", Admin;
+    UpdateCluster: "clusters:update", Admin;
+    CleanUpWorkers: "workers:cleanup", Admin;
+    ManageHosts: "volume_extension:hosts", Admin;
+    GetCapabilities: "volume_extension:capabilities", Admin;
+    ShowQuotaClass: "volume_extension:quota_classes:get", Admin;
+    UpdateQuotaClass: "volume_extension:quota_classes:update", Admin;
+    GetAllDefaultTypes: "volume_extension:default_get_all", Admin;
+    GetDefaultType: "volume_extension:default_get", Admin;
+    SetDefaultType: "volume_extension:default_set_or_update", Admin;
+    UnsetDefaultType: "volume_extension:default_unset", Admin;
+    ListManageableVolumes: "volume_extension:list_manageable", Admin;
+    ManageVolume: "volume_extension:volume_manage", Admin;
 }
 
 #[cfg(test)]
@@ -121,6 +153,38 @@ mod tests {
         (Rule::UpdateQuotas, "volume_extension:quotas:update", Least::Admin),
         (Rule::DeleteQuotas, "volume_extension:quotas:delete", Least::Admin),
         (Rule::UsedLimits, "limits_extension:used_limits", Least::Reader),
+        (Rule::GetAllServices, "volume_extension:services:index", Least::Admin),
+        (Rule::UpdateService, "volume_extension:services:update", Least::Admin),
+        (Rule::GetPools, "scheduler_extension:scheduler_stats:get_pools", Least::Admin),
+        (Rule::GetEncryptionMetadata, "volume_extension:volume_encryption_metadata", Least::Reader),
+        (Rule::GetAllBackups, "backup:get_all", Least::Reader),
+        (Rule::GetAllTransfers, "volume:get_all_transfers", Least::Reader),
+        (Rule::GetTransfer, "volume:get_transfer", Least::Reader),
+        (Rule::CreateTransfer, "volume:create_transfer", Least::Member),
+        (Rule::GetAllQosSpecs, "volume_extension:qos_specs_manage:get_all", Least::Admin),
+        (Rule::GetQosSpecs, "volume_extension:qos_specs_manage:get", Least::Admin),
+        (Rule::CreateQosSpecs, "volume_extension:qos_specs_manage:create", Least::Admin),
+        (Rule::UpdateQosSpecs, "volume_extension:qos_specs_manage:update", Least::Admin),
+        (Rule::DeleteQosSpecs, "volume_extension:qos_specs_manage:delete", Least::Admin),
+        (Rule::GetAllGroups, "group:get_all", Least::Reader),
+        (Rule::CreateGroup, "group:create", Least::Member),
+        (Rule::GetAllGroupSnapshots, "group:get_all_group_snapshots", Least::Reader),
+        (Rule::CreateGroupSnapshot, "group:create_group_snapshot", Least::Member),
+        (Rule::CreateGroupType, "group:group_types:create", Least::Admin),
+        (Rule::GetAllClusters, "clusters:get_all", Least::Admin),
+        (Rule::GetCluster, "clusters:get", Least::Admin),
+        (Rule::UpdateCluster, "clusters:update", Least::Admin),
+        (Rule::CleanUpWorkers, "workers:cleanup", Least::Admin),
+        (Rule::ManageHosts, "volume_extension:hosts", Least::Admin),
+        (Rule::GetCapabilities, "volume_extension:capabilities", Least::Admin),
+        (Rule::ShowQuotaClass, "volume_extension:quota_classes:get", Least::Admin),
+        (Rule::UpdateQuotaClass, "volume_extension:quota_classes:update", Least::Admin),
+        (Rule::GetAllDefaultTypes, "volume_extension:default_get_all", Least::Admin),
+        (Rule::GetDefaultType, "volume_extension:default_get", Least::Admin),
+        (Rule::SetDefaultType, "volume_extension:default_set_or_update", Least::Admin),
+        (Rule::UnsetDefaultType, "volume_extension:default_unset", Least::Admin),
+        (Rule::ListManageableVolumes, "volume_extension:list_manageable", Least::Admin),
+        (Rule::ManageVolume, "volume_extension:volume_manage", Least::Admin),
     ];
 
     #[test]

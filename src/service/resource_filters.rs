@@ -47,6 +47,15 @@ fn owned(filters: &[&str]) -> Vec<String> {
 }
 
 impl Service<'_> {
+    /// Returns the filters that members may use on one resource.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store.
+    pub fn allowed_filters(&self, resource: &str) -> Result<Vec<String>, Error> {
+        Ok(allowed(resource, &self.store.deployment()?))
+    }
+
     /// Returns the filters that members may use on each resource.
     ///
     /// # Errors

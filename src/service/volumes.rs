@@ -22,7 +22,10 @@ use super::policy::Rule;
 use super::{Error, Service};
 
 /// The host of volumes of the built-in catalogue.
-pub(super) const HOST: &str = "volume-snapshots@catalogue#pool";
+pub(super) const HOST: &str = "host1@lvm#pool";
+
+/// The pool of every backend.
+pub const POOL: &str = "pool";
 /// The availability zone of a volume that is created without one.
 const ZONE: &str = "nova";
 /// The type of a volume that is created without one.
@@ -140,6 +143,16 @@ impl Service<'_> {
     /// Not found, or not allowed.
     pub fn show_volume(&self, id: &str) -> Result<Volume, Error> {
         self.readable_volume(id)
+    }
+
+    /// Checks that the caller may see how a volume is encrypted. None is.
+    ///
+    /// # Errors
+    ///
+    /// Not found, or not allowed.
+    pub fn may_see_encryption(&self, id: &str) -> Result<(), Error> {
+        let volume = self.visible_volume(id)?;
+        self.caller.allow(Rule::GetEncryptionMetadata, &volume.project_id)
     }
 
     /// Changes the name, description, and metadata.

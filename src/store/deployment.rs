@@ -4,19 +4,72 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::domain::GroupSnapshotId;
 use crate::domain::quota::{Amounts, DefaultLimits, UNLIMITED};
+use crate::domain::{GroupSnapshotId, Timestamp};
 
-/// A backend service.
+/// A service of the deployment, such as a backend. The fields that came later have defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about a service, as Cinder has them")]
 pub struct BackendService {
     /// The host, as `host@backend`.
     pub host: String,
     pub binary: String,
     pub disabled: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled_reason: Option<String>,
     /// Whether modifications are refused.
     pub frozen: bool,
+    #[serde(default = "nova", skip_serializing_if = "is_nova")]
+    pub availability_zone: String,
     pub up: bool,
+    /// The time of the last change by an administrator, which a service that is down shows as its last report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Timestamp>,
+    /// Whether the service does not exist, which takes one of the standing services away.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub absent: bool,
+}
+
+/// The zone of the services, unless an operator says otherwise.
+const ZONE: &str = "nova";
+
+fn nova() -> String {
+    ZONE.to_owned()
+}
+
+fn is_nova(zone: &str) -> bool {
+    zone == ZONE
+}
+
+/// The binary of the services that keep volumes.
+pub const VOLUME_BINARY: &str = "cinder-volume";
+
+/// The services that every deployment has, unless an operator takes them away: their hosts and binaries.
+const STANDING: [(&str, &str); 3] =
+    [("host1", "cinder-scheduler"), ("host1@lvm", VOLUME_BINARY), ("host1", "cinder-backup")];
+
+impl BackendService {
+    /// Returns a service that is enabled and up.
+    #[must_use]
+    pub fn new(host: &str, binary: &str) -> Self {
+        Self {
+            host: host.to_owned(),
+            binary: binary.to_owned(),
+            disabled: false,
+            disabled_reason: None,
+            frozen: false,
+            availability_zone: nova(),
+            up: true,
+            updated_at: None,
+            absent: false,
+        }
+    }
+
+    /// Returns whether the scheduler gives work to this service.
+    #[must_use]
+    pub const fn is_usable(&self) -> bool {
+        !self.absent && !self.disabled && !self.frozen && self.up
+    }
 }
 
 /// A group snapshot. This service only needs to know that it exists.
@@ -33,6 +86,7 @@ pub struct Deployment {
     /// Default limits that an operator has set. They take precedence over the variables.
     #[serde(default)]
     pub quotas: Amounts,
+    /// The services that differ from the standing ones. [`Deployment::all_services`] has all.
     #[serde(default)]
     pub services: Vec<BackendService>,
     /// The allowed filters by resource. `None` means Cinder's defaults.
@@ -66,11 +120,33 @@ impl Deployment {
         self.service_of(host).is_some_and(|service| service.frozen)
     }
 
-    /// Returns the volume service of a volume's host.
+    /// Returns the volume service of a volume's host, unless nothing is known of it but that it stands.
     #[must_use]
     pub fn service_of(&self, host: &str) -> Option<&BackendService> {
         let backend = host.split('#').next().unwrap_or(host);
-        self.services.iter().find(|service| service.host == backend && service.binary == "cinder-volume")
+        self.services.iter().find(|service| service.host == backend && service.binary == VOLUME_BINARY)
+    }
+
+    /// Returns whether the scheduler finds the backend of a volume's host. A backend of which nothing is known is found,
+    /// since operators need not name their services.
+    #[must_use]
+    pub fn finds_backend(&self, host: &str) -> bool {
+        self.service_of(host).is_none_or(BackendService::is_usable)
+    }
+
+    /// Returns all services: the standing ones, and those that an operator has named.
+    #[must_use]
+    pub fn all_services(&self) -> Vec<BackendService> {
+        let mut all: Vec<BackendService> =
+            STANDING.iter().map(|(host, binary)| BackendService::new(host, binary)).collect();
+        for service in &self.services {
+            match all.iter_mut().find(|own| own.host == service.host && own.binary == service.binary) {
+                Some(own) => own.clone_from(service),
+                None => all.push(service.clone()),
+            }
+        }
+        all.retain(|service| !service.absent);
+        all
     }
 
     /// Returns whether snapshots count towards `gigabytes`.

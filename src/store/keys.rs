@@ -98,6 +98,9 @@ pub const FAILED_LOGIN: &str = "vs1:failed-login";
 /// The key of the last write of the readiness check.
 pub const READINESS: &str = "vs1:readiness";
 
+/// The key of the counter that decides which writer creates the deployment's record.
+pub const DEPLOYMENT_CLAIM: &str = "vs1:claim-deployment";
+
 /// The key of the deployment's record.
 pub const DEPLOYMENT: &str = "vs1:deployment";
 

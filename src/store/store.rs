@@ -4,7 +4,8 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::codec::envelope::{Stored, decode_optional};
+use super::codec::envelope::{Stored, decode_optional, encode_fresh};
+use super::compare_and_swap::Change;
 use super::deployment::Deployment;
 use super::key_value::{KeyValue, StoreError};
 use super::keys;
@@ -56,6 +57,21 @@ impl<'a> Store<'a> {
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn deployment(&self) -> Result<Deployment, StoreError> {
         Ok(self.read::<Deployment>(keys::DEPLOYMENT)?.unwrap_or_default())
+    }
+
+    /// Changes the deployment's record, which is created if it is missing. `change` gets it again for each attempt, and
+    /// returns whether to write it. Returns whether it was written.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
+    pub fn change_deployment(&self, mut change: impl FnMut(&mut Deployment) -> bool) -> Result<bool, StoreError> {
+        let key = keys::DEPLOYMENT;
+        self.ensure(key, keys::DEPLOYMENT_CLAIM, || {
+            Ok(vec![(key.to_owned(), encode_fresh(key, &Deployment::default())?)])
+        })?;
+        self.replace(key, |deployment: Option<Deployment>| {
+            let mut deployment = deployment.unwrap_or_default();
+            let is_changed = change(&mut deployment);
+            Ok(if is_changed { Change::Write(deployment, true) } else { Change::Leave(false) })
+        })
     }
 
     pub(super) fn read<T: Stored>(&self, key: &str) -> Result<Option<T>, StoreError> {

@@ -270,6 +270,23 @@ fn a_delete_of_a_snapshot_may_stop_anywhere() {
 }
 
 #[test]
+fn a_change_of_a_service_may_stop_anywhere() {
+    stop_everywhere(&Operation {
+        schedule: "clock",
+        creates: false,
+        run: |service| {
+            let body = json!({ "host": "host1@lvm", "binary": "cinder-volume", "disabled_reason": "why" });
+            outcome(&service.call("PUT", "/v3/a1/os-services/disable-log-reason", &body))
+        },
+        repeated: &[200],
+        acknowledged: |service| {
+            let services = service.get("/v3/a1/os-services?binary=cinder-volume").body;
+            assert_eq!(services["services"][0]["disabled_reason"], "why");
+        },
+    });
+}
+
+#[test]
 fn a_merge_of_metadata_may_stop_anywhere() {
     stop_everywhere(&Operation {
         schedule: "clock",

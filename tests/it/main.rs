@@ -26,6 +26,7 @@ mod kill;
 mod layers;
 mod life;
 mod listing_properties;
+mod lists;
 mod memory;
 mod model;
 mod ops;

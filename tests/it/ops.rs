@@ -54,7 +54,8 @@ fn rich_state() -> Value {
         "project_quotas": { "b2": { "snapshots": -1 }, "without-rows": { "volumes": 4 } },
         "quota_usage": { "a1": { "gigabytes": { "in_use": 77, "reserved": 0 } } },
         "services": [
-            { "host": "h@b", "binary": "cinder-volume", "disabled": true, "frozen": true, "up": false },
+            { "host": "h@b", "binary": "cinder-volume", "disabled": true, "disabled_reason": "why", "frozen": true,
+              "availability_zone": "zone", "up": false, "updated_at": "2026-03-01T00:00:00.000000", "absent": true },
             { "host": "other@b" },
         ],
         "config": { "no_snapshot_gb_quota": true, "osapi_max_limit": 7 },

@@ -22,7 +22,7 @@ REQUESTS_PER_SEED = 20
 PROJECT = "a1000000000000000000000000000001"
 OTHER_PROJECT = "b2000000000000000000000000000002"
 USER = "c1000000000000000000000000000001"
-HOST = "volume-snapshots@catalogue#pool"
+HOST = "host1@lvm#pool"
 SNAPSHOT_STATUSES = (
     "available available available error creating deleting error_deleting unmanaging backing-up restoring updating "
     "deleted"

@@ -48,8 +48,12 @@ pub fn answer(request: &Request<'_>, path: &str, environment: &Environment<'_>) 
             if !discards_unreadable && let Some(message) = document.lacks() {
                 return Err(Fault::new(StatusCode::CONFLICT, message));
             }
+            let ignored = document.ignored();
             let state = document.into_state(&settings(environment)?.delays, environment.now)?;
-            let counts = json!({ "volumes": state.rows.volumes.len(), "snapshots": state.rows.snapshots.len() });
+            let mut counts = json!({ "volumes": state.rows.volumes.len(), "snapshots": state.rows.snapshots.len() });
+            if !ignored.is_empty() {
+                counts["ignored"] = ignored.into();
+            }
             ops.replace(state)?;
             Reply::json(StatusCode::OK, &counts)
         }

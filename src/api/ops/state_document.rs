@@ -42,6 +42,23 @@ pub struct StateDocument {
     quota_usage: Map<String, Value>,
     /// The limits of projects that have their own.
     project_quotas: Map<String, Value>,
+    // The rows of resources that this service has none of. They are named in the answer, but not kept.
+    #[serde(skip_serializing)]
+    backups: Value,
+    #[serde(skip_serializing)]
+    group_types: Value,
+    #[serde(skip_serializing)]
+    groups: Value,
+    #[serde(skip_serializing)]
+    group_snapshots: Value,
+    #[serde(skip_serializing)]
+    transfers: Value,
+    #[serde(skip_serializing)]
+    qos_specs: Value,
+    #[serde(skip_serializing)]
+    quota_classes: Value,
+    #[serde(skip_serializing)]
+    default_types: Value,
     /// The stored values that could not be read when the document was made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unreadable: Vec<ObjectOnly<UnreadableDocument>>,
@@ -73,23 +90,43 @@ struct Config {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about a service, as Cinder has them")]
 struct ServiceDocument {
     host: String,
     binary: String,
     disabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disabled_reason: Option<String>,
     frozen: bool,
+    availability_zone: String,
     up: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    updated_at: Option<Timestamp>,
+    /// Whether one of the standing services is not there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    absent: bool,
 }
 
 impl Default for ServiceDocument {
     fn default() -> Self {
-        Self {
-            host: "host1@lvm".to_owned(),
-            binary: "cinder-volume".to_owned(),
-            disabled: false,
-            frozen: false,
-            up: true,
-        }
+        BackendService::new("host1@lvm", "cinder-volume").into()
+    }
+}
+
+impl From<BackendService> for ServiceDocument {
+    fn from(service: BackendService) -> Self {
+        let BackendService {
+            host,
+            binary,
+            disabled,
+            disabled_reason,
+            frozen,
+            availability_zone,
+            up,
+            updated_at,
+            absent,
+        } = service;
+        Self { host, binary, disabled, disabled_reason, frozen, availability_zone, up, updated_at, absent }
     }
 }
 
@@ -349,6 +386,27 @@ impl StateDocument {
         ))
     }
 
+    /// Returns the names of the fields whose rows are ignored, since this service has none of their resources.
+    #[must_use]
+    pub fn ignored(&self) -> Vec<&'static str> {
+        let fields = [
+            ("backups", &self.backups),
+            ("group_types", &self.group_types),
+            ("groups", &self.groups),
+            ("group_snapshots", &self.group_snapshots),
+            ("transfers", &self.transfers),
+            ("qos_specs", &self.qos_specs),
+            ("quota_classes", &self.quota_classes),
+            ("default_types", &self.default_types),
+        ];
+        let has_rows = |rows: &Value| match rows {
+            Value::Array(rows) => !rows.is_empty(),
+            Value::Object(rows) => !rows.is_empty(),
+            rows => !rows.is_null(),
+        };
+        fields.into_iter().filter(|(_, rows)| has_rows(rows)).map(|(name, _)| name).collect()
+    }
+
     /// Returns the state of a document. Work without its own times begins at `now`.
     ///
     /// # Errors
@@ -440,8 +498,18 @@ impl StateDocument {
 
 impl From<ServiceDocument> for BackendService {
     fn from(document: ServiceDocument) -> Self {
-        let ServiceDocument { host, binary, disabled, frozen, up } = document;
-        Self { host, binary, disabled, frozen, up }
+        let ServiceDocument {
+            host,
+            binary,
+            disabled,
+            disabled_reason,
+            frozen,
+            availability_zone,
+            up,
+            updated_at,
+            absent,
+        } = document;
+        Self { host, binary, disabled, disabled_reason, frozen, availability_zone, up, updated_at, absent }
     }
 }
 
@@ -470,10 +538,7 @@ impl From<&State> for StateDocument {
                 }
             }
         }
-        let services = deployment.services.into_iter().map(|service| {
-            let BackendService { host, binary, disabled, frozen, up } = service;
-            ObjectOnly(ServiceDocument { host, binary, disabled, frozen, up })
-        });
+        let services = deployment.services.into_iter().map(|service| ObjectOnly(service.into()));
         Self {
             volumes: state.rows.volumes.iter().map(|volume| ObjectOnly(volume.into())).collect(),
             snapshots: state.rows.snapshots.iter().map(|snapshot| ObjectOnly(snapshot.into())).collect(),
@@ -491,6 +556,14 @@ impl From<&State> for StateDocument {
             quota_usage_in_use: Amounts::new(),
             quota_usage,
             project_quotas,
+            backups: Value::Null,
+            group_types: Value::Null,
+            groups: Value::Null,
+            group_snapshots: Value::Null,
+            transfers: Value::Null,
+            qos_specs: Value::Null,
+            quota_classes: Value::Null,
+            default_types: Value::Null,
             unreadable: state.unreadable.iter().cloned().map(|value| ObjectOnly(value.into())).collect(),
         }
     }

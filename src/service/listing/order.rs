@@ -42,7 +42,12 @@ impl Order {
 
     /// Returns an error if a key is not a column.
     pub fn check<T: Listed>(&self) -> Result<(), Error> {
-        if self.0.iter().all(|key| T::COLUMNS.contains(&key.column.as_str())) {
+        self.check_columns(T::COLUMNS)
+    }
+
+    /// Returns an error if a key is none of the given columns.
+    pub fn check_columns(&self, columns: &[&str]) -> Result<(), Error> {
+        if self.0.iter().all(|key| columns.contains(&key.column.as_str())) {
             return Ok(());
         }
         Err(Error::BadRequest("Invalid input received: Invalid sort key".to_owned()))

@@ -172,6 +172,24 @@ impl Service<'_> {
         Ok(ListPage { rows, count, limit, bytes, most_bytes, is_cut })
     }
 
+    /// Checks the order and the marker of a list that has no rows.
+    ///
+    /// # Errors
+    ///
+    /// An invalid direction, a marker, since no row exists, or a sort key that is not a column.
+    pub fn list_none(
+        &self,
+        query: &ListRequest,
+        columns: &[&str],
+        not_found: &dyn Fn(&str) -> Error,
+    ) -> Result<(), Error> {
+        let order = Order::read(&query.sort)?;
+        match &query.marker {
+            Some(marker) => Err(not_found(marker)),
+            None => order.check_columns(columns),
+        }
+    }
+
     fn marker<T: Listed>(&self, id: &str) -> Result<T, Error> {
         let not_found = || T::not_found(id);
         let id: T::Id = id.parse().map_err(|_| not_found())?;
