@@ -114,6 +114,25 @@ impl Caller<'_> {
     }
 }
 
+/// What a caller may do with a token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Check,
+    Validate,
+    Revoke,
+}
+
+impl Action {
+    /// Returns the name of Keystone's rule.
+    const fn rule(self) -> &'static str {
+        match self {
+            Self::Check => "check_token",
+            Self::Validate => "validate_token",
+            Self::Revoke => "revoke_token",
+        }
+    }
+}
+
 impl<'a> Call<'a> {
     fn answer(&self) -> Result<Answer, Fault> {
         let path = percent_decode_str(&self.request.path).decode_utf8_lossy();
@@ -162,19 +181,14 @@ impl<'a> Call<'a> {
             Method::POST => self.issue(),
             Method::GET | Method::HEAD => {
                 let caller = self.caller()?;
-                let may_be_expired = self.request.has_parameter("allow_expired");
-                let (subject, token) = self.subject(&caller, "validate_token", may_be_expired)?;
-                if !(caller.is_admin() || caller.has(SERVICE) || caller.claims == subject.claims) {
-                    return Err(Fault::forbidden("validate_token"));
-                }
+                let is_head = self.request.method == Method::HEAD;
+                let action = if is_head { Action::Check } else { Action::Validate };
+                let (subject, token) = self.subject(&caller, action, self.request.has_parameter("allow_expired"))?;
                 Ok(ok(&self.view(&subject)).with_header("x-subject-token", token.to_owned()))
             }
             Method::DELETE => {
                 let caller = self.caller()?;
-                let (subject, _) = self.subject(&caller, "revoke_token", false)?;
-                if !(caller.is_admin() || caller.claims == subject.claims) {
-                    return Err(Fault::forbidden("revoke_token"));
-                }
+                let (subject, _) = self.subject(&caller, Action::Revoke, false)?;
                 let ends_at = subject.claims.expires_at.saturating_add(EXPIRED_WINDOW);
                 revocation::revoke(subject.claims.audit, ends_at, self.environment)?;
                 Ok(Answer::empty(StatusCode::NO_CONTENT))
@@ -244,14 +258,22 @@ impl<'a> Call<'a> {
             .map_err(|fault| if fault.status == StatusCode::NOT_FOUND { Fault::unauthorized() } else { fault })
     }
 
-    /// Returns the token that the request is about, and its string. Without one, only those learn what is missing who may
-    /// do `action` with the tokens of others.
-    fn subject(&self, caller: &Caller<'_>, action: &str, may_be_expired: bool) -> Result<(Caller<'a>, &'a str), Fault> {
-        let token = self.request.header("x-subject-token").ok_or_else(|| {
-            let is_of_others = caller.is_admin() || (caller.has(SERVICE) && action == "validate_token");
-            if is_of_others { Fault::not_found("No token in the request") } else { Fault::forbidden(action) }
-        })?;
-        Ok((self.valid(token, may_be_expired)?, token))
+    /// Returns the token that the request is about, and its string, if the caller may do this with it: all users with their
+    /// own tokens, administrators with any, and services may validate any.
+    fn subject(
+        &self,
+        caller: &Caller<'_>,
+        action: Action,
+        may_be_expired: bool,
+    ) -> Result<(Caller<'a>, &'a str), Fault> {
+        let may_with_any = caller.is_admin() || (caller.has(SERVICE) && action == Action::Validate);
+        let forbidden = || Fault::forbidden(action.rule());
+        let token = self
+            .request
+            .header("x-subject-token")
+            .ok_or_else(|| if may_with_any { Fault::not_found("No token in the request") } else { forbidden() })?;
+        let subject = self.valid(token, may_be_expired)?;
+        if may_with_any || caller.user.id == subject.user.id { Ok((subject, token)) } else { Err(forbidden()) }
     }
 
     /// Validates a token.

@@ -555,13 +555,19 @@ fn the_service_user_validates_and_others_only_their_own() {
     let admin = app.log_in("admin", "admin", project("admin")).token();
     let demo = app.log_in("demo", "demo", project("demo")).token();
     let service = app.log_in("cinder", "service-secret", project("service")).token();
-    for (by, subject, get, delete) in
-        [(&service, &demo, 200, 403), (&demo, &admin, 403, 403), (&admin, &demo, 200, 204)]
-    {
+    let [older, newer] = [(), ()].map(|()| app.log_in("demo", "demo", project("demo")).token());
+    for (by, subject, get, head, delete) in [
+        (&service, &demo, 200, 403, 403),
+        (&demo, &admin, 403, 403, 403),
+        (&admin, &demo, 200, 200, 204),
+        // Each user may do all of it with the own tokens.
+        (&newer, &older, 200, 200, 204),
+    ] {
         assert_eq!(app.about(Method::GET, by, subject).status, get);
-        assert_eq!(app.about(Method::HEAD, by, subject).status, get);
+        assert_eq!(app.about(Method::HEAD, by, subject).status, head);
         assert_eq!(app.about(Method::DELETE, by, subject).status, delete);
     }
+    assert_eq!(app.get("/auth/projects", &older).status, 401, "revoked by its user");
     assert_eq!(app.about(Method::GET, &service, &demo).status, 404, "revoked");
     assert_eq!(app.about(Method::GET, &service, "garbage").message(), "Failed to validate token");
     assert_eq!(app.about(Method::GET, "garbage", &admin).status, 401);
