@@ -16,6 +16,7 @@ import door_checks
 import keystone_checks
 import openstack_checks
 import sdk_checks
+import signin_checks
 from caller import with_keystone, without_keystone
 from host import App
 from identity import USERS, WITH_PROJECT, WITHOUT_PROJECT, Keystone
@@ -76,20 +77,23 @@ def main():
         open_app = stack.enter_context(App(program, DELAYS | {"max_limit": "3"}))
         app = stack.enter_context(App(program, variables))
         other_app = stack.enter_context(App(program, variables))
+        signin_app = stack.enter_context(App(program, DELAYS | signin_checks.VARIABLES))
         keystone.add_to_catalog(
             {WITH_PROJECT: f"{app.base}/v3/%(project_id)s", WITHOUT_PROJECT: f"{other_app.base}/v3"}
         )
-        terminals = [stack.enter_context(Terminal()) for _ in range(3)]
+        terminals = [stack.enter_context(Terminal()) for _ in range(4)]
         nobody = without_keystone(terminals[0], open_app.base, PROJECT)
         admin = with_keystone(terminals[1], keystone, WITH_PROJECT, "admin", "alpha")
         people = {
             user: with_keystone(terminals[2], keystone, WITHOUT_PROJECT, user, project) for user, project, _ in USERS
         }
         doors = [(f"noauth, {scenario.__name__}", scenario, [nobody]) for scenario in door_checks.SCENARIOS]
+        signin = [(f"signing in, {scenario.__name__}", scenario, [terminals[3]]) for scenario in signin_checks.SCENARIOS]
         lanes = [
             (open_app, [*scenarios_of_clients("noauth", nobody), *doors]),
             (app, scenarios_of_clients("keystone", admin)),
             (other_app, scenarios_of_people(people, keystone, lambda more: App(program, variables | more))),
+            (signin_app, signin),
         ]
         threads = [threading.Thread(target=run_lane, args=(report, *lane), daemon=True) for lane in lanes]
         for thread in threads:
