@@ -21,8 +21,13 @@ LOCKED := $(if $(CI),--locked)
 CARGO_DENY := cargo-deny@0.20.2
 TOOLS := target/tools
 
+# The program of the wheel, and the tool that makes the wheel. `make dist` installs it from PyPI.
+PROGRAM := target/dist/volume-snapshots
+MATURIN := maturin-1.16.0
+DIST := dist
+
 .DEFAULT_GOAL := help
-.PHONY: help build up test openapi clients gophercloud attack attack-short demo bench bench-compare bench-scale check clean toolchain component embedded-host programs fast-host bare guest cargo-deny
+.PHONY: help build up test dist wheel openapi clients gophercloud attack attack-short demo bench bench-compare bench-scale check clean toolchain component embedded-host programs fast-host bare guest cargo-deny
 
 help: ## List the targets
 	@echo 'make <target>:'
@@ -51,6 +56,17 @@ endif
 
 test: programs build guest ## Run all tests, including those of the component
 	cargo test $(LOCKED) --workspace
+
+dist: component ## Build dist/: the components, the program, and the wheel; needs python3 with venv and PyPI
+	@test -x $(TOOLS)/$(MATURIN)/bin/maturin || { python3 -m venv --clear $(TOOLS)/$(MATURIN) && \
+		$(TOOLS)/$(MATURIN)/bin/pip install --quiet --disable-pip-version-check '$(subst -,==,$(MATURIN))'; }
+	@rm -rf $(DIST) && mkdir $(DIST)
+	@cd python && '$(CURDIR)/$(TOOLS)/$(MATURIN)/bin/maturin' build $(LOCKED) --out '$(CURDIR)/$(DIST)'
+	@cp $(COMPONENT) $(DEV_IDENTITY) $(PROGRAM) $(DIST)/
+	@cd $(DIST) && wc -c *
+
+wheel: dist ## Check the wheel: install it, start it, and run the tests of its pytest plugin; needs python3 with venv and PyPI
+	@python3 tests/wheel/check.py $(DIST)
 
 openapi: programs ## Check docs/openapi.yaml against the running component; needs python3 with venv and PyPI
 	@python3 tests/openapi/check.py $(HOST_PROGRAM)
@@ -95,7 +111,7 @@ check: toolchain cargo-deny ## Check the format, lints, docs, and licences
 	PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo deny $(LOCKED) check licenses bans sources
 
 clean: ## Remove all build output; STATE_DIR stays
-	rm -rf target
+	rm -rf target $(DIST)
 
 component: toolchain
 	@MAKEFLAGS= cargo build $(LOCKED) $(QUIET) --target wasm32-wasip2 --release --lib $(COMPONENTS)
