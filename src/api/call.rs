@@ -59,9 +59,9 @@ impl<'a> Call<'a> {
         settings: &'a LazySettings<'a>,
         environment: &'a Environment<'a>,
     ) -> Self {
-        let Environment { key_value, identifiers, ref unreadable, now, clock, .. } = *environment;
+        let Environment { key_value, identifiers, ref notes, now, clock, .. } = *environment;
         Self {
-            service: Service::new(key_value, identifiers, unreadable, caller, now, clock, settings),
+            service: Service::new(key_value, identifiers, notes, caller, now, clock, settings),
             version,
             parameters,
             body,

@@ -2,7 +2,7 @@
 
 use crate::domain::Timestamp;
 use crate::keystone::{Keystone, Outbound};
-use crate::service::{Identifiers, KeyValue, UnreadableLog};
+use crate::service::{Identifiers, KeyValue, Notes};
 use crate::settings::{KeystoneSettings, Variables};
 
 /// Everything that a request works with. The core reaches nothing outside it.
@@ -10,8 +10,8 @@ pub struct Environment<'a> {
     pub key_value: &'a dyn KeyValue,
     pub identifiers: &'a dyn Identifiers,
     pub variables: &'a dyn Variables,
-    /// The stored values that the request went on without, for the log.
-    pub unreadable: UnreadableLog,
+    /// What the store notes about the request, for the log and for the answer.
+    pub notes: Notes,
     /// The way to Keystone.
     pub outbound: &'a dyn Outbound,
     /// The time when the request began.
@@ -26,7 +26,7 @@ impl Environment<'_> {
     /// Returns Keystone as this request sees it.
     #[must_use]
     pub fn keystone<'a>(&'a self, settings: &'a KeystoneSettings) -> Keystone<'a> {
-        let Environment { key_value, identifiers, variables, ref unreadable, outbound, clock, .. } = *self;
-        Keystone::new(settings, variables, key_value, identifiers, unreadable, outbound, clock)
+        let Environment { key_value, identifiers, variables, ref notes, outbound, clock, .. } = *self;
+        Keystone::new(settings, variables, key_value, identifiers, notes, outbound, clock)
     }
 }

@@ -40,7 +40,7 @@ pub fn handle(request: &Request<'_>, environment: &Environment<'_>) -> Answer {
         let (method, status) = (&request.method, reply.status.as_u16());
         (environment.log)(&format!("{request_id} {method} {path} answered {status}: {cause}"));
     }
-    for line in environment.unreadable.lines() {
+    for line in environment.notes.unreadable.lines() {
         (environment.log)(&format!("{request_id} {} {path} {line}", request.method));
     }
     let vendor_type = prefers_vendor_type(request);
@@ -50,7 +50,7 @@ pub fn handle(request: &Request<'_>, environment: &Environment<'_>) -> Answer {
 fn reply(request: &Request<'_>, environment: &Environment<'_>, named_version: &mut Option<Cow<'static, str>>) -> Reply {
     let path = routes::decoded(request.path);
     if path.starts_with(ops::PREFIX) {
-        return ops::answer(request, &path, environment).unwrap_or_else(Reply::from);
+        return ops::answer(request, &path, environment).unwrap_or_else(|fault| told(fault, environment));
     }
     if let Some(reply) = health::answer(&path, environment) {
         return reply;
@@ -63,9 +63,14 @@ fn reply(request: &Request<'_>, environment: &Environment<'_>, named_version: &m
         return too_large();
     }
     resource_layer(request, &path, environment, named_version).unwrap_or_else(|refusal| match refusal {
-        Refusal::Fault(fault) => fault.into(),
+        Refusal::Fault(fault) => told(fault, environment),
         Refusal::Reply(reply) => reply,
     })
+}
+
+/// Returns the reply with a fault. The store knows whether the request may have changed something before the fault.
+fn told(fault: Fault, environment: &Environment<'_>) -> Reply {
+    if environment.notes.may_have_changed() { fault.after_changes().into() } else { fault.into() }
 }
 
 /// Returns the reply to a body that is too large.

@@ -65,5 +65,5 @@ fn has_started(environment: &Environment<'_>) -> Result<(), Fault> {
 }
 
 const fn ops<'a>(environment: &'a Environment<'_>) -> Ops<'a> {
-    Ops::new(environment.key_value, environment.identifiers, &environment.unreadable, environment.now)
+    Ops::new(environment.key_value, environment.identifiers, &environment.notes, environment.now)
 }

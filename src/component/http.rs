@@ -14,7 +14,7 @@ use super::variables::SpinVariables;
 use crate::api::request::{Body, Headers, Origin, Request};
 use crate::api::wire::headers::Header;
 use crate::api::{self, Answer, Environment};
-use crate::store::UnreadableLog;
+use crate::store::Notes;
 
 /// The number of bytes of a body that one read asks for.
 const CHUNK: u64 = 64 * 1024;
@@ -46,7 +46,7 @@ pub(super) fn serve(incoming: IncomingRequest, response_out: ResponseOutparam) {
         identifiers: &RandomIdentifiers,
         variables: &SpinVariables,
         outbound: &SpinOutbound,
-        unreadable: UnreadableLog::default(),
+        notes: Notes::default(),
         now: now(),
         clock: &now,
         log: &|line| eprintln!("{line}"),

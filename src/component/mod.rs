@@ -17,7 +17,7 @@ use self::surroundings::{RandomIdentifiers, now};
 use self::variables::SpinVariables;
 use crate::domain::lifecycle::Moment;
 use crate::settings::{LazySettings, SettingsError};
-use crate::store::{Store, UnreadableLog};
+use crate::store::{Notes, Store};
 use crate::tick;
 
 mod bindings;
@@ -36,10 +36,10 @@ impl bindings::Guest for Component {
         let wrong = |error: SettingsError| bindings::Error::Other(error.to_string());
         let settings = LazySettings::new(&SpinVariables);
         let rows = settings.checked().map_err(wrong)?.rows_per_tick;
-        let unreadable = UnreadableLog::default();
-        let store = Store::new(&key_value, &RandomIdentifiers, &unreadable);
+        let notes = Notes::default();
+        let store = Store::new(&key_value, &RandomIdentifiers, &notes);
         let report = tick::run(&store, Moment::scheduled(now()), rows);
-        for line in unreadable.lines() {
+        for line in notes.unreadable.lines() {
             eprintln!("the scheduled step {line}");
         }
         report.map(drop).map_err(|error| bindings::Error::Other(error.to_string()))

@@ -18,7 +18,7 @@ use crate::domain::{ProjectId, Roles, Timestamp, UserId};
 use crate::settings::{KEYSTONE_PASSWORD, KeystoneSettings, Variables};
 use crate::store::refusals::{FailedLogin, Known, Refusal, Refusals};
 use crate::store::tokens::{StoredToken, TokenDigest};
-use crate::store::{Identifiers, KeyValue, Store, UnreadableLog};
+use crate::store::{Identifiers, KeyValue, Notes, Store};
 
 pub use access_rules::AccessRule;
 
@@ -138,11 +138,11 @@ impl<'a> Keystone<'a> {
         variables: &'a dyn Variables,
         key_value: &'a dyn KeyValue,
         identifiers: &'a dyn Identifiers,
-        unreadable: &'a UnreadableLog,
+        notes: &'a Notes,
         outbound: &'a dyn Outbound,
         clock: &'a dyn Fn() -> Timestamp,
     ) -> Self {
-        let store = Store::new(key_value, identifiers, unreadable);
+        let store = Store::new(key_value, identifiers, notes);
         Self { settings, variables, store, identifiers, outbound, now: clock(), clock }
     }
 

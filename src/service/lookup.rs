@@ -5,7 +5,7 @@ use std::cell::Cell;
 use crate::domain::lifecycle::{Completion, Occasion, Pending};
 use crate::domain::{Caller, Snapshot, SnapshotId, Timestamp, Volume, VolumeId};
 use crate::settings::LazySettings;
-use crate::store::{Change, Identifiers, KeyValue, Row, Store, UnreadableLog};
+use crate::store::{Change, Identifiers, KeyValue, Notes, Row, Store};
 
 use super::Error;
 use super::listing::Listed;
@@ -33,13 +33,13 @@ impl<'a> Service<'a> {
     pub const fn new(
         key_value: &'a dyn KeyValue,
         identifiers: &'a dyn Identifiers,
-        unreadable: &'a UnreadableLog,
+        notes: &'a Notes,
         caller: &'a Caller,
         now: Timestamp,
         clock: &'a dyn Fn() -> Timestamp,
         settings: &'a LazySettings<'a>,
     ) -> Self {
-        let store = Store::new(key_value, identifiers, unreadable);
+        let store = Store::new(key_value, identifiers, notes);
         Self { store, identifiers, caller, now, clock, settings, may_begin_now: Cell::new(BEGUN_AT_ONCE) }
     }
 

@@ -26,6 +26,6 @@ pub mod volumes;
 
 use error::FROZEN;
 
-pub use crate::store::{Identifiers, KeyValue, StoreError, UnreadableLog};
+pub use crate::store::{Identifiers, KeyValue, Notes, StoreError};
 pub use error::Error;
 pub use lookup::Service;

@@ -15,9 +15,7 @@ use crate::store::index::Direction;
 use crate::store::projects::ProjectRecord;
 use crate::store::row::with_row_type;
 use crate::store::rows::rows_at_once;
-use crate::store::{
-    Identifiers, KeyValue, Kind, Listing, Row, Rows, Store, StoreError, StoredRow, StoredState, UnreadableLog,
-};
+use crate::store::{Identifiers, KeyValue, Kind, Listing, Notes, Row, Rows, Store, StoreError, StoredRow, StoredState};
 use crate::tick;
 
 pub use crate::store::deployment::{BackendService, Deployment, GroupSnapshot};
@@ -80,10 +78,10 @@ impl<'a> Ops<'a> {
     pub const fn new(
         key_value: &'a dyn KeyValue,
         identifiers: &'a dyn Identifiers,
-        unreadable: &'a UnreadableLog,
+        notes: &'a Notes,
         now: Timestamp,
     ) -> Self {
-        Self { store: Store::new(key_value, identifiers, unreadable), now }
+        Self { store: Store::new(key_value, identifiers, notes), now }
     }
 
     /// Checks that the store can be read and was not written by an unreleased version.

@@ -38,7 +38,7 @@ impl Store<'_> {
             // On SQLite the increment of such a value ends all calls of Spin's process (`docs/spec/spin.md`).
             let reason = "it is not a counter".to_owned();
             self.without_unreadable(Err::<(), _>(StoreError::Corrupt { key: claim.to_owned(), reason }))?;
-            self.key_value.delete_many(&[claim.to_owned()])?;
+            self.delete_many(&[claim.to_owned()])?;
         }
         let turn = self.key_value.increment(claim, 1)?;
         if turn == 1 {
@@ -54,7 +54,7 @@ impl Store<'_> {
                 }
             }
         }
-        self.key_value.set_many(&values()?)
+        self.set_many(&values()?)
     }
 }
 

@@ -57,11 +57,18 @@ impl<'a> Attempts<'a> {
     /// Swaps, and returns whether the write has landed.
     fn write(&self, read: ReadToSwap<'a>, write_id: u64, bytes: &[u8]) -> Result<bool, StoreError> {
         let failure = match read.handle.swap(bytes) {
-            Ok(true) => return Ok(true),
+            Ok(true) => {
+                self.store.note_write(self.key);
+                return Ok(true);
+            }
             Ok(false) => None,
             Err(error) => Some(error),
         };
-        match (self.has_landed(read.value.as_deref(), write_id)?, failure) {
+        let has_landed = self.has_landed(read.value.as_deref(), write_id);
+        if !matches!(has_landed, Ok(false)) {
+            self.store.note_write(self.key);
+        }
+        match (has_landed?, failure) {
             (true, _) => Ok(true),
             (false, None) => Ok(false),
             (false, Some(error)) => Err(error),
@@ -101,7 +108,7 @@ impl Store<'_> {
             match is_readable(read.value.clone()) {
                 Ok(true) => return Ok(()),
                 // A swap of a missing value would not compare.
-                Ok(false) => return self.key_value.set_many(&[(key.to_owned(), bytes)]),
+                Ok(false) => return self.set_many(&[(key.to_owned(), bytes)]),
                 // Whatever the answer says, the next read shows whether the value has landed.
                 Err(StoreError::Corrupt { .. }) => drop(read.handle.swap(&bytes)?),
                 Err(error) => return Err(error),

@@ -135,7 +135,7 @@ impl Store<'_> {
     ///
     /// # Errors
     ///
-    /// The error of `admit`, or [`StoreError::Contended`]. The row does not exist then. After a failure of the host the
+    /// The error of `admit`, [`StoreError::Contended`], or [`StoreError::Undone`]. The row does not exist then. After a failure of the host the
     /// row may exist or not, as after any lost answer. If it does not, the scheduled step drops its entry.
     pub fn create<T: Row, E: From<StoreError>>(
         &self,
@@ -167,7 +167,7 @@ impl Store<'_> {
             item: item.map(|item| item.with_purpose(Purpose::New)),
         };
         let record = self.list_and_count(&creation, &mut admit)?;
-        self.key_value.set_many(std::slice::from_ref(&creation.row))?;
+        self.set_many(std::slice::from_ref(&creation.row))?;
         Ok(self.confirm(&creation, &record, volume)?)
     }
 
@@ -247,8 +247,8 @@ impl Store<'_> {
                 }
             };
             if !is_listed {
-                self.key_value.delete_many(std::slice::from_ref(&creation.row.0))?;
-                return Err(StoreError::Contended(keys.swap_remove(0)));
+                self.delete_many(std::slice::from_ref(&creation.row.0))?;
+                return Err(StoreError::Undone(keys.swap_remove(0)));
             }
             return match values.next() {
                 Some(value) => Ok(volume.map(|id| decode_row(&keys[1], id.as_uuid(), value)).transpose()?.flatten()),

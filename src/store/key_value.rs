@@ -15,9 +15,13 @@ pub enum StoreError {
     /// The database of the store is damaged. The string is for the log, never for a client.
     #[error("the key-value store is damaged: {0}")]
     Damaged(String),
-    /// Other writers were faster at every attempt, so nothing was written.
+    /// Other writers were faster at every attempt, so this write was not made. Earlier ones of the request may have been, see
+    /// [`super::Notes::may_have_changed`].
     #[error("too many writers at once on '{0}'")]
     Contended(String),
+    /// A create met a tick or a replacement of the state. What it wrote is gone.
+    #[error("the create on '{0}' was undone")]
+    Undone(String),
     /// So many other writers were faster that it is unknown whether this write landed.
     #[error("so many writers at once on '{0}' that it is unknown whether this write landed")]
     Unknown(String),

@@ -104,6 +104,14 @@ pub const DEPLOYMENT_CLAIM: &str = "vs1:claim-deployment";
 /// The key of the deployment's record.
 pub const DEPLOYMENT: &str = "vs1:deployment";
 
+/// Returns whether a key is of a value that clients see: a row, a record, or the deployment. All others, such as pages and the
+/// agenda, only accompany these.
+pub fn is_of_state(key: &str) -> bool {
+    Kind::ALL.into_iter().any(|kind| key.starts_with(kind.key_prefix()))
+        || key.starts_with(PROJECTS)
+        || key == DEPLOYMENT
+}
+
 /// Encodes a project id in portable characters, without collisions. An id has at most 64 bytes, and each takes at most
 /// three, so a key stays below 255 bytes.
 fn portable(id: &ProjectId) -> String {

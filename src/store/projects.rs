@@ -406,7 +406,7 @@ impl Store<'_> {
             fresh.push((key, value));
             written.push(*id);
         }
-        if fresh.is_empty() { Ok(()) } else { self.key_value.set_many(&fresh) }
+        if fresh.is_empty() { Ok(()) } else { self.set_many(&fresh) }
     }
 
     /// Creates the record of a project, after adding the project to the directory.
@@ -435,7 +435,7 @@ impl Store<'_> {
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn delete_retired(&self, record: &ProjectRecord) -> Result<(), StoreError> {
         let pages: Vec<String> = record.retired.iter().copied().map(keys::page).collect();
-        self.key_value.delete_many(&pages)?;
+        self.delete_many(&pages)?;
         self.change_project(&record.project, |stored, _| {
             stored.retired.retain(|page| !record.retired.contains(page));
             Ok(())

@@ -47,7 +47,7 @@ impl Store<'_> {
     pub fn prove_writable(&self, now: Timestamp) -> Result<(), StoreError> {
         let key = keys::READINESS.to_owned();
         let bytes = encode_fresh(&key, &StoredReadiness { written: now.microseconds() })?;
-        self.key_value.set_many(&[(key, bytes)])?;
+        self.set_many(&[(key, bytes)])?;
         match self.last_proof()? {
             Some(_) => Ok(()),
             None => Err(StoreError::Failed("a value that was written cannot be read".to_owned())),

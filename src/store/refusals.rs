@@ -168,7 +168,7 @@ impl Store<'_> {
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn keep_refusals(&self, refusals: &Refusals) -> Result<(), StoreError> {
         let bytes = encode_fresh(keys::REFUSALS, refusals)?;
-        self.key_value.set_many(&[(keys::REFUSALS.to_owned(), bytes)])
+        self.set_many(&[(keys::REFUSALS.to_owned(), bytes)])
     }
 
     /// Keeps the service user's failed login, or forgets it. One commit.
@@ -177,9 +177,9 @@ impl Store<'_> {
         match failed {
             Some(failed) => {
                 let bytes = encode_fresh(keys::FAILED_LOGIN, failed)?;
-                self.key_value.set_many(&[(keys::FAILED_LOGIN.to_owned(), bytes)])
+                self.set_many(&[(keys::FAILED_LOGIN.to_owned(), bytes)])
             }
-            None => self.key_value.delete_many(&[keys::FAILED_LOGIN.to_owned()]),
+            None => self.delete_many(&[keys::FAILED_LOGIN.to_owned()]),
         }
     }
 }

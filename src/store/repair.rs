@@ -550,10 +550,10 @@ impl Store<'_> {
         repair.pages_deleted = delete.len();
         repair.pages_suspected = suspects.0.len();
         if !delete.is_empty() {
-            self.key_value.delete_many(&delete)?;
+            self.delete_many(&delete)?;
         }
         if suspects != earlier {
-            self.key_value.set_many(&[(keys::SUSPECTS.to_owned(), encode_fresh(keys::SUSPECTS, &suspects)?)])?;
+            self.set_many(&[(keys::SUSPECTS.to_owned(), encode_fresh(keys::SUSPECTS, &suspects)?)])?;
         }
         Ok(())
     }

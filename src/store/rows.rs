@@ -115,7 +115,7 @@ impl Store<'_> {
         if entries.is_empty() {
             return Ok(());
         }
-        self.key_value.set_many(&entries)?;
+        self.set_many(&entries)?;
         self.delete_unlisted(rows.iter().map(AgendaItem::when_due).collect())
     }
 
@@ -143,7 +143,7 @@ impl Store<'_> {
             let unlisted = items.iter().filter(|item| !listed.contains(&item.row()));
             let keys: Vec<String> = unlisted.map(|item| keys::row(item.kind, item.id)).collect();
             if !keys.is_empty() {
-                self.key_value.delete_many(&keys)?;
+                self.delete_many(&keys)?;
             }
         }
         Ok(())
@@ -160,7 +160,7 @@ impl Store<'_> {
         snapshots_count_gigabytes: bool,
     ) -> Result<bool, StoreError> {
         let keys: Vec<String> = items.iter().map(|item| keys::row(item.kind, item.id)).collect();
-        self.key_value.delete_many(&keys)?;
+        self.delete_many(&keys)?;
         self.remove_entries(project, items, snapshots_count_gigabytes)
     }
 

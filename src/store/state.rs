@@ -92,10 +92,10 @@ impl Store<'_> {
         let is_written = |key: &String| entries.binary_search_by(|(own, _)| own.cmp(key)).is_ok();
         let obsolete: Vec<String> = stored.into_iter().filter(|key| is_obsolete(key) && !is_written(key)).collect();
         entries.extend(obsolete.iter().map(|key| (key.clone(), Vec::new())));
-        self.key_value.set_many(&entries)?;
+        self.set_many(&entries)?;
         self.complete_agenda_again(&state.agenda)?;
         if !obsolete.is_empty() {
-            self.key_value.delete_many(&obsolete)?;
+            self.delete_many(&obsolete)?;
         }
         entries.truncate(entries.len() - obsolete.len());
         self.sweep(&entries.into_iter().map(|(key, _)| key).collect::<Vec<_>>())
@@ -215,7 +215,7 @@ impl Store<'_> {
     /// An error of the key-value store.
     pub fn clear(&self) -> Result<(), StoreError> {
         let keys: Vec<String> = self.key_value.keys()?.into_iter().filter(|key| is_ours(key)).collect();
-        if keys.is_empty() { Ok(()) } else { self.key_value.delete_many(&keys) }
+        if keys.is_empty() { Ok(()) } else { self.delete_many(&keys) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The handle on the store, and the reads that belong to no resource.
 
+use std::cell::Cell;
 use std::fmt;
 
 use uuid::Uuid;
@@ -9,6 +10,7 @@ use super::compare_and_swap::Change;
 use super::deployment::Deployment;
 use super::key_value::{KeyValue, StoreError};
 use super::keys;
+use super::notes::Notes;
 use super::unreadable::UnreadableLog;
 
 /// The source of ids, passed in so that the core has no randomness of its own.
@@ -34,6 +36,8 @@ pub struct Store<'a> {
     pub(super) identifiers: &'a dyn Identifiers,
     /// Where unreadable values are noted, if the log may name them.
     pub(super) unreadable: Option<&'a UnreadableLog>,
+    /// Whether a write may have changed what others see.
+    pub(super) has_changed: &'a Cell<bool>,
 }
 
 impl fmt::Debug for Store<'_> {
@@ -43,14 +47,10 @@ impl fmt::Debug for Store<'_> {
 }
 
 impl<'a> Store<'a> {
-    /// Returns a store over a key-value store, which notes unreadable values in `unreadable`.
+    /// Returns a store over a key-value store, which takes `notes`.
     #[must_use]
-    pub const fn new(
-        key_value: &'a dyn KeyValue,
-        identifiers: &'a dyn Identifiers,
-        unreadable: &'a UnreadableLog,
-    ) -> Self {
-        Self { key_value, identifiers, unreadable: Some(unreadable) }
+    pub const fn new(key_value: &'a dyn KeyValue, identifiers: &'a dyn Identifiers, notes: &'a Notes) -> Self {
+        Self { key_value, identifiers, unreadable: Some(&notes.unreadable), has_changed: &notes.has_changed }
     }
 
     /// Returns the settings of the whole deployment.

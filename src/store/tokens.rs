@@ -154,12 +154,12 @@ impl Store<'_> {
     /// Forgets the service user's own token. One commit.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn forget_own_token(&self) -> Result<(), StoreError> {
-        self.key_value.delete_many(&[keys::OWN_TOKEN.to_owned()])
+        self.delete_many(&[keys::OWN_TOKEN.to_owned()])
     }
 
     fn keep<T: Stored>(&self, key: String, value: &T) -> Result<(), StoreError> {
         let bytes = encode_fresh(&key, value)?;
-        self.key_value.set_many(&[(key, bytes)])
+        self.set_many(&[(key, bytes)])
     }
 }
 

@@ -181,7 +181,7 @@ impl Store<'_> {
             Some(StoredRow::Gone) | None => Removal::Absent,
         });
         if found == Removal::Removed {
-            self.key_value.delete_many(&[key.to_owned()])?;
+            self.delete_many(&[key.to_owned()])?;
         }
         Ok(found)
     }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use volume_snapshots::domain::Timestamp;
 use volume_snapshots::store::index::{Direction, Position};
-use volume_snapshots::store::{KeyValue, Kind, Listing, Store, UnreadableLog};
+use volume_snapshots::store::{KeyValue, Kind, Listing, Notes, Store};
 
 /// The time of creation of the first snapshots, in seconds since the epoch.
 const FIRST: i64 = 1_767_225_600;
@@ -91,8 +91,8 @@ proptest! {
         }
 
         let identifiers = CountingIdentifiers::default();
-        let unreadable = UnreadableLog::default();
-        let store = Store::new(&service.key_value, &identifiers, &unreadable);
+        let notes = Notes::default();
+        let store = Store::new(&service.key_value, &identifiers, &notes);
         let records = store.projects(&store.project_ids().expect("projects")).expect("records");
         let mut listing = Listing::new(store, records, Kind::Snapshot, direction, after).of_volume(volume);
         let mut seen: Vec<Position> = Vec::new();

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use crate::support::native::{NativeService, TestVariables};
 use crate::support::{Service, client, json, operator};
-use http::Response;
+use http::{Request, Response};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use volume_snapshots::store::key_value::ReadToSwap;
+use volume_snapshots::store::key_value::{ReadToSwap, Swap};
 use volume_snapshots::store::{KeyValue, StoreError};
 
 const PROJECT: &str = "a1";
@@ -370,4 +370,136 @@ fn what_others_have_seen_go_does_not_come_back() {
     assert!(key_value.event.borrow().is_none(), "others have looked meanwhile");
     assert_eq!(reset.status(), 404);
     assert_eq!(service.send(client("GET", &path, &Value::Null)).status(), 404);
+}
+
+/// A store that refuses all swaps from one of its calls on, as if other writers were faster each time.
+struct Refusing<'a> {
+    inner: Interrupted<'a>,
+    /// The number of calls before the first refusal.
+    calls: Cell<u32>,
+}
+
+impl<'a> Refusing<'a> {
+    fn call(&self) -> &Interrupted<'a> {
+        self.calls.set(self.calls.get().saturating_sub(1));
+        &self.inner
+    }
+}
+
+impl KeyValue for Refusing<'_> {
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.call().get(key)
+    }
+
+    fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.call().get_many(keys)
+    }
+
+    fn set_many(&self, entries: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
+        self.call().set_many(entries)
+    }
+
+    fn delete_many(&self, keys: &[String]) -> Result<(), StoreError> {
+        self.call().delete_many(keys)
+    }
+
+    fn keys(&self) -> Result<Vec<String>, StoreError> {
+        self.call().keys()
+    }
+
+    fn increment(&self, key: &str, delta: i64) -> Result<i64, StoreError> {
+        self.call().increment(key, delta)
+    }
+
+    fn read_to_swap<'b>(&'b self, key: &str) -> Result<ReadToSwap<'b>, StoreError> {
+        let read = self.call().read_to_swap(key)?;
+        if self.calls.get() > 0 {
+            return Ok(read);
+        }
+        Ok(ReadToSwap { value: read.value, handle: Box::new(Refused) })
+    }
+
+    fn pause(&self, _attempt: u32) {}
+}
+
+struct Refused;
+
+impl Swap for Refused {
+    fn swap(self: Box<Self>, _value: &[u8]) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+}
+
+/// Makes a request, with another one before one of its calls, and refuses its swaps from a later call on. If the answer promises
+/// that nothing was done, checks it. Returns whether it promises that, or `None` if the request made fewer calls.
+fn refused_from(
+    case: usize,
+    request: &Request<Vec<u8>>,
+    other: Option<&Request<Vec<u8>>>,
+    before_other: u32,
+    until_refused: u32,
+) -> Option<bool> {
+    const BUSY: &str = "The storage is busy, please try again.";
+    let variables = TestVariables::default().with("quota_snapshots", "-1").with("quota_gigabytes", "-1");
+    let service = NativeService::with_variables(variables);
+    // Without a cascade only a volume without snapshots can be deleted.
+    let rows = if case == 0 { json!([]) } else { json!([{ "id": snapshot_id(0), "project_id": PROJECT }]) };
+    service.put_state(&json!({ "volumes": [{ "project_id": PROJECT }], "snapshots": rows }));
+    let before = RefCell::new(service.state());
+    let event: Box<dyn FnOnce() + '_> = Box::new(|| {
+        if let Some(other) = other {
+            service.send(other.clone());
+            *before.borrow_mut() = service.state();
+        }
+    });
+    let inner = Interrupted { service: &service, calls: Cell::new(before_other), event: RefCell::new(Some(event)) };
+    let key_value = Refusing { inner, calls: Cell::new(until_refused + 1) };
+    let answer = service.send_through(&key_value, request.clone());
+    if key_value.calls.get() > 0 {
+        return None;
+    }
+    let promises = crate::support::text(&answer).contains(BUSY);
+    if promises {
+        assert_eq!(service.state(), *before.borrow(), "{request:?}, {before_other}, {until_refused}");
+    }
+    Some(promises)
+}
+
+/// Other writers are too fast for a request, from one of its calls on. If the answer promises that nothing was done, then nothing
+/// was, whatever the request had written before.
+#[test]
+fn a_request_that_has_written_something_does_not_promise_that_it_has_not() {
+    /// A request, and another one in the middle of it.
+    type Case = (Request<Vec<u8>>, Option<Request<Vec<u8>>>);
+    let snapshots = format!("/v3/{PROJECT}/snapshots");
+    let volume = format!("/v3/{PROJECT}/volumes/{VOLUME}");
+    let snapshot = format!("{snapshots}/{}", snapshot_id(0));
+    let create = || client("POST", &snapshots, &json!({ "snapshot": { "volume_id": VOLUME } }));
+    let delete = |path: &str| client("DELETE", path, &Value::Null);
+    let work = json!({
+        "completion": "create", "schedule": "next-tick", "due": "2026-01-01T00:00:00", "gives_up": "2036-01-01T00:00:00",
+    });
+    let document =
+        json!({ "volumes": [{ "id": VOLUME, "project_id": PROJECT, "status": "creating", "pending": work }] });
+    let replacement = operator("PUT", "/_ops/state", document.to_string().as_bytes());
+    let merge = client("POST", &format!("{snapshot}/metadata"), &json!({ "metadata": { "a": "b" } }));
+    let cascade = format!("{volume}?cascade=true");
+    let cases: [Case; 7] = [
+        (delete(&volume), Some(create())),
+        (delete(&cascade), Some(create())),
+        (create(), Some(delete(&cascade))),
+        (create(), None),
+        (delete(&snapshot), None),
+        (merge, None),
+        (replacement, None),
+    ];
+    let mut promises = 0;
+    for (case, (request, other)) in cases.iter().enumerate() {
+        for before_other in 0..(if other.is_some() { 14 } else { 1 }) {
+            let answers = (before_other..)
+                .map_while(|until_refused| refused_from(case, request, other.as_ref(), before_other, until_refused));
+            promises += answers.filter(|promises| *promises).count();
+        }
+    }
+    assert!(promises > 20, "{promises} promises");
 }

@@ -38,7 +38,7 @@ pub fn answer(request: &Request<'_>, path: &str, environment: &Environment<'_>) 
     if request.headers.content_length().is_some_and(|length| length > LARGEST_BODY as u64) {
         return Err(too_large());
     }
-    let ops = Ops::new(environment.key_value, environment.identifiers, &environment.unreadable, environment.now);
+    let ops = Ops::new(environment.key_value, environment.identifiers, &environment.notes, environment.now);
     let method = &request.method;
     match &path[PREFIX.len()..] {
         "state" if method == Method::GET => Reply::json(StatusCode::OK, &StateDocument::from(&ops.state()?)),

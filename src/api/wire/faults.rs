@@ -31,12 +31,30 @@ pub struct Fault {
     pub retry_after: Option<u32>,
     /// The cause, for the log only. A client never sees it.
     pub cause: Option<String>,
+    /// Whether it promises that nothing has changed because one write was not made.
+    pub promises_no_change: bool,
 }
+
+/// The message for a request of which nothing was done.
+const BUSY: &str = "The storage is busy, please try again.";
+
+/// The message for a request of which something may have been done.
+const UNKNOWN: &str = "The storage is busy or cannot be reached. What was asked may have been done or not; please look, and \
+                       try again.";
 
 impl Fault {
     /// Returns a fault with a message.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), retry_after: None, cause: None }
+        Self { status, message: message.into(), retry_after: None, cause: None, promises_no_change: false }
+    }
+
+    /// Returns the fault of a request that may have changed something. It promises nothing then.
+    #[must_use]
+    pub fn after_changes(self) -> Self {
+        if self.promises_no_change {
+            return Self { message: UNKNOWN.to_owned(), promises_no_change: false, ..self };
+        }
+        self
     }
 
     /// Returns a 400.
@@ -136,14 +154,14 @@ impl From<StoreError> for Fault {
         let cause = Some(error.to_string());
         match error {
             // These pass: other writers finish, and a locked database is unlocked.
-            StoreError::Contended(_) => {
-                let message = "The storage is busy, please try again.";
-                Self { retry_after: Some(1), cause, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
-            }
+            StoreError::Contended(_) | StoreError::Undone(_) => Self {
+                retry_after: Some(1),
+                cause,
+                promises_no_change: matches!(error, StoreError::Contended(_)),
+                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, BUSY)
+            },
             StoreError::Failed(_) | StoreError::Unknown(_) => {
-                let message = "The storage is busy or cannot be reached. What was asked may have been done or not; please \
-                            look, and try again.";
-                Self { retry_after: Some(1), cause, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
+                Self { retry_after: Some(1), cause, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, UNKNOWN) }
             }
             StoreError::Damaged(_)
             | StoreError::Corrupt { .. }

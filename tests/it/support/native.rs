@@ -11,7 +11,7 @@ use volume_snapshots::api::{self, Environment};
 use volume_snapshots::domain::Timestamp;
 use volume_snapshots::keystone::{Outbound, OutboundAnswer, OutboundRequest};
 use volume_snapshots::settings::{AUTH_MODE, KEYSTONE_PASSWORD, KEYSTONE_SETTINGS, OPS_TOKEN, SETTINGS, Variables};
-use volume_snapshots::store::{Identifiers, KeyValue, UnreadableLog};
+use volume_snapshots::store::{Identifiers, KeyValue, Notes};
 
 use super::memory_key_value::MemoryKeyValue;
 use super::{ClockedService, Service};
@@ -161,7 +161,7 @@ impl NativeService {
             identifiers: &self.identifiers,
             variables: &self.variables,
             outbound: &Nowhere,
-            unreadable: UnreadableLog::default(),
+            notes: Notes::default(),
             now: self.now(),
             clock: &|| self.now(),
             log: &|line| self.log.borrow_mut().push(line.to_owned()),
