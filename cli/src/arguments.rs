@@ -61,6 +61,9 @@ pub struct Up {
     /// Print no help at the start, only the line `Serving http://...`
     #[arg(long, short)]
     pub quiet: bool,
+    /// Stop when standard input ends, as it does when the program that started this one is gone
+    #[arg(long)]
+    pub stop_with_stdin: bool,
     /// Log one line a request: method, path, status, time, and request id
     #[arg(long)]
     pub log_requests: bool,

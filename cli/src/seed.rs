@@ -20,7 +20,7 @@ pub fn read(path: &Path) -> Result<Value> {
     let shown = path.display();
     let text = std::fs::read(path).with_context(|| format!("cannot read the seed {shown}"))?;
     let document: Value = serde_json::from_slice(&text).with_context(|| format!("the seed {shown} is not JSON"))?;
-    ensure!(document.is_object(), "the seed {shown} is not a JSON object; docs/operations.md describes it");
+    ensure!(document.is_object(), "the seed {shown} is not a JSON object");
     Ok(document)
 }
 

@@ -30,6 +30,9 @@ pub async fn run(arguments: &Up) -> Result<()> {
     let log = Log::new(arguments.log_format);
     let Started { app, listener, values, _state: _lock } = start(arguments, &log).await?;
     log.release();
+    if arguments.stop_with_stdin {
+        std::thread::spawn(stop_with_stdin);
+    }
     let greet = |address: SocketAddr| {
         let mut text = format!("Serving http://{address}\n");
         if !arguments.quiet {
@@ -39,6 +42,12 @@ pub async fn run(arguments: &Up) -> Result<()> {
         let _ = std::io::stdout().lock().write_all(text.as_bytes());
     };
     app.serve_until_signal(listener, greet).await
+}
+
+/// Waits until standard input ends, and stops this process as SIGTERM from outside would.
+fn stop_with_stdin() {
+    let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM);
 }
 
 /// A service that is ready to serve.
