@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import pathlib
+import pty
 import re
 import selectors
 import signal
@@ -61,7 +62,9 @@ def pip(directory, *arguments):
 
 def environment(**variables):
     """Returns the environment of a command, without variables of the developer that would change it."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("OS_", "SPIN_VARIABLE_", "VOLUME_"))}
+    own = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OS_", "SPIN_VARIABLE_", "VOLUME_"))
+    }
     own.pop("NO_COLOR", None)
     return own | {"PYTHONDONTWRITEBYTECODE": "1"} | variables
 
@@ -81,11 +84,16 @@ def run(*arguments, **variables):
 class Up:
     """A running service. It is stopped with SIGTERM, and must exit with 0."""
 
-    def __init__(self, *arguments, **variables):
-        self.errors = tempfile.TemporaryFile("w+")
+    def __init__(self, *arguments, errors=None, **variables):
+        self.errors = errors or tempfile.TemporaryFile("w+")
         command = [PROGRAM, "up", "--port", "0", *map(str, arguments)]
         self.process = subprocess.Popen(
-            command, env=environment(**variables), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors, text=True
+            command,
+            env=environment(**variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
         )
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ)
@@ -128,7 +136,9 @@ def check_install(wheel):
     begun = time.monotonic()
     make_environment(EMPTY)
     pip(EMPTY, "--no-index", "--no-deps", wheel)
-    print(f"  installed in {time.monotonic() - begun:.1f} s, {PROGRAM.stat().st_size / 1e6:.1f} MB of {wheel.stat().st_size / 1e6:.1f} MB")
+    print(
+        f"  installed in {time.monotonic() - begun:.1f} s, {PROGRAM.stat().st_size / 1e6:.1f} MB of {wheel.stat().st_size / 1e6:.1f} MB"
+    )
     module = [EMPTY / "bin/python", "-m", "volume_snapshots", "--version"]
     module = subprocess.run(module, capture_output=True, text=True, check=True, env=environment())
     expect(module.stdout == run("--version").stdout, "python -m volume_snapshots is another program")
@@ -141,9 +151,17 @@ def check_commands(_):
         expect(done.returncode == (0 if arguments else 2), f"{arguments} exits with {done.returncode}")
         expect("\x1b" not in done.stdout + done.stderr, f"{arguments} prints colours into a pipe")
     expect("export OS_USERNAME=admin" in run("env", "--admin").stdout, "env --admin is not for admin")
-    for arguments in (["up", "--port", "70000"], ["up", "--log-format", "xml"], ["up", "--set", "a"], ["env", "--url", "a"], ["down"]):
+    for arguments in (
+        ["up", "--port", "70000"],
+        ["up", "--log-format", "xml"],
+        ["up", "--set", "a"],
+        ["env", "--url", "a"],
+        ["down"],
+    ):
         done = run(*arguments)
-        expect(done.returncode == 2 and done.stderr.startswith("error: "), f"{arguments}: {done.returncode} {done.stderr}")
+        expect(
+            done.returncode == 2 and done.stderr.startswith("error: "), f"{arguments}: {done.returncode} {done.stderr}"
+        )
     done = run("health", "--url", "http://127.0.0.1:1")
     expect((done.returncode, done.stdout) == (1, "") and "does not answer" in done.stderr, done.stderr)
 
@@ -158,8 +176,16 @@ def check_start_errors(folder):
         (["--listen", "0.0.0.0:0"], None, "everybody knows the default passwords"),
         (["--state-dir", "/proc/volume-snapshots"], None, "cannot create the state directory /proc/volume-snapshots: "),
         (["--state-dir", document], "{}", "; choose another directory with --state-dir"),
-        (["--set", "max_limit=0"], None, "the variable max_limit is wrong: '0' is not a whole number above zero; set it with"),
-        (["--set", "auth_mode=open"], None, "the variable auth_mode is wrong: 'open' is none of noauth, headers, keystone"),
+        (
+            ["--set", "max_limit=0"],
+            None,
+            "the variable max_limit is wrong: '0' is not a whole number above zero; set it with",
+        ),
+        (
+            ["--set", "auth_mode=open"],
+            None,
+            "the variable auth_mode is wrong: 'open' is none of noauth, headers, keystone",
+        ),
         (["--set", "progression=never"], None, "'never' is none of time, immediate, manual"),
         (["--set", "dev_identity=yes"], None, "the variable dev_identity is wrong: 'yes' is none of off, on"),
         (["--set", "max_limt=1"], None, "there is no variable max_limt to set; there are auth_mode, "),
@@ -175,10 +201,16 @@ def check_start_errors(folder):
         done = run("up", "--port", "0", *arguments) if "--listen" not in arguments else run("up", *arguments)
         shown = f"{' '.join(map(str, arguments))}: {done.returncode} {done.stdout}{done.stderr}"
         expect(done.returncode == 1 and done.stdout == "", shown)
-        expect(message in done.stderr and done.stderr.startswith("volume-snapshots: ") and done.stderr.count("\n") == 1, shown)
+        expect(
+            message in done.stderr and done.stderr.startswith("volume-snapshots: ") and done.stderr.count("\n") == 1,
+            shown,
+        )
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = run("up", "--port", taken.getsockname()[1])
-        expect("another program listens on" in done.stderr and "--port" in done.stderr and done.returncode == 1, done.stderr)
+        expect(
+            "another program listens on" in done.stderr and "--port" in done.stderr and done.returncode == 1,
+            done.stderr,
+        )
     print(f"  {len(cases) + 1} errors, each one line")
 
 
@@ -223,6 +255,14 @@ def check_log(_):
         run("health", "--url", service.url)
         service.stop()
         expect(re.search(r"Z GET /healthcheck 200 \d+\.\d ms", service.log()), service.log())
+    for variables, expected in (({}, " \x1b[32m200\x1b[0m "), ({"NO_COLOR": "1"}, " 200 ")):
+        terminal, end = pty.openpty()
+        with Up("--log-requests", errors=open(end, "w"), **variables) as service:
+            run("health", "--url", service.url)
+            service.stop()
+            shown = os.read(terminal, 1 << 16).decode()
+        os.close(terminal)
+        expect(f"GET /healthcheck{expected}" in shown, f"{variables}: {shown!r}")
 
 
 def check_first_starts(folder):
@@ -272,7 +312,10 @@ def check_session(_):
             timeout=PATIENCE,
             check=False,
         )
-    expect(done.returncode == 0 and "| nightly |" in done.stdout and "| available |" in done.stdout, done.stdout + done.stderr)
+    expect(
+        done.returncode == 0 and "| nightly |" in done.stdout and "| available |" in done.stdout,
+        done.stdout + done.stderr,
+    )
     print("  " + done.stdout.replace("\n", "\n  ").rstrip())
     print(f"  from `up` to a snapshot in the list: {time.monotonic() - begun:.1f} s")
 

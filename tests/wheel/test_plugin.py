@@ -1,5 +1,9 @@
 """Tests of the pytest plugin, with openstacksdk and cinderclient. `tests/wheel/check.py` runs them on the installed wheel."""
 
+import time
+import urllib.error
+import urllib.request
+
 import keystoneauth1.loading
 import keystoneauth1.session
 import openstack
@@ -128,6 +132,27 @@ def test_each_worker_has_a_server_of_its_own(pytester):
     assert not urls[0] & urls[1]
 
 
+def test_a_server_does_not_outlive_a_killed_session(pytester):
+    pytester.makepyfile("""
+        import os, pathlib, signal
+
+        def test_sample(volume_snapshots):
+            pathlib.Path("url").write_text(volume_snapshots.url)
+            os.kill(os.getpid(), signal.SIGKILL)
+        """)
+    pytester.runpytest_subprocess()
+    url = pytester.path.joinpath("url").read_text()
+    for _ in range(100):
+        try:
+            urllib.request.urlopen(url, timeout=10).close()
+        except urllib.error.HTTPError:
+            pass
+        except OSError:
+            return
+        time.sleep(0.1)
+    pytest.fail("the server still answers after ten seconds")
+
+
 def test_a_failed_start_shows_the_log(pytester):
     pytester.makepyfile("def test_sample(volume_snapshots): pass")
     result = pytester.runpytest_subprocess("--volume-snapshots-set", "max_limit=0")
@@ -139,22 +164,19 @@ def test_a_failed_start_shows_the_log(pytester):
 
 def test_variables_come_from_the_ini_file_and_from_the_command_line(pytester):
     pytester.makeini("[pytest]\nvolume_snapshots_set =\n    quota_snapshots=3\n    max_limit=7\n")
-    pytester.makepyfile(
-        """
+    pytester.makepyfile("""
         import openstack
 
         def test_sample(volume_snapshots):
             limits = openstack.connect(**volume_snapshots.cloud()).block_storage.get_limits().absolute
             assert limits.max_total_snapshots == 5
-        """
-    )
+        """)
     pytester.runpytest_subprocess("--volume-snapshots-set", "quota_snapshots=5").assert_outcomes(passed=1)
 
 
 def test_projects_do_not_run_out(pytester):
     """A test that asks for the fixture while it runs is not counted beforehand, and the ninth such test shares a project."""
-    pytester.makepyfile(
-        """
+    pytester.makepyfile("""
         import openstack, pytest
 
         @pytest.mark.parametrize("number", range(12))
@@ -163,21 +185,18 @@ def test_projects_do_not_run_out(pytester):
             storage = openstack.connect(**project.cloud()).block_storage
             assert list(storage.volumes()) == []
             storage.create_volume(size=1)
-        """
-    )
+        """)
     pytester.runpytest_subprocess().assert_outcomes(passed=12)
 
 
 def test_a_session_without_the_fixture_starts_no_server(pytester, monkeypatch):
     pytester.makepyfile("def test_sample(): pass")
-    pytester.makeconftest(
-        """
+    pytester.makeconftest("""
         from volume_snapshots import pytest_plugin
 
         def refuse(**options):
             raise AssertionError("a server was started")
 
         pytest_plugin.Server = refuse
-        """
-    )
+        """)
     pytester.runpytest_subprocess().assert_outcomes(passed=1)

@@ -23,7 +23,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     explanation = "a variable of the service, such as create_seconds=0"
     group = parser.getgroup("volume-snapshots")
     group.addoption(
-        "--volume-snapshots-set", action="append", default=[], metavar="NAME=VALUE", help=f"Set {explanation}; may be repeated."
+        "--volume-snapshots-set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help=f"Set {explanation}; may be repeated.",
     )
     parser.addini("volume_snapshots_set", f"Lines that each set {explanation}.", type="linelist", default=[])
 

@@ -82,8 +82,9 @@ class Server:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        if process is not None and process.stdout is not None:
-            process.stdout.close()
+        for stream in (process.stdin, process.stdout) if process is not None else ():
+            if stream is not None:
+                stream.close()
         with contextlib.suppress(OSError):
             self._directory.cleanup()
 
@@ -138,7 +139,8 @@ class Server:
     def _start(self, variables: Mapping[str, str]) -> str:
         seed = pathlib.Path(self._directory.name, "identity.json")
         seed.write_text(json.dumps(self._identity_seed()))
-        command = [find_program(), "up", "--quiet", "--port", "0", "--identity-seed", str(seed)]
+        # The end of standard input stops the server if this process is killed.
+        command = [find_program(), "up", "--quiet", "--stop-with-stdin", "--port", "0", "--identity-seed", str(seed)]
         for name, value in variables.items():
             command += ["--set", f"{name}={value}"]
         # The variables of the developer who runs the tests are not for this server.
@@ -146,7 +148,7 @@ class Server:
         environment["VOLUME_SNAPSHOTS_OPS_TOKEN"] = self._ops_token
         with open(self._log_path, "wb") as log:
             self._process = process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
+                command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
             )
         line = _first_line(process)
         if not line.startswith("Serving "):
