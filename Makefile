@@ -27,7 +27,7 @@ MATURIN := maturin-1.16.0
 DIST := dist
 
 .DEFAULT_GOAL := help
-.PHONY: help build up test dist wheel openapi clients gophercloud attack attack-short demo bench bench-compare bench-scale check clean toolchain component embedded-host programs fast-host bare guest cargo-deny
+.PHONY: help build up test dist wheel openapi clients gophercloud attack attack-short demo bench bench-compare bench-scale check clean toolchain component embedded-host programs fast-host bare guest cargo-deny listen-address
 
 help: ## List the targets
 	@echo 'make <target>:'
@@ -45,12 +45,18 @@ build: component ## Build both components and print their sizes; fail if the mai
 # A component that is switched off does not answer.
 PROBES := $(if $(filter on,$(SPIN_VARIABLE_DEV_IDENTITY)),--probe /identity/healthcheck)
 
+# Everybody knows the default passwords of dev-identity.
+listen-address:
+	@test "$$SPIN_VARIABLE_DEV_IDENTITY" != on || test -n "$$SPIN_VARIABLE_DEV_IDENTITY_SEED" || \
+		case '$(LISTEN)' in 127.*|localhost:*|'[::1]:'*) ;; *) echo \
+		'make: dev_identity=on needs a dev_identity_seed to listen on $(LISTEN); see docs/dev-identity.md' >&2; exit 1;; esac
+
 ifeq ($(HOST),spin)
-up: component
+up: listen-address component
 	@command -v spin >/dev/null || { echo 'make: HOST=spin needs the spin command; see README.md' >&2; exit 1; }
 	@exec spin up --from spin.toml --listen '$(LISTEN)' --state-dir '$(STATE_DIR)'
 else
-up: programs ## Build and run the app in the foreground until Ctrl-C or SIGTERM
+up: listen-address programs ## Build and run the app in the foreground until Ctrl-C or SIGTERM
 	@exec $(HOST_PROGRAM) --manifest spin.toml --listen '$(LISTEN)' --state-dir '$(STATE_DIR)' --probe /startup $(PROBES)
 endif
 
