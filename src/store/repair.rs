@@ -15,7 +15,7 @@ use crate::domain::quota::Amounts;
 use crate::domain::{Pending, ProjectId, Timestamp};
 
 use super::Store;
-use super::agenda::{self, Agenda, AgendaItem};
+use super::agenda::{self, Agenda, AgendaItem, Purpose};
 use super::codec::envelope::{decode_optional, encode_fresh, stored_as_json};
 use super::creation::may_be_running;
 use super::deployment::Deployment;
@@ -348,7 +348,13 @@ impl Store<'_> {
             ids.sort_unstable();
             ids.dedup();
             let mut found = self.counted(kind, &ids, rows_at_once([&*record]))?;
-            found.rows.retain(|row| row.item.project == record.project);
+            // A create that was dropped may write its row before it looks. It deletes the row, or else the tick does.
+            let is_dropped = |row: &IndexedRow| {
+                with_row_type!(kind, R => R::HAS_SIZE_OF_VOLUME)
+                    && known.agenda.get(&row.item.row()).is_some_and(|item| item.purpose == Purpose::New)
+                    && index::search(&indexed, row.item.position()).is_err()
+            };
+            found.rows.retain(|row| row.item.project == record.project && !is_dropped(row));
             let kept = self.kept_entries(record, kind, &indexed, &found, known, &mut missed)?;
             kinds.push((kind, indexed, found.rows, kept));
         }
