@@ -94,6 +94,8 @@ pub struct Settings {
     pub rows_per_tick: usize,
     /// The most snapshots that a request deletes with their volume. More are left to the tick.
     pub cascade_at_once: usize,
+    /// The name of the type of volumes that are created without one.
+    pub default_volume_type: String,
 }
 
 /// The settings, read at first use.
@@ -176,6 +178,7 @@ impl Settings {
             max_metadata_bytes: metadata_limit(take("max_metadata_bytes")?)?,
             rows_per_tick: above_zero(take("rows_per_tick")?)?,
             cascade_at_once: above_zero(take("cascade_at_once")?)?,
+            default_volume_type: take("default_volume_type")?.1.to_owned(),
         };
         lines.end()?;
         Ok(settings)
@@ -278,6 +281,14 @@ impl<'a> Lines<'a> {
     }
 }
 
+impl SettingsError {
+    /// Returns the error for a default volume type that does not exist.
+    #[must_use]
+    pub fn no_default_volume_type(name: &str) -> Self {
+        refused("default_volume_type", format!("there is no volume type '{name}'"))
+    }
+}
+
 fn refused(name: &str, reason: String) -> SettingsError {
     SettingsError { name: name.to_owned(), reason }
 }
@@ -353,7 +364,7 @@ mod tests {
                             give_up_seconds=3600\ngive_up=error\nquota_snapshots=10\nquota_gigabytes=1000\n\
                             max_limit=1000\n\
                             max_page_bytes=2097152\nmax_metadata_bytes=262144\nrows_per_tick=1000\n\
-                            cascade_at_once=1000\n";
+                            cascade_at_once=1000\ndefault_volume_type=__DEFAULT__\n";
     const KEYSTONE_DEFAULTS: &str = "keystone_url=\nkeystone_user=cinder\nkeystone_project=service\n\
                                      keystone_user_domain=Default\nkeystone_project_domain=Default\n\
                                      www_authenticate_uri=\n";

@@ -9,6 +9,7 @@ use super::call::Call;
 use super::routes::{MetadataOwner, Operation};
 use super::snapshot_actions::{self, SnapshotAction};
 use super::volume_actions::{self, VolumeAction};
+use super::volume_types::{self, VolumeTypeAction};
 use super::wire::faults::{Fault, MALFORMED_BODY};
 use super::wire::reply::Reply;
 use super::{
@@ -21,6 +22,7 @@ use super::{
 pub enum Action {
     OnSnapshot(SnapshotAction),
     OnVolume(VolumeAction),
+    OnVolumeType(VolumeTypeAction),
 }
 
 impl Action {
@@ -33,6 +35,7 @@ impl Action {
         Ok(match operation {
             Operation::ActOnSnapshot(_) => Some(Self::OnSnapshot(SnapshotAction::named(body)?)),
             Operation::ActOnVolume(_) => Some(Self::OnVolume(VolumeAction::named(body)?)),
+            Operation::ActOnVolumeType(_) => Some(Self::OnVolumeType(VolumeTypeAction::named(body)?)),
             _ => None,
         })
     }
@@ -59,6 +62,11 @@ pub fn dispatch(call: &Call<'_>, operation: &Operation, action: Option<Action>) 
             Some(Action::OnVolume(action)) => volume_actions::act(call, id, action),
             _ => Err(Fault::bad_request(MALFORMED_BODY)),
         },
+        Operation::ActOnVolumeType(id) => match action {
+            Some(Action::OnVolumeType(action)) => volume_types::act(call, id, action),
+            _ => Err(Fault::bad_request(MALFORMED_BODY)),
+        },
+        Operation::VolumeTypes(operation) => volume_types::perform(call, operation),
         Operation::ManageSnapshot(path) => manageable_snapshots::create(call, *path),
         Operation::ListManageableSnapshots(path) => manageable_snapshots::list(call, *path),
         Operation::ShowQuotaSet(id) => quota_sets::show(call, id),

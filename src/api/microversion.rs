@@ -63,6 +63,8 @@ pub const COUNT: Microversion = Microversion::v3(45);
 pub const VOLUME_TARGETS: Microversion = Microversion::v3(48);
 /// Bodies of volumes may not have unknown properties.
 pub const VOLUME_SCHEMAS: Microversion = Microversion::v3(53);
+/// Filters of volume types are configured, and unknown ones are refused.
+pub const VOLUME_TYPE_FILTERS: Microversion = Microversion::v3(52);
 /// `cluster_name` of volumes.
 pub const VOLUME_CLUSTER: Microversion = Microversion::v3(61);
 /// `volume_type_id` of volumes.

@@ -41,6 +41,7 @@ mod services;
 mod snapshot_actions;
 mod snapshots;
 mod volume_actions;
+mod volume_types;
 mod volumes;
 pub mod wire;
 

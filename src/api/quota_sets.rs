@@ -48,7 +48,7 @@ pub fn show(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
     };
     let mut set: Map<String, Value> = if with_usage {
         let mut set = Map::new();
-        for Quota { resource, limit, in_use } in quotas {
+        for Quota { resource, limit, in_use, .. } in quotas {
             set.insert(resource, json!({ "limit": limit, "in_use": in_use, "reserved": 0 }));
         }
         set

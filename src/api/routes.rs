@@ -65,6 +65,9 @@ pub enum Operation {
     },
     /// An operation that is not offered.
     Refuse(&'static Refused),
+    /// An operation on volume types, except an action.
+    VolumeTypes(VolumeTypeOperation),
+    ActOnVolumeType(String),
     /// A path that Cinder's routing library adds and no controller answers (`.../new`, `.../{id}/edit`).
     Phantom,
 }
@@ -105,6 +108,13 @@ impl Operation {
                 | Self::UpdateService(_)
                 | Self::ShowNone { .. }
                 | Self::Refuse(_)
+                | Self::VolumeTypes(
+                    VolumeTypeOperation::Create
+                        | VolumeTypeOperation::Update(_)
+                        | VolumeTypeOperation::MergeSpecs(_)
+                        | VolumeTypeOperation::PutSpec(..)
+                )
+                | Self::ActOnVolumeType(_)
         )
     }
 }
@@ -135,6 +145,25 @@ pub enum MetadataOperation {
     Show(String),
     Put(String),
     Delete(String),
+}
+
+/// An operation on volume types, with the ids and keys of its path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VolumeTypeOperation {
+    List,
+    Create,
+    /// The id may be `default`.
+    Show(String),
+    Update(String),
+    Delete(String),
+    ShowSpecs(String),
+    MergeSpecs(String),
+    ShowSpec(String, String),
+    PutSpec(String, String),
+    DeleteSpec(String, String),
+    ShowAccess(String),
+    ShowEncryption(String),
+    ShowEncryptionItem(String, String),
 }
 
 /// The two paths for managing snapshots that exist on a backend.
@@ -201,7 +230,7 @@ pub fn route(method: &Method, path: &str) -> Option<Route> {
 }
 
 /// The resources for which Cinder's routing library adds all paths, even for operations that they do not have.
-const RESOURCES: [&str; 10] = [
+const RESOURCES: [&str; 11] = [
     "snapshots",
     "volumes",
     "manageable_snapshots",
@@ -212,7 +241,11 @@ const RESOURCES: [&str; 10] = [
     "resource_filters",
     "os-availability-zone",
     "scheduler-stats",
+    "types",
 ];
+
+/// The resources below a type or a volume, for which the routing library adds paths too.
+const BELOW_TYPE: [&str; 3] = ["extra_specs", "os-volume-type-access", "encryption"];
 
 /// Cinder's default `project_id_regex`, `[0-9a-f\-]+`.
 fn is_project_id(segment: &str) -> bool {
@@ -289,12 +322,41 @@ fn operation(method: &Method, segments: &[&str]) -> Option<Operation> {
         ["volumes", id, "encryption", key] if get => Op::ShowVolumeEncryption(own(id), Some(own(key))),
         ["backups"] | ["backups", "detail"] if get => Op::ListBackups,
         ["backups", id] if get => Op::ShowBackup(own(id)),
+        ["types", _, resource, "new"] if get && BELOW_TYPE.contains(resource) => Op::Phantom,
+        ["types", rest @ ..] if let Some(operation) = on_types(method, rest) => operation,
+        ["types", _, resource] if BELOW_TYPE.contains(resource) && (get || post) => Op::Phantom,
+        ["types", _, resource, _] if BELOW_TYPE.contains(resource) && (get || put || delete) => Op::Phantom,
+        ["types", _, resource, _, "edit"] if BELOW_TYPE.contains(resource) && get => Op::Phantom,
         [resource] if RESOURCES.contains(resource) && (get || post) => Op::Phantom,
         [resource, _] if RESOURCES.contains(resource) && (get || put || delete) => Op::Phantom,
         [resource, _, "edit"] if RESOURCES.contains(resource) && get => Op::Phantom,
         ["snapshots" | "volumes", _, "metadata", _, "edit"] if get => Op::Phantom,
         _ => return not_offered::operation(method, segments),
     })
+}
+
+/// Finds the operation on volume types of the segments behind `types`.
+fn on_types(method: &Method, segments: &[&str]) -> Option<Operation> {
+    use VolumeTypeOperation as On;
+    let own = |id: &&str| (*id).to_owned();
+    let operation = match (method, segments) {
+        (&Method::GET, []) => On::List,
+        (&Method::POST, []) => On::Create,
+        (&Method::GET, [id]) => On::Show(own(id)),
+        (&Method::PUT, [id]) => On::Update(own(id)),
+        (&Method::DELETE, [id]) => On::Delete(own(id)),
+        (&Method::POST, [id, "action"]) => return Some(Operation::ActOnVolumeType(own(id))),
+        (&Method::GET, [id, "extra_specs"]) => On::ShowSpecs(own(id)),
+        (&Method::POST, [id, "extra_specs"]) => On::MergeSpecs(own(id)),
+        (&Method::GET, [id, "extra_specs", key]) => On::ShowSpec(own(id), own(key)),
+        (&Method::PUT, [id, "extra_specs", key]) => On::PutSpec(own(id), own(key)),
+        (&Method::DELETE, [id, "extra_specs", key]) => On::DeleteSpec(own(id), own(key)),
+        (&Method::GET, [id, "os-volume-type-access"]) => On::ShowAccess(own(id)),
+        (&Method::GET, [id, "encryption"]) => On::ShowEncryption(own(id)),
+        (&Method::GET, [id, "encryption", key]) => On::ShowEncryptionItem(own(id), own(key)),
+        _ => return None,
+    };
+    Some(Operation::VolumeTypes(operation))
 }
 
 #[cfg(test)]

@@ -48,6 +48,12 @@ pub enum Check {
     Metadata,
     /// An object of strings. A key may contain a slash.
     Specs,
+    /// An object of strings and nulls. A key may contain a slash.
+    NullableSpecs,
+    /// An object of strings and nulls. A key may contain neither a slash nor a space.
+    SpecsOfPath,
+    /// A string of 1 to 255 code points that are not all white space.
+    NotBlank,
     /// An object of exactly one string.
     OneMetadataItem { slash_allowed: bool },
     /// A string of at most 255 code points without the white space around it, or null. Cinder checks it outside its
@@ -189,7 +195,10 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
                 format!("{} does not match '^[printable characters of the Basic Multilingual Plane]*$'", repr(value));
             Err(failure(field, value, &detail))
         }
-        (Check::ShortStringOrNull | Check::ShortString, Value::String(content)) => {
+        (Check::NotBlank, Value::String(content)) if !content.is_empty() && python::strip(content).is_empty() => {
+            Err(Fault::bad_request("An invalid 'name' value was provided. The 'name' can not be empty."))
+        }
+        (Check::ShortStringOrNull | Check::ShortString | Check::NotBlank, Value::String(content)) => {
             if content.is_empty() {
                 return Err(failure(field, value, "'' should be non-empty"));
             }
@@ -201,7 +210,9 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
         (Check::UuidOrNull | Check::Uuid, Value::String(content)) if is_uuid_like(content) => Ok(()),
         (Check::UuidOrNull, _) => Err(no_schema(field, value)),
         (Check::Uuid, Value::String(_)) => Err(failure(field, value, &format!("{} is not a 'uuid'", repr(value)))),
-        (Check::Uuid | Check::String | Check::ShortString, _) => Err(wrong_type(field, value, "'string'")),
+        (Check::Uuid | Check::String | Check::ShortString | Check::NotBlank, _) => {
+            Err(wrong_type(field, value, "'string'"))
+        }
         (Check::Force | Check::Boolean, Value::String(word)) => {
             if FORCE_TRUE.contains(&word.as_str()) || FORCE_FALSE.contains(&word.as_str()) {
                 return Ok(());
@@ -214,22 +225,23 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
             Err(failure(field, value, &format!("{} is not one of [{all}]", repr(value))))
         }
         (Check::Force | Check::Boolean, _) => Err(wrong_type(field, value, "'boolean', 'string'")),
-        (Check::MetadataOrNull, Value::Object(items)) => check_metadata(items, value, name, true),
+        (Check::MetadataOrNull, Value::Object(items)) => check_metadata(items, value, field, ItemSchema::WITH_SLASH),
         (Check::MetadataOrNull, _) => Err(wrong_type(field, value, "'object', 'null'")),
-        (Check::Metadata, Value::Object(items)) => check_metadata(items, value, name, false),
-        (Check::Specs, Value::Object(items)) => check_metadata(items, value, name, true),
+        (Check::Metadata, Value::Object(items)) => check_metadata(items, value, field, ItemSchema::WITH_SPACE),
+        (Check::Specs, Value::Object(items)) => check_metadata(items, value, field, ItemSchema::WITH_SLASH),
+        (Check::NullableSpecs, Value::Object(items)) => {
+            check_metadata(items, value, field, ItemSchema { nullable: true, ..ItemSchema::WITH_SLASH })
+        }
+        (Check::SpecsOfPath, Value::Object(items)) => check_metadata(items, value, field, ItemSchema::OF_PATH),
         (Check::OneMetadataItem { slash_allowed }, Value::Object(items)) => {
-            check_metadata(items, value, name, *slash_allowed)?;
-            let detail = match items.len() {
-                1 => return Ok(()),
-                0 => "should be non-empty",
-                _ => "has too many properties",
-            };
-            Err(failure(field, value, &format!("{} {detail}", repr(value))))
+            let schema = if *slash_allowed { ItemSchema::WITH_SLASH } else { ItemSchema::WITH_SPACE };
+            check_metadata(items, value, field, schema)?;
+            check_is_one(items, value, field)
         }
-        (Check::Metadata | Check::Specs | Check::OneMetadataItem { .. }, _) => {
-            Err(wrong_type(field, value, "'object'"))
-        }
+        (
+            Check::Metadata | Check::Specs | Check::NullableSpecs | Check::SpecsOfPath | Check::OneMetadataItem { .. },
+            _,
+        ) => Err(wrong_type(field, value, "'object'")),
         (Check::Reference, _) => Err(wrong_type(field, value, "'object', 'null', 'string'")),
         (Check::Progress, _) => progress(Some(value)).map(drop),
         (Check::Size, _) => {
@@ -293,11 +305,53 @@ fn check_length(content: &str, value: &Value, name: &str) -> Result<(), Fault> {
     Err(failure(Some(name), value, &format!("{} is too long", repr(value))))
 }
 
+/// Checks a body that is an object of exactly one extra spec.
+///
+/// # Errors
+///
+/// The first failure, as a 400.
+pub fn check_one_spec(body: Option<&Value>) -> Result<(), Fault> {
+    let body = body.unwrap_or(&Value::Null);
+    let Value::Object(items) = body else { return Err(wrong_type(None, body, "'object'")) };
+    check_metadata(items, body, None, ItemSchema::OF_PATH)?;
+    check_is_one(items, body, None)
+}
+
+fn check_is_one(items: &Map<String, Value>, value: &Value, field: Option<&str>) -> Result<(), Fault> {
+    let detail = match items.len() {
+        1 => return Ok(()),
+        0 => "should be non-empty",
+        _ => "has too many properties",
+    };
+    Err(failure(field, value, &format!("{} {detail}", repr(value))))
+}
+
+/// What the keys and values of an object may be.
+#[derive(Clone, Copy)]
+struct ItemSchema {
+    /// The end of the pattern of keys: the allowed characters besides letters, digits, and `-_:`.
+    others: &'static str,
+    /// Whether a value may be null.
+    nullable: bool,
+}
+
+impl ItemSchema {
+    const WITH_SLASH: Self = Self { others: ". /", nullable: false };
+    const WITH_SPACE: Self = Self { others: ". ", nullable: false };
+    const OF_PATH: Self = Self { others: ".", nullable: true };
+}
+
 /// Checks keys by a pattern, and that the values of matching keys are strings. One newline at the end of a key is
 /// allowed, because Python's `$` matches before it.
-fn check_metadata(items: &Map<String, Value>, metadata: &Value, name: &str, slash_allowed: bool) -> Result<(), Fault> {
+fn check_metadata(
+    items: &Map<String, Value>,
+    metadata: &Value,
+    field: Option<&str>,
+    schema: ItemSchema,
+) -> Result<(), Fault> {
+    let ItemSchema { others, nullable } = schema;
     let allowed =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"-_:. ".contains(&byte) || (slash_allowed && byte == b'/');
+        |byte: u8| byte.is_ascii_alphanumeric() || b"-_:".contains(&byte) || others.as_bytes().contains(&byte);
     let mut refused = Vec::new();
     for (key, value) in items {
         let body = key.strip_suffix('\n').unwrap_or(key);
@@ -305,19 +359,20 @@ fn check_metadata(items: &Map<String, Value>, metadata: &Value, name: &str, slas
             refused.push(repr_of_string(key));
             continue;
         }
-        let Value::String(content) = value else {
-            return Err(wrong_type(Some(key), value, "'string'"));
-        };
-        check_length(content, value, key)?;
+        match value {
+            Value::String(content) => check_length(content, value, key)?,
+            Value::Null if nullable => {}
+            _ if nullable => return Err(wrong_type(Some(key), value, "'string', 'null'")),
+            _ => return Err(wrong_type(Some(key), value, "'string'")),
+        }
     }
     if refused.is_empty() {
         return Ok(());
     }
     let verb = if refused.len() == 1 { "does" } else { "do" };
-    let slash = if slash_allowed { "/" } else { "" };
     let detail =
-        format!("{} {verb} not match any of the regexes: '^[a-zA-Z0-9-_:. {slash}]{{1,255}}$'", refused.join(", "));
-    Err(failure(Some(name), metadata, &detail))
+        format!("{} {verb} not match any of the regexes: '^[a-zA-Z0-9-_:{others}]{{1,255}}$'", refused.join(", "));
+    Err(failure(field, metadata, &detail))
 }
 
 /// Whether oslo accepts a string as a UUID: any form that leaves 32 hexadecimal digits.

@@ -4,8 +4,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::domain::volume::type_id as volume_type_id;
-use crate::domain::{Caller, Metadata, SnapshotId, Timestamp, UserId, Volume, VolumeId};
+use crate::domain::{Caller, Metadata, SnapshotId, Timestamp, UserId, Volume, VolumeId, VolumeTypes};
 use crate::service::listing::{Filter, ListPage, ListRequest, Prepared};
 use crate::service::volumes::{NewVolume, VolumeUpdate};
 
@@ -40,7 +39,7 @@ const CREATED: ObjectSchema = ObjectSchema {
         ("description", Check::Trimmed("description")),
         ("display_name", Check::Trimmed("name")),
         ("display_description", Check::Trimmed("description")),
-        ("volume_type", Check::ShortStringOrNull),
+        ("volume_type", Check::Name),
         ("metadata", Check::MetadataOrNull),
         ("snapshot_id", Check::UuidOrNull),
         ("source_volid", Check::UuidOrNull),
@@ -136,7 +135,7 @@ struct VolumeView<'a> {
 }
 
 /// Returns the view of a volume. `extended` adds the fields of Cinder's extensions, as in show and in the detail list.
-fn view<'a>(call: &Call<'_>, volume: &'a Volume, extended: bool) -> VolumeView<'a> {
+fn view<'a>(call: &Call<'_>, volume: &'a Volume, types: &'a VolumeTypes, extended: bool) -> VolumeView<'a> {
     let since = |added| call.version >= added;
     let admin = call.service.caller.roles.admin;
     let mut others = Map::new();
@@ -160,8 +159,7 @@ fn view<'a>(call: &Call<'_>, volume: &'a Volume, extended: bool) -> VolumeView<'
         add("cluster_name", volume.cluster_name.clone().into());
     }
     if since(microversion::VOLUME_TYPE_ID) {
-        let type_id = volume.volume_type.as_deref().map(|name| volume_type_id(name).to_string());
-        add("volume_type_id", type_id.into());
+        add("volume_type_id", volume.volume_type_id.map(|id| id.to_string()).into());
     }
     if since(microversion::CONSUMES_QUOTA) {
         add("consumes_quota", volume.consumes_quota.into());
@@ -183,7 +181,7 @@ fn view<'a>(call: &Call<'_>, volume: &'a Volume, extended: bool) -> VolumeView<'
         updated_at: volume.updated_at,
         name: volume.name.as_deref(),
         description: volume.description.as_deref(),
-        volume_type: volume.volume_type.as_deref(),
+        volume_type: types.name_of(volume.volume_type_id),
         snapshot_id: volume.snapshot_id,
         source_volid: None,
         metadata: &volume.metadata,
@@ -221,13 +219,15 @@ pub fn list(call: &Call<'_>, detail: bool) -> Result<Reply, Fault> {
     let prepared = call.service.prepare_listing(call.parameters.get("all_tenants").is_some())?;
     let request = list_query(&call.parameters, call.service.caller, call.version, &prepared)?;
     let page: ListPage<Volume> = call.service.list(request, prepared)?;
+    // Only the detailed view has the names of types.
+    let types = if detail { call.service.volume_types()? } else { VolumeTypes::default() };
     let collection = if detail { "volumes/detail" } else { "volumes" };
     let mut body = Vec::new();
     let mut document = ObjectWriter::open(&mut body);
     let shown = document.array("volumes", &page.rows, page.most_bytes, |bytes, volume| {
         // These values can always be written.
         let _ = if detail {
-            serde_json::to_writer(bytes, &view(call, volume, true))
+            serde_json::to_writer(bytes, &view(call, volume, &types, true))
         } else {
             serde_json::to_writer(bytes, &summary(call, volume))
         };
@@ -312,7 +312,7 @@ pub fn create(call: &Call<'_>) -> Result<Reply, Fault> {
         let message = format!("Invalid input received: this service makes no volumes from '{name}'.");
         return Err(Fault::bad_request(message));
     }
-    let volume = call.service.create_volume(NewVolume {
+    let (volume, types) = call.service.create_volume(NewVolume {
         name: stripped(fields.get("name").or_else(|| fields.get("display_name"))),
         description: stripped(fields.get("description").or_else(|| fields.get("display_description"))),
         metadata: metadata(fields.get("metadata")),
@@ -320,15 +320,14 @@ pub fn create(call: &Call<'_>) -> Result<Reply, Fault> {
         snapshot_id: string(fields.get("snapshot_id")),
         availability_zone: string(fields.get("availability_zone")),
         volume_type: string(fields.get("volume_type")),
-        multiattach: false,
     })?;
-    Reply::json(StatusCode::ACCEPTED, &One { volume: view(call, &volume, false) })
+    Reply::json(StatusCode::ACCEPTED, &One { volume: view(call, &volume, &types, false) })
 }
 
 /// `GET .../volumes/{id}`
 pub fn show(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
-    let volume = call.service.show_volume(id)?;
-    Reply::json(StatusCode::OK, &One { volume: view(call, &volume, true) })
+    let (volume, types) = call.service.show_volume(id)?;
+    Reply::json(StatusCode::OK, &One { volume: view(call, &volume, &types, true) })
 }
 
 /// `PUT .../volumes/{id}`
@@ -342,8 +341,8 @@ pub fn update(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
         description: either("description", "display_description").map(|value| stripped(Some(value))),
         metadata: fields.get("metadata").map(|value| metadata(Some(value))),
     };
-    let volume = call.service.update_volume(id, &update)?;
-    Reply::json(StatusCode::OK, &One { volume: view(call, &volume, false) })
+    let (volume, types) = call.service.update_volume(id, &update)?;
+    Reply::json(StatusCode::OK, &One { volume: view(call, &volume, &types, false) })
 }
 
 /// `DELETE .../volumes/{id}`

@@ -12,6 +12,7 @@ pub mod snapshot;
 mod strings;
 pub mod timestamp;
 pub mod volume;
+pub mod volume_type;
 
 pub use caller::{Caller, Roles};
 pub use identifiers::{GroupSnapshotId, ProjectId, UserId};
@@ -20,3 +21,4 @@ pub use snapshot::{Metadata, Snapshot, SnapshotId, SnapshotStatus};
 pub use strings::UnknownWord;
 pub use timestamp::Timestamp;
 pub use volume::{Volume, VolumeId, VolumeStatus};
+pub use volume_type::{VolumeType, VolumeTypeId, VolumeTypes};

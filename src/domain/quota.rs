@@ -1,9 +1,12 @@
 //! The quota of a project, and the check of a request against it (`docs/spec/lifecycle.md` section 6).
 //!
 //! Resources are named as in Cinder: `snapshots`, `gigabytes`, `volumes`, and each of these with `_TYPE` for a volume
-//! type.
+//! type. Here the id of the type follows; clients are shown its name.
 
 use std::collections::BTreeMap;
+
+use super::identifiers::prefixed;
+use super::{VolumeTypeId, VolumeTypes};
 
 /// Counters or limits by resource name.
 pub type Amounts = BTreeMap<String, i64>;
@@ -57,6 +60,32 @@ pub enum QuotaRefusal {
     Overflow { resources: Vec<String> },
 }
 
+impl QuotaRefusal {
+    /// Returns whether the message names a resource of a volume type.
+    #[must_use]
+    pub fn names_type(&self) -> bool {
+        match self {
+            Self::Volumes { resource, .. } | Self::Gigabytes { resource, .. } => type_of(resource).is_some(),
+            Self::Overflow { .. } => true,
+            Self::Snapshots { .. } | Self::GigabytesOfOneVolume { .. } => false,
+        }
+    }
+
+    /// Returns the refusal with the names of volume types in place of their ids.
+    #[must_use]
+    pub fn with_names(mut self, types: &VolumeTypes) -> Self {
+        let resources = match &mut self {
+            Self::Volumes { resource, .. } | Self::Gigabytes { resource, .. } => std::slice::from_mut(resource),
+            Self::Overflow { resources } => resources.as_mut_slice(),
+            Self::Snapshots { .. } | Self::GigabytesOfOneVolume { .. } => &mut [],
+        };
+        for resource in resources {
+            *resource = types.resource_name(resource);
+        }
+        self
+    }
+}
+
 /// A kind of resource that counts towards quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counted {
@@ -75,18 +104,40 @@ impl Counted {
     }
 }
 
+/// The resources that exist once for each volume type, in Cinder's order.
+pub const RESOURCES_OF_TYPE: [&str; 3] = ["volumes", "gigabytes", "snapshots"];
+
+/// Returns the name of a resource for one volume type.
+#[must_use]
+pub fn of_type(resource: &str, id: VolumeTypeId) -> String {
+    let prefix = match resource {
+        "volumes" => "volumes_",
+        "gigabytes" => "gigabytes_",
+        _ => "snapshots_",
+    };
+    prefixed(prefix, id.as_uuid())
+}
+
+/// Splits the name of a resource of a volume type into the resource and the type.
+#[must_use]
+pub fn type_of(resource: &str) -> Option<(&'static str, VolumeTypeId)> {
+    RESOURCES_OF_TYPE
+        .into_iter()
+        .find_map(|prefix| Some((prefix, resource.strip_prefix(prefix)?.strip_prefix('_')?.parse().ok()?)))
+}
+
 /// Returns the amounts that one snapshot or volume of `size` GiB and of a type adds to the counters.
 #[must_use]
-pub fn amounts_of(counted: Counted, size: u32, volume_type: Option<&str>, with_gigabytes: bool) -> Amounts {
+pub fn amounts_of(counted: Counted, size: u32, volume_type: Option<VolumeTypeId>, with_gigabytes: bool) -> Amounts {
     let mut amounts = Amounts::new();
     amounts.insert(counted.resource().to_owned(), 1);
     if with_gigabytes {
         amounts.insert("gigabytes".to_owned(), i64::from(size));
     }
     if let Some(volume_type) = volume_type {
-        amounts.insert(format!("{}_{volume_type}", counted.resource()), 1);
+        amounts.insert(of_type(counted.resource(), volume_type), 1);
         if with_gigabytes {
-            amounts.insert(format!("gigabytes_{volume_type}"), i64::from(size));
+            amounts.insert(of_type("gigabytes", volume_type), i64::from(size));
         }
     }
     amounts
@@ -135,16 +186,20 @@ mod tests {
     use super::*;
 
     fn refusal(limits: &[(&str, i64)], used: &[(&str, i64)]) -> Option<String> {
-        let limits: std::collections::BTreeMap<_, _> = limits.iter().copied().collect();
-        let used: std::collections::BTreeMap<_, _> = used.iter().copied().collect();
+        let mut types = VolumeTypes::default();
+        let mut amounts = |pairs: &[(&str, i64)]| -> Amounts {
+            pairs.iter().map(|(name, amount)| (types.resource_of_document(name), *amount)).collect()
+        };
+        let (limits, used) = (amounts(limits), amounts(used));
+        types.id_of("fast");
         admit(
             Counted::Snapshots,
-            &amounts_of(Counted::Snapshots, 5, Some("fast"), true),
+            &amounts_of(Counted::Snapshots, 5, Some(VolumeTypeId::of_name("fast")), true),
             |name| limits.get(name).copied().unwrap_or(UNLIMITED),
             |name| used.get(name).copied().unwrap_or(0),
         )
         .err()
-        .map(|refusal| refusal.to_string())
+        .map(|refusal| refusal.with_names(&types).to_string())
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use super::identifiers::uuid_identifier;
 use super::lifecycle::{Completion, Ending, Occasion, Pending};
 use super::strings::words;
-use super::{GroupSnapshotId, ProjectId, Timestamp, UserId, VolumeId};
+use super::{GroupSnapshotId, ProjectId, Timestamp, UserId, VolumeId, VolumeTypeId};
 use std::collections::BTreeMap;
 
 uuid_identifier!(
@@ -101,8 +101,8 @@ pub struct Snapshot {
     pub project_id: ProjectId,
     pub user_id: Option<UserId>,
     pub volume_id: VolumeId,
-    /// The name of the volume's type, copied for quota.
-    pub volume_type: Option<String>,
+    /// The volume's type, copied for quota.
+    pub volume_type_id: Option<VolumeTypeId>,
     pub name: Option<String>,
     pub description: Option<String>,
     pub metadata: Metadata,
@@ -274,7 +274,7 @@ pub(crate) mod tests {
             project_id: "a1".parse().expect("a project id"),
             user_id: None,
             volume_id: VolumeId::new(uuid::Uuid::from_u128(2)),
-            volume_type: None,
+            volume_type_id: None,
             name: None,
             description: None,
             metadata: Metadata::new(),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::identifiers::uuid_identifier;
 use super::lifecycle::{Completion, Ending, Occasion, Pending};
-use super::{Metadata, ProjectId, SnapshotId, Timestamp, UserId};
+use super::{Metadata, ProjectId, SnapshotId, Timestamp, UserId, VolumeTypeId};
 
 uuid_identifier!(
     /// The id of a volume.
@@ -94,7 +94,7 @@ pub struct Volume {
     pub availability_zone: Option<String>,
     pub attach_status: String,
     pub migration_status: Option<String>,
-    pub volume_type: Option<String>,
+    pub volume_type_id: Option<VolumeTypeId>,
     /// The snapshot that it was created from.
     pub snapshot_id: Option<SnapshotId>,
     /// The volume that it was cloned from.
@@ -136,16 +136,6 @@ pub enum NotSnapshottable {
         gap: &'static str,
         status: VolumeStatus,
     },
-}
-
-/// Returns the id of a volume type. This service knows types only by their names, so it derives the id from the FNV-1a
-/// hash of the name.
-#[must_use]
-pub fn type_id(name: &str) -> uuid::Uuid {
-    let hash = name.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |hash, byte| {
-        (hash ^ u128::from(byte)).wrapping_mul(0x0100_0000_0000_0000_0000_013b)
-    });
-    uuid::Builder::from_custom_bytes(hash.to_be_bytes()).into_uuid()
 }
 
 impl Volume {
@@ -274,7 +264,7 @@ pub(crate) mod tests {
             availability_zone: None,
             attach_status: "detached".to_owned(),
             migration_status: migration.map(str::to_owned),
-            volume_type: None,
+            volume_type_id: None,
             snapshot_id: None,
             source_volid: None,
             group_id: None,

@@ -40,6 +40,9 @@ pub enum Error {
     /// The metadata of a row would be larger than allowed.
     #[error("Metadata of {size} bytes is larger than the {most} bytes that one resource may have.")]
     TooMuchMetadata { size: usize, most: usize },
+    /// A shared value would be larger than allowed. The message is complete.
+    #[error("{0}")]
+    TooMuch(String),
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The operation needs a variable whose value is invalid.

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use crate::domain::lifecycle::{Completion, Occasion, Pending};
-use crate::domain::{Caller, Snapshot, SnapshotId, Timestamp, Volume, VolumeId};
+use crate::domain::{Caller, Snapshot, SnapshotId, Timestamp, Volume, VolumeId, VolumeTypes};
 use crate::settings::LazySettings;
 use crate::store::{Change, Identifiers, KeyValue, Notes, Row, Store};
 
@@ -18,7 +18,7 @@ pub struct Service<'a> {
     pub caller: &'a Caller,
     /// The time when the request began.
     pub(super) now: Timestamp,
-    clock: &'a dyn Fn() -> Timestamp,
+    pub(super) clock: &'a dyn Fn() -> Timestamp,
     pub(super) settings: &'a LazySettings<'a>,
     /// The rows that this request may still make to begin now, each with a compare-and-swap.
     may_begin_now: Cell<u32>,
@@ -108,6 +108,15 @@ impl<'a> Service<'a> {
         let parsed: VolumeId = id.parse().map_err(|_| not_found())?;
         let volume = self.store.row::<Volume>(parsed)?;
         self.seen_volume(volume).ok_or_else(not_found)
+    }
+
+    /// Returns a volume that the caller may read, and the volume types, in one call of the store.
+    pub(super) fn readable_volume_and_types(&self, id: &str) -> Result<(Volume, VolumeTypes), Error> {
+        self.caller.is_scoped()?;
+        let not_found = || Error::VolumeNotFound(id.to_owned());
+        let parsed: VolumeId = id.parse().map_err(|_| not_found())?;
+        let (volume, types) = self.store.volume_and_types(parsed)?;
+        Ok((self.seen_volume(volume).ok_or_else(not_found)?, types))
     }
 
     /// Returns the current state of a volume row, if it exists and the caller may read it.

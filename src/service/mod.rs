@@ -22,6 +22,7 @@ pub mod services;
 pub mod snapshot_actions;
 pub mod snapshots;
 pub mod volume_actions;
+pub mod volume_types;
 pub mod volumes;
 
 use error::FROZEN;

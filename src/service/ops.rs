@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::lifecycle::{Moment, Occasion};
 use crate::domain::quota::Amounts;
-use crate::domain::{ProjectId, Snapshot, SnapshotId, Timestamp};
+use crate::domain::{ProjectId, Snapshot, SnapshotId, Timestamp, VolumeTypeId, VolumeTypes};
 use crate::store::agenda::{Agenda, AgendaItem};
 use crate::store::index::Direction;
 use crate::store::projects::ProjectRecord;
@@ -40,6 +40,7 @@ pub struct ProjectSettings {
 pub struct State {
     pub rows: Rows,
     pub deployment: Deployment,
+    pub volume_types: VolumeTypes,
     pub projects: BTreeMap<ProjectId, ProjectSettings>,
     /// The stored values that cannot be read, sorted by key. The rest of the state is without them.
     pub unreadable: Vec<Unreadable>,
@@ -119,7 +120,9 @@ impl<'a> Ops<'a> {
         let stored = self.store.stored_keys()?;
         let records = self.store.projects(&Store::projects_in(&stored))?;
         let deployment = self.store.without_unreadable(self.store.deployment())?;
-        let mut state = State { deployment: deployment.unwrap_or_default(), ..State::default() };
+        let volume_types = self.store.without_unreadable(self.store.volume_types())?.unwrap_or_default();
+        let mut state = State { deployment: deployment.unwrap_or_default(), volume_types, ..State::default() };
+        state.volume_types.reserved = None;
         let at_once = rows_at_once(&records);
         for kind in Kind::ALL {
             with_row_type!(kind, R => {
@@ -133,9 +136,9 @@ impl<'a> Ops<'a> {
         let mut counted: BTreeMap<&ProjectId, Amounts> = BTreeMap::new();
         for kind in Kind::ALL {
             // Rows alike are counted together, since their amounts are the same.
-            let mut alike: BTreeMap<(&ProjectId, u32, Option<&str>), i64> = BTreeMap::new();
+            let mut alike: BTreeMap<(&ProjectId, u32, Option<VolumeTypeId>), i64> = BTreeMap::new();
             with_row_type!(kind, R => for row in R::list(&state.rows).iter().filter(|row| row.consumes_quota()) {
-                *alike.entry((row.project_id(), row.size(), row.volume_type())).or_default() += 1;
+                *alike.entry((row.project_id(), row.size(), row.volume_type_id())).or_default() += 1;
             });
             for ((project, size, volume_type), rows) in alike {
                 let amounts = counted.entry(project).or_default();
@@ -203,6 +206,7 @@ impl<'a> Ops<'a> {
         self.store.replace_state(&StoredState {
             rows: state.rows,
             deployment: state.deployment,
+            volume_types: state.volume_types,
             projects: projects.into_values().map(|project| project.record).collect(),
             agenda,
         })

@@ -105,6 +105,21 @@ rules! {
     UnsetDefaultType: "volume_extension:default_unset", Admin;
     ListManageableVolumes: "volume_extension:list_manageable", Admin;
     ManageVolume: "volume_extension:volume_manage", Admin;
+    GetAllVolumeTypes: "volume_extension:type_get_all", Reader;
+    GetVolumeType: "volume_extension:type_get", Reader;
+    CreateVolumeType: "volume_extension:type_create", Admin;
+    UpdateVolumeType: "volume_extension:type_update", Admin;
+    DeleteVolumeType: "volume_extension:type_delete", Admin;
+    GetExtraSpecs: "volume_extension:types_extra_specs:index", Reader;
+    GetExtraSpec: "volume_extension:types_extra_specs:show", Reader;
+    CreateExtraSpecs: "volume_extension:types_extra_specs:create", Admin;
+    UpdateExtraSpec: "volume_extension:types_extra_specs:update", Admin;
+    DeleteExtraSpec: "volume_extension:types_extra_specs:delete", Admin;
+    SeeTypeAccess: "volume_extension:volume_type_access", Member;
+    GetTypeAccess: "volume_extension:volume_type_access:get_all_for_type", Admin;
+    AddTypeAccess: "volume_extension:volume_type_access:addProjectAccess", Admin;
+    RemoveTypeAccess: "volume_extension:volume_type_access:removeProjectAccess", Admin;
+    GetEncryption: "volume_extension:volume_type_encryption:get", Admin;
 }
 
 #[cfg(test)]
@@ -185,6 +200,21 @@ mod tests {
         (Rule::UnsetDefaultType, "volume_extension:default_unset", Least::Admin),
         (Rule::ListManageableVolumes, "volume_extension:list_manageable", Least::Admin),
         (Rule::ManageVolume, "volume_extension:volume_manage", Least::Admin),
+        (Rule::GetAllVolumeTypes, "volume_extension:type_get_all", Least::Reader),
+        (Rule::GetVolumeType, "volume_extension:type_get", Least::Reader),
+        (Rule::CreateVolumeType, "volume_extension:type_create", Least::Admin),
+        (Rule::UpdateVolumeType, "volume_extension:type_update", Least::Admin),
+        (Rule::DeleteVolumeType, "volume_extension:type_delete", Least::Admin),
+        (Rule::GetExtraSpecs, "volume_extension:types_extra_specs:index", Least::Reader),
+        (Rule::GetExtraSpec, "volume_extension:types_extra_specs:show", Least::Reader),
+        (Rule::CreateExtraSpecs, "volume_extension:types_extra_specs:create", Least::Admin),
+        (Rule::UpdateExtraSpec, "volume_extension:types_extra_specs:update", Least::Admin),
+        (Rule::DeleteExtraSpec, "volume_extension:types_extra_specs:delete", Least::Admin),
+        (Rule::SeeTypeAccess, "volume_extension:volume_type_access", Least::Member),
+        (Rule::GetTypeAccess, "volume_extension:volume_type_access:get_all_for_type", Least::Admin),
+        (Rule::AddTypeAccess, "volume_extension:volume_type_access:addProjectAccess", Least::Admin),
+        (Rule::RemoveTypeAccess, "volume_extension:volume_type_access:removeProjectAccess", Least::Admin),
+        (Rule::GetEncryption, "volume_extension:volume_type_encryption:get", Least::Admin),
     ];
 
     #[test]

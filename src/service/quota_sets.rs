@@ -1,25 +1,22 @@
 //! The quotas of projects and their use (`docs/spec/beyond.md` section 3, `docs/spec/lifecycle.md` section 6).
 
 use crate::domain::ProjectId;
-use crate::domain::quota::Amounts;
-use crate::store::deployment::Deployment;
-use crate::store::projects::ProjectRecord;
+use crate::domain::quota::{self, Amounts, RESOURCES_OF_TYPE};
 
 use super::policy::Rule;
-use super::volumes::DEFAULT_TYPE;
 use super::{Error, Service};
 
 /// The resources that do not depend on volume types, in Cinder's order. `groups` comes last, after those that do.
 const RESOURCES: [&str; 6] =
     ["volumes", "per_volume_gigabytes", "snapshots", "gigabytes", "backups", "backup_gigabytes"];
 
-/// The resources that exist once for each volume type.
-const RESOURCES_OF_TYPE: [&str; 3] = ["volumes", "gigabytes", "snapshots"];
-
 /// The quota of one resource of a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quota {
+    /// The name of the resource, with the name of its volume type.
     pub resource: String,
+    /// The resource in the records, with the id of its volume type.
+    key: String,
     pub limit: i64,
     /// The value of its counter, which is zero before the first reservation.
     pub in_use: i64,
@@ -71,7 +68,7 @@ impl Service<'_> {
         self.caller.allow(Rule::UpdateQuotas, project_id)?;
         // Cinder compares with the use only if the project already has a limit of its own.
         let own = self.store.project(project_id)?.map(|record| record.quotas).unwrap_or_default();
-        let is_checked = |quota: &&Quota| quota.resource != "per_volume_gigabytes" && own.contains_key(&quota.resource);
+        let is_checked = |quota: &&Quota| quota.resource != "per_volume_gigabytes" && own.contains_key(&quota.key);
         for quota in known.iter().filter(is_checked) {
             let (resource, usage) = (&quota.resource, quota.in_use);
             if let Some(limit) = limits.get(resource).copied().filter(|limit| (0..usage).contains(limit)) {
@@ -81,6 +78,8 @@ impl Service<'_> {
                 )));
             }
         }
+        let keys = known.into_iter().filter_map(|quota| Some((quota.key, *limits.get(&quota.resource)?)));
+        let limits: Amounts = keys.collect();
         self.store.change_project(project_id, |record, _| {
             record.quotas.extend(limits.clone());
             Ok(())
@@ -124,42 +123,26 @@ impl Service<'_> {
 
     fn quotas_of(&self, project_id: Option<&ProjectId>, own_limits: bool) -> Result<Vec<Quota>, Error> {
         let limits = self.settings.get()?.limits;
-        let deployment = self.store.deployment()?;
+        let (deployment, types) = self.store.deployment_and_volume_types()?;
         let record = match project_id {
             Some(project_id) => self.store.settled_project(project_id, self.now, &deployment)?,
             None => None,
         };
-        let names = RESOURCES
-            .iter()
-            .map(|resource| (*resource).to_owned())
-            .chain(
-                volume_types(record.as_ref(), &deployment)
-                    .into_iter()
-                    .flat_map(|volume_type| RESOURCES_OF_TYPE.map(|resource| format!("{resource}_{volume_type}"))),
-            )
-            .chain(["groups".to_owned()]);
+        let plain = |resource: &str| (resource.to_owned(), resource.to_owned());
+        let of_types = types.types.iter().flat_map(|own| {
+            RESOURCES_OF_TYPE.map(|resource| ([resource, "_", &own.name].concat(), quota::of_type(resource, own.id)))
+        });
+        let names = RESOURCES.iter().map(|resource| plain(resource)).chain(of_types).chain([plain("groups")]);
         let own_limit = |resource: &str| {
             record.as_ref().filter(|_| own_limits).and_then(|record| record.quotas.get(resource).copied())
         };
         let in_use = |resource: &str| record.as_ref().and_then(|record| record.usage.get(resource).copied());
-        let quota = |resource: String| Quota {
-            limit: own_limit(&resource).unwrap_or_else(|| deployment.default_limit(&resource, limits)),
-            in_use: in_use(&resource).unwrap_or(0),
+        let quota = |(resource, key): (String, String)| Quota {
+            limit: own_limit(&key).unwrap_or_else(|| deployment.default_limit(&key, limits)),
+            in_use: in_use(&key).unwrap_or(0),
             resource,
+            key,
         };
         Ok(names.map(quota).collect())
     }
-}
-
-/// Returns the volume types that have a counter or a limit, the default type first.
-fn volume_types(record: Option<&ProjectRecord>, deployment: &Deployment) -> Vec<String> {
-    let mut types = vec![DEFAULT_TYPE.to_owned()];
-    let known = record.map(|record| record.totals.keys().chain(record.quotas.keys())).into_iter().flatten();
-    for resource in known.chain(deployment.quotas.keys()) {
-        let of_type = ["volumes_", "snapshots_", "gigabytes_"].iter().find_map(|prefix| resource.strip_prefix(prefix));
-        if let Some(volume_type) = of_type.filter(|volume_type| !types.iter().any(|known| known == volume_type)) {
-            types.push(volume_type.to_owned());
-        }
-    }
-    types
 }

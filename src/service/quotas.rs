@@ -1,5 +1,6 @@
 //! Quota checks for new rows.
 
+use crate::domain::ProjectId;
 use crate::domain::quota::{self, Amounts, Counted, QuotaRefusal};
 use crate::store::deployment::Deployment;
 use crate::store::projects::ProjectRecord;
@@ -24,10 +25,37 @@ impl Service<'_> {
             Ok(()) => return Ok(()),
             Err(refusal) => refusal,
         };
-        match self.store.settled_project(&record.project, self.now, deployment)? {
-            Some(settled) => Ok(quota::admit(counted, requested, limit_of, |resource| settled.in_use(resource))?),
-            None => Err(refusal.into()),
+        let settled = self.store.settled_project(&record.project, self.now, deployment)?;
+        let admitted = settled.map_or(Err(refusal), |settled| {
+            quota::admit(counted, requested, limit_of, |resource| settled.in_use(resource))
+        });
+        match admitted {
+            // Only the message needs the names of types.
+            Err(refusal) if refusal.names_type() => Err(refusal.with_names(&self.store.volume_types()?).into()),
+            admitted => Ok(admitted?),
         }
+    }
+
+    /// Opens the counters of a refused request that are not open. Cinder opens a counter when it reserves from it, before
+    /// it compares the reservation with the limit.
+    pub(super) fn open_counters<R>(
+        &self,
+        outcome: Result<R, Error>,
+        project: &ProjectId,
+        requested: &Amounts,
+    ) -> Result<R, Error> {
+        let is_refused = |error: &Error| matches!(error, Error::OverQuota(refusal) if !matches!(refusal, QuotaRefusal::GigabytesOfOneVolume { .. }));
+        if outcome.as_ref().err().is_some_and(is_refused) {
+            let is_open = |record: ProjectRecord| requested.keys().all(|resource| record.usage.contains_key(resource));
+            if !self.store.project(project)?.is_some_and(is_open) {
+                let nothing: Amounts = requested.keys().map(|resource| (resource.clone(), 0)).collect();
+                self.store.change_project(project, |record, _| {
+                    record.take(&nothing);
+                    Ok(())
+                })?;
+            }
+        }
+        outcome
     }
 
     /// Refuses a volume that is larger than the project's limit for one volume.

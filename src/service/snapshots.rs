@@ -8,7 +8,7 @@ use crate::store::Change;
 use crate::store::agenda::AgendaItem;
 use crate::store::deployment::Deployment;
 
-use super::listing::{Column, Listed, columns, type_id};
+use super::listing::{Column, Listed, columns};
 use super::metadata::{Access, HasMetadata};
 use super::policy::Rule;
 use super::{Error, FROZEN, Service};
@@ -109,7 +109,7 @@ impl Service<'_> {
             project_id: self.caller.project()?.clone(),
             user_id: self.caller.user_id.clone(),
             volume_id: volume.id,
-            volume_type: volume.volume_type.clone(),
+            volume_type_id: volume.volume_type_id,
             name: new.name,
             description: new.description,
             metadata: new.metadata,
@@ -133,8 +133,7 @@ impl Service<'_> {
         deployment: &Deployment,
     ) -> Result<Option<Volume>, Error> {
         let with_gigabytes = deployment.snapshots_count_gigabytes();
-        let amounts =
-            quota::amounts_of(Counted::Snapshots, snapshot.size, snapshot.volume_type.as_deref(), with_gigabytes);
+        let amounts = quota::amounts_of(Counted::Snapshots, snapshot.size, snapshot.volume_type_id, with_gigabytes);
         let of_other_project = volume.project_id != snapshot.project_id;
         self.store.create(snapshot, &amounts, of_other_project, Some(volume.id), |record| {
             self.admit(record, Counted::Snapshots, &amounts, deployment)
@@ -256,7 +255,7 @@ columns! { row: Snapshot;
     "progress" => Column::String(row.progress.clone()),
     "use_quota" => Column::Boolean(row.consumes_quota),
     "group_snapshot_id" => Column::String(row.group_snapshot_id.map(|id| id.to_string())),
-    "volume_type_id" => type_id(row.volume_type.as_deref()),
+    "volume_type_id" => Column::String(row.volume_type_id.map(|id| id.to_string())),
     "deleted" => Column::Boolean(false),
     "deleted_at" => Column::Time(None),
     "scheduled_at" => Column::Time(None),

@@ -9,14 +9,16 @@ use uuid::Uuid;
 use crate::domain::lifecycle::{Completion, Occasion, Pending};
 use crate::domain::quota::{self, Counted};
 use crate::domain::snapshot::Cause;
-use crate::domain::{Metadata, Snapshot, SnapshotId, SnapshotStatus, Volume, VolumeId, VolumeStatus, metadata};
+use crate::domain::{
+    Metadata, Snapshot, SnapshotId, SnapshotStatus, Volume, VolumeId, VolumeStatus, VolumeTypes, metadata,
+};
 use crate::store::agenda::{AgendaItem, Purpose};
 use crate::store::index::{Direction, PageId};
 use crate::store::projects::ProjectRecord;
 use crate::store::rows::rows_at_once;
 use crate::store::{Change, Kind, Listing, StoredRow};
 
-use super::listing::{Column, Listed, columns, type_id};
+use super::listing::{Column, Listed, columns};
 use super::metadata::{Access, HasMetadata};
 use super::policy::Rule;
 use super::{Error, Service};
@@ -28,8 +30,6 @@ pub(super) const HOST: &str = "host1@lvm#pool";
 pub const POOL: &str = "pool";
 /// The availability zone of a volume that is created without one.
 const ZONE: &str = "nova";
-/// The type of a volume that is created without one.
-pub const DEFAULT_TYPE: &str = "__DEFAULT__";
 
 /// The message for a volume that cannot be deleted. Cinder has one message for all reasons.
 const NOT_DELETABLE: &str = "Invalid volume: Volume status must be available or error or error_restoring or \
@@ -75,8 +75,8 @@ pub struct NewVolume {
     pub size: Option<u32>,
     pub snapshot_id: Option<String>,
     pub availability_zone: Option<String>,
+    /// The name or the id of the type. The default is the type of the snapshot, or that of the deployment.
     pub volume_type: Option<String>,
-    pub multiattach: bool,
 }
 
 /// The changes of an update. The outer `None` leaves a field unchanged, and the inner `None` clears it.
@@ -93,11 +93,16 @@ impl Service<'_> {
     /// # Errors
     ///
     /// Not allowed, the snapshot is not found or not usable, no size, or over quota.
-    pub fn create_volume(&self, new: NewVolume) -> Result<Volume, Error> {
+    pub fn create_volume(&self, new: NewVolume) -> Result<(Volume, VolumeTypes), Error> {
         let project_id = self.caller.project()?.clone();
+        let (deployment, types) = self.store.deployment_and_volume_types()?;
+        let named = new.volume_type.as_deref().filter(|name| !name.is_empty());
+        let named = named.map(|name| self.volume_type_named(&types, name)).transpose()?;
         let snapshot = new.snapshot_id.as_deref().map(|id| self.readable_snapshot(id)).transpose()?;
         self.caller.allow(Rule::CreateVolume, &project_id)?;
+        let volume_type = self.type_of_new_volume(&types, named, snapshot.as_ref(), new.size)?;
         let size = size_of_new_volume(new.size, snapshot.as_ref())?;
+        self.refuse_reserved_type(&types, volume_type)?;
         self.check_new_metadata(&new.metadata)?;
         let volume = Volume {
             id: VolumeId::new(self.identifiers.uuid()),
@@ -114,12 +119,12 @@ impl Service<'_> {
             availability_zone: Some(new.availability_zone.unwrap_or_else(|| ZONE.to_owned())),
             attach_status: "detached".to_owned(),
             migration_status: None,
-            volume_type: Some(new.volume_type.unwrap_or_else(|| DEFAULT_TYPE.to_owned())),
+            volume_type_id: Some(volume_type.id),
             snapshot_id: snapshot.map(|snapshot| snapshot.id),
             source_volid: None,
             group_id: None,
             bootable: false,
-            multiattach: new.multiattach,
+            multiattach: volume_type.is_multiattach(),
             admin_metadata: Metadata::new(),
             image_metadata: Metadata::new(),
             created_at: self.now,
@@ -127,13 +132,14 @@ impl Service<'_> {
             consumes_quota: true,
             pending: Some(self.begin(Completion::Create)?),
         };
-        let deployment = self.store.deployment()?;
-        let amounts = quota::amounts_of(Counted::Volumes, size, volume.volume_type.as_deref(), true);
-        self.store.create(&volume, &amounts, false, None, |record| {
+        let amounts = quota::amounts_of(Counted::Volumes, size, volume.volume_type_id, true);
+        let created = self.store.create_volume(&volume, &amounts, |record| {
             self.admit_size_of_volume(record, size, &deployment)?;
             self.admit(record, Counted::Volumes, &amounts, &deployment)
-        })?;
-        Ok(volume)
+        });
+        let after = self.open_counters(created, &volume.project_id, &amounts)?;
+        self.keep_volume_of_type(&volume, volume_type, &after, &deployment)?;
+        Ok((volume, types))
     }
 
     /// Returns a volume.
@@ -141,8 +147,8 @@ impl Service<'_> {
     /// # Errors
     ///
     /// Not found, or not allowed.
-    pub fn show_volume(&self, id: &str) -> Result<Volume, Error> {
-        self.readable_volume(id)
+    pub fn show_volume(&self, id: &str) -> Result<(Volume, VolumeTypes), Error> {
+        self.readable_volume_and_types(id)
     }
 
     /// Checks that the caller may see how a volume is encrypted. None is.
@@ -160,10 +166,10 @@ impl Service<'_> {
     /// # Errors
     ///
     /// Not found, or not allowed.
-    pub fn update_volume(&self, id: &str, update: &VolumeUpdate) -> Result<Volume, Error> {
-        let volume = self.readable_volume(id)?;
+    pub fn update_volume(&self, id: &str, update: &VolumeUpdate) -> Result<(Volume, VolumeTypes), Error> {
+        let (volume, types) = self.readable_volume_and_types(id)?;
         self.caller.allow(Rule::UpdateVolume, &volume.project_id)?;
-        self.change_row_with_metadata(&volume, |mut volume| {
+        let volume = self.change_row_with_metadata(&volume, |mut volume| {
             if let Some(name) = &update.name {
                 volume.name.clone_from(name);
             }
@@ -180,7 +186,8 @@ impl Service<'_> {
             }
             // As for snapshots, the answer still has the earlier `updated_at`.
             Ok((volume, answer))
-        })
+        })?;
+        Ok((volume, types))
     }
 
     /// Starts the deletion of a volume, and with `cascade` also of its snapshots. If there are more of them than a request
@@ -353,7 +360,7 @@ columns! { row: Volume;
     "availability_zone" => Column::String(row.availability_zone.clone()),
     "attach_status" => Column::String(Some(row.attach_status.clone())),
     "migration_status" => Column::String(row.migration_status.clone()),
-    "volume_type_id" => type_id(row.volume_type.as_deref()),
+    "volume_type_id" => Column::String(row.volume_type_id.map(|id| id.to_string())),
     "snapshot_id" => Column::String(row.snapshot_id.map(|id| id.to_string())),
     "group_id" => Column::String(row.group_id.clone()),
     "bootable" => Column::Boolean(row.bootable),

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::domain::lifecycle::is_in_future;
 use crate::domain::quota::Amounts;
-use crate::domain::{Pending, ProjectId, Timestamp};
+use crate::domain::{Pending, ProjectId, Timestamp, VolumeTypeId};
 
 use super::Store;
 use super::index::Position;
@@ -49,7 +49,7 @@ pub struct AgendaItem {
     pub created: i64,
     /// The size in GiB, which the removal gives back.
     pub size: u32,
-    pub volume_type: Option<String>,
+    pub volume_type: Option<VolumeTypeId>,
     pub counted: bool,
     pub purpose: Purpose,
 }
@@ -76,7 +76,7 @@ impl AgendaItem {
             due: due.microseconds(),
             created: row.created_at().microseconds(),
             size: row.size(),
-            volume_type: row.volume_type().map(str::to_owned),
+            volume_type: row.volume_type_id(),
             counted: row.consumes_quota(),
             purpose: Purpose::Row,
         }
@@ -127,7 +127,7 @@ impl AgendaItem {
         if !self.counted {
             return Amounts::new();
         }
-        self.kind.amounts(self.size, self.volume_type.as_deref(), snapshots_count_gigabytes)
+        self.kind.amounts(self.size, self.volume_type, snapshots_count_gigabytes)
     }
 }
 

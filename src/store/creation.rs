@@ -11,11 +11,11 @@ use uuid::Uuid;
 
 use crate::domain::lifecycle::is_in_future;
 use crate::domain::quota::Amounts;
-use crate::domain::{ProjectId, Schedule, Timestamp, Volume, VolumeId};
+use crate::domain::{ProjectId, Schedule, Timestamp, Volume, VolumeId, VolumeTypeId, VolumeTypes};
 
 use super::Store;
 use super::agenda::{AgendaItem, Purpose};
-use super::codec::envelope::{encode_fresh, is_same_write};
+use super::codec::envelope::{decode_optional, encode_fresh, is_same_write};
 use super::index::{Direction, Entry, IndexReader, PageSource, Position};
 use super::key_value::StoreError;
 use super::keys;
@@ -60,7 +60,7 @@ struct Creation<'a> {
 #[derive(Debug, Clone)]
 pub(super) struct VolumeSize {
     size: u32,
-    volume_type: Option<String>,
+    volume_type: Option<VolumeTypeId>,
 }
 
 /// The result of a look at the creates of a project.
@@ -143,8 +143,39 @@ impl Store<'_> {
         amounts: &Amounts,
         of_other_projects_volume: bool,
         volume: Option<VolumeId>,
-        mut admit: impl FnMut(&ProjectRecord) -> Result<(), E>,
+        admit: impl FnMut(&ProjectRecord) -> Result<(), E>,
     ) -> Result<Option<Volume>, E> {
+        let also = volume.map(|id| (keys::row(Volume::KIND, id.as_uuid()), id));
+        let key = also.as_ref().map(|(key, _)| key.clone());
+        let value = self.create_and_read(row, amounts, of_other_projects_volume, key, admit)?;
+        Ok(also.map(|(key, id)| decode_row(&key, id.as_uuid(), value)).transpose()?.flatten())
+    }
+
+    /// Creates a volume like [`Store::create`], and returns the volume types as they are once the row is written.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::create`].
+    pub fn create_volume<E: From<StoreError>>(
+        &self,
+        volume: &Volume,
+        amounts: &Amounts,
+        admit: impl FnMut(&ProjectRecord) -> Result<(), E>,
+    ) -> Result<VolumeTypes, E> {
+        let key = keys::VOLUME_TYPES.to_owned();
+        let value = self.create_and_read(volume, amounts, false, Some(key), admit)?;
+        Ok(decode_optional(keys::VOLUME_TYPES, value)?.unwrap_or_default())
+    }
+
+    /// Creates a row, and returns the value of another key as it is once the row is written.
+    fn create_and_read<T: Row, E: From<StoreError>>(
+        &self,
+        row: &T,
+        amounts: &Amounts,
+        of_other_projects_volume: bool,
+        also: Option<String>,
+        mut admit: impl FnMut(&ProjectRecord) -> Result<(), E>,
+    ) -> Result<Option<Vec<u8>>, E> {
         let key = keys::row(T::KIND, row.id());
         let bytes = encode_fresh(&key, row)?;
         let ends_with_tick = row.pending().filter(|pending| pending.schedule == Schedule::NextTick);
@@ -168,7 +199,7 @@ impl Store<'_> {
         };
         let record = self.list_and_count(&creation, &mut admit)?;
         self.set_many(std::slice::from_ref(&creation.row))?;
-        Ok(self.confirm(&creation, &record, volume)?)
+        Ok(self.confirm(&creation, &record, also)?)
     }
 
     /// Lists and counts a row in its project's record, after announcing it. Returns the bytes of the record.
@@ -222,17 +253,17 @@ impl Store<'_> {
         Ok(self.without_unreadable(scheduled)?.is_some())
     }
 
-    /// Checks that the record still lists a row that was just written, and reads a volume in the same call. If the entry
+    /// Checks that the record still lists a row that was just written, and reads another key in the same call. If the entry
     /// is gone, the create was too slow or the whole state was replaced, so the row is deleted. `written` has the bytes of
     /// the record that listed it.
     fn confirm(
         &self,
         creation: &Creation<'_>,
         written: &[u8],
-        volume: Option<VolumeId>,
-    ) -> Result<Option<Volume>, StoreError> {
+        also: Option<String>,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
         let mut keys = vec![keys::project(creation.project)];
-        keys.extend(volume.map(|id| keys::row(Volume::KIND, id.as_uuid())));
+        keys.extend(also);
         for _ in 0..RECORD_READS {
             let mut values = self.key_value.get_many(&keys)?.into_iter();
             let record = values.next().flatten();
@@ -250,10 +281,7 @@ impl Store<'_> {
                 self.delete_many(std::slice::from_ref(&creation.row.0))?;
                 return Err(StoreError::Undone(keys.swap_remove(0)));
             }
-            return match values.next() {
-                Some(value) => Ok(volume.map(|id| decode_row(&keys[1], id.as_uuid(), value)).transpose()?.flatten()),
-                None => Ok(None),
-            };
+            return Ok(values.next().flatten());
         }
         Err(StoreError::Unknown(keys.swap_remove(0)))
     }
@@ -422,7 +450,7 @@ impl Store<'_> {
         let mut sizes: Vec<Option<VolumeSize>> = Vec::with_capacity(distinct.len());
         for ids in distinct.chunks(LARGE_ROWS_AT_ONCE) {
             let volumes = self.rows::<Volume>(ids)?.into_iter().map(StoredRow::readable);
-            let size = |volume: Volume| VolumeSize { size: volume.size, volume_type: volume.volume_type };
+            let size = |volume: Volume| VolumeSize { size: volume.size, volume_type: volume.volume_type_id };
             sizes.extend(volumes.map(|volume| volume.map(size)));
         }
         let size = |id| distinct.binary_search(id).ok().and_then(|at| sizes[at].clone());

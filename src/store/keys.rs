@@ -104,13 +104,20 @@ pub const DEPLOYMENT_CLAIM: &str = "vs1:claim-deployment";
 /// The key of the deployment's record.
 pub const DEPLOYMENT: &str = "vs1:deployment";
 
-/// Returns whether a key is of a value that clients see: a row, a record, or the deployment. All others, such as pages and the
+/// Returns whether a key is of a value that clients see: a row, a record, the deployment, or the types. All others, such as pages and the
 /// agenda, only accompany these.
 pub fn is_of_state(key: &str) -> bool {
     Kind::ALL.into_iter().any(|kind| key.starts_with(kind.key_prefix()))
         || key.starts_with(PROJECTS)
         || key == DEPLOYMENT
+        || key == VOLUME_TYPES
 }
+
+/// The key of the volume types.
+pub const VOLUME_TYPES: &str = "vs1:volume-types";
+
+/// The key of the counter that decides which writer creates the volume types.
+pub const VOLUME_TYPES_CLAIM: &str = "vs1:claim-volume-types";
 
 /// Encodes a project id in portable characters, without collisions. An id has at most 64 bytes, and each takes at most
 /// three, so a key stays below 255 bytes.

@@ -43,6 +43,7 @@ mod survey;
 pub mod tokens;
 pub mod unreadable;
 mod usage;
+mod volume_types;
 mod volumes;
 
 pub use codec::envelope::FORMAT_VERSION;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::domain::identifiers::IdentifierError;
 use crate::domain::lifecycle::{Moment, Occasion};
 use crate::domain::quota::{self, Amounts, Counted};
-use crate::domain::{Pending, ProjectId, Snapshot, Timestamp, Volume};
+use crate::domain::{Pending, ProjectId, Snapshot, Timestamp, Volume, VolumeTypeId};
 
 use super::codec::envelope::Stored;
 use super::index::{Entry, Position};
@@ -77,7 +77,7 @@ impl Kind {
 
     /// Returns the amounts that a row of this kind adds to the counters.
     #[must_use]
-    pub fn amounts(self, size: u32, volume_type: Option<&str>, deployment_counts_gigabytes: bool) -> Amounts {
+    pub fn amounts(self, size: u32, volume_type: Option<VolumeTypeId>, deployment_counts_gigabytes: bool) -> Amounts {
         let (counted, always) = with_row_type!(self, R => (R::COUNTED, R::ALWAYS_COUNTS_GIGABYTES));
         let with_gigabytes = always || deployment_counts_gigabytes;
         counted.map_or_else(Amounts::new, |counted| quota::amounts_of(counted, size, volume_type, with_gigabytes))
@@ -126,8 +126,8 @@ pub trait Row: Stored + Clone + PartialEq {
     /// Returns the size in GiB.
     fn size(&self) -> u32;
 
-    /// Returns the name of the volume type.
-    fn volume_type(&self) -> Option<&str>;
+    /// Returns the volume type.
+    fn volume_type_id(&self) -> Option<VolumeTypeId>;
 
     /// Returns whether the row counts towards quota.
     fn consumes_quota(&self) -> bool;

@@ -7,7 +7,7 @@ use crate::domain::lifecycle::Occasion;
 use crate::domain::metadata;
 use crate::domain::quota::Counted;
 use crate::domain::snapshot::Transition;
-use crate::domain::{Pending, ProjectId, Snapshot, SnapshotId, Timestamp, UserId};
+use crate::domain::{Pending, ProjectId, Snapshot, SnapshotId, Timestamp, UserId, VolumeTypeId};
 
 use super::codec::envelope::Stored;
 use super::codec::metadata::{metadata, owned, pairs, parse};
@@ -52,8 +52,8 @@ impl Row for Snapshot {
         self.size
     }
 
-    fn volume_type(&self) -> Option<&str> {
-        self.volume_type.as_deref()
+    fn volume_type_id(&self) -> Option<VolumeTypeId> {
+        self.volume_type_id
     }
 
     fn is_large(&self) -> bool {
@@ -84,7 +84,7 @@ struct StoredSnapshot<'a> {
     project: &'a str,
     user: Option<&'a str>,
     volume: Uuid,
-    volume_type: Option<&'a str>,
+    volume_type: Option<Uuid>,
     name: Option<&'a str>,
     description: Option<&'a str>,
     size: u32,
@@ -123,7 +123,7 @@ impl<'a> From<&'a Snapshot> for StoredSnapshot<'a> {
             project: snapshot.project_id.as_str(),
             user: snapshot.user_id.as_ref().map(UserId::as_str),
             volume: snapshot.volume_id.as_uuid(),
-            volume_type: snapshot.volume_type.as_deref(),
+            volume_type: snapshot.volume_type_id.map(Into::into),
             name: snapshot.name.as_deref(),
             description: snapshot.description.as_deref(),
             size: snapshot.size,
@@ -157,7 +157,7 @@ impl TryFrom<StoredSnapshot<'_>> for Snapshot {
             project_id,
             user_id,
             volume_id: stored.volume.into(),
-            volume_type: owned(stored.volume_type),
+            volume_type_id: stored.volume_type.map(Into::into),
             name: owned(stored.name),
             description: owned(stored.description),
             metadata: metadata(&stored.metadata),

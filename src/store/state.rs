@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use crate::domain::ProjectId;
+use crate::domain::{ProjectId, VolumeTypes};
 
 use super::Store;
 use super::agenda::{Agenda, AgendaItem, Purpose};
@@ -29,6 +29,7 @@ use super::unreadable::StoredRow;
 pub struct StoredState {
     pub rows: Rows,
     pub deployment: Deployment,
+    pub volume_types: VolumeTypes,
     /// The records of all projects that own a row, sorted by project. Their indexes are built from the rows.
     pub projects: Vec<ProjectRecord>,
     pub agenda: Vec<AgendaItem>,
@@ -59,6 +60,7 @@ impl Store<'_> {
             with_row_type!(kind, R => push_rows(R::list(&state.rows), &mut entries)?);
         }
         entries.push((keys::DEPLOYMENT.to_owned(), encode_fresh(keys::DEPLOYMENT, &state.deployment)?));
+        entries.push((keys::VOLUME_TYPES.to_owned(), encode_fresh(keys::VOLUME_TYPES, &state.volume_types)?));
 
         let number_of =
             |project: &ProjectId| state.projects.binary_search_by(|record| record.project.cmp(project)).ok();

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::domain::lifecycle::Occasion;
 use crate::domain::metadata;
 use crate::domain::quota::Counted;
-use crate::domain::{Pending, ProjectId, Timestamp, UserId, Volume, VolumeId, VolumeStatus};
+use crate::domain::{Pending, ProjectId, Timestamp, UserId, Volume, VolumeId, VolumeStatus, VolumeTypeId};
 
 use super::Store;
 use super::codec::envelope::{Stored, decode_optional};
@@ -51,8 +51,8 @@ impl Row for Volume {
         self.size
     }
 
-    fn volume_type(&self) -> Option<&str> {
-        self.volume_type.as_deref()
+    fn volume_type_id(&self) -> Option<VolumeTypeId> {
+        self.volume_type_id
     }
 
     fn is_large(&self) -> bool {
@@ -91,7 +91,7 @@ struct StoredVolume<'a> {
     zone: Option<&'a str>,
     attach_status: &'a str,
     migration: Option<&'a str>,
-    volume_type: Option<&'a str>,
+    volume_type: Option<Uuid>,
     snapshot: Option<Uuid>,
     group: Option<&'a str>,
     bootable: bool,
@@ -132,7 +132,7 @@ impl<'a> From<&'a Volume> for StoredVolume<'a> {
             zone: volume.availability_zone.as_deref(),
             attach_status: &volume.attach_status,
             migration: volume.migration_status.as_deref(),
-            volume_type: volume.volume_type.as_deref(),
+            volume_type: volume.volume_type_id.map(Into::into),
             snapshot: volume.snapshot_id.map(Into::into),
             group: volume.group_id.as_deref(),
             bootable: volume.bootable,
@@ -172,7 +172,7 @@ impl TryFrom<StoredVolume<'_>> for Volume {
             availability_zone: owned(stored.zone),
             attach_status: stored.attach_status.to_owned(),
             migration_status: owned(stored.migration),
-            volume_type: owned(stored.volume_type),
+            volume_type_id: stored.volume_type.map(Into::into),
             snapshot_id: stored.snapshot.map(Into::into),
             source_volid: stored.source.map(Into::into),
             group_id: owned(stored.group),
@@ -227,7 +227,7 @@ mod tests {
             availability_zone: some("nova"),
             attach_status: "attached".to_owned(),
             migration_status: None,
-            volume_type: some("t"),
+            volume_type_id: Some(VolumeTypeId::new(uuid::Uuid::from_u128(4))),
             snapshot_id: Some(SnapshotId::new(uuid::Uuid::from_u128(2))),
             source_volid: Some(VolumeId::new(uuid::Uuid::from_u128(3))),
             group_id: some("g"),
@@ -244,7 +244,7 @@ mod tests {
         full.write(&mut bytes).expect("writes");
         let expected = [
             b"\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x02a1\0\x01\x01n\x01\0\x82\x02".as_slice(),
-            b"\x06in-use\x01\x05h@b#p\0\x01\x04nova\x08attached\0\x01\x01t",
+            b"\x06in-use\x01\x05h@b#p\0\x01\x04nova\x08attached\0\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x04",
             b"\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02\x01\x01g\x01\0\x06\0\0\0",
             b"\x01\x01k\x01v\x01\x01a",
             b"\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x03\x01\x01a\x01m\x01\x01i\x01m",

@@ -13,11 +13,12 @@ use uuid::Uuid;
 
 use crate::api::wire::faults::Fault;
 use crate::domain::lifecycle::{Completion, Delays, Pending, Schedule};
-use crate::domain::quota::Amounts;
+use crate::domain::quota::{self, Amounts};
 use crate::domain::snapshot::{Cause, Transition};
+use crate::domain::volume_type::DEFAULT_TYPE;
 use crate::domain::{
     GroupSnapshotId, Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume, VolumeId,
-    VolumeStatus,
+    VolumeStatus, VolumeType, VolumeTypes,
 };
 use crate::json::ObjectOnly;
 use crate::service::ops::{BackendService, Deployment, GroupSnapshot, ProjectSettings, State, Unreadable};
@@ -28,6 +29,8 @@ use crate::service::ops::{BackendService, Deployment, GroupSnapshot, ProjectSett
 pub struct StateDocument {
     volumes: Vec<ObjectOnly<VolumeDocument>>,
     snapshots: Vec<ObjectOnly<SnapshotDocument>>,
+    /// The types. `__DEFAULT__` is added unless it is here, and so is every type that another field names.
+    volume_types: Vec<ObjectOnly<VolumeType>>,
     quotas: Amounts,
     services: Vec<ObjectOnly<ServiceDocument>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -258,7 +261,7 @@ impl Default for VolumeDocument {
             availability_zone: Some("nova".to_owned()),
             attach_status: "detached".to_owned(),
             migration_status: None,
-            volume_type: Some("__DEFAULT__".to_owned()),
+            volume_type: Some(DEFAULT_TYPE.to_owned()),
             snapshot_id: None,
             source_volid: None,
             group_id: None,
@@ -289,7 +292,7 @@ impl Default for SnapshotDocument {
             metadata: Metadata::new(),
             project_id: defaults::project(),
             user_id: Some(defaults::user()),
-            volume_type: Some("__DEFAULT__".to_owned()),
+            volume_type: Some(DEFAULT_TYPE.to_owned()),
             created_at: defaults::CREATED_AT,
             updated_at: None,
             group_snapshot_id: None,
@@ -374,6 +377,30 @@ fn refuse_repeated(kind: &str, mut ids: Vec<Uuid>) -> Result<(), Fault> {
     }
 }
 
+/// Returns the types of a document, and the one that every deployment begins with.
+fn types_of(documents: Vec<ObjectOnly<VolumeType>>) -> Result<VolumeTypes, Fault> {
+    let mut types = VolumeTypes { types: Vec::new(), reserved: None };
+    for ObjectOnly(own) in documents {
+        if types.named(&own.name).is_some() || types.get(own.id).is_some() {
+            let (id, name) = (own.id, &own.name);
+            let message =
+                format!("The document cannot be used: two volume types have the id {id} or the name '{name}'");
+            return Err(Fault::bad_request(message));
+        }
+        types.add(own);
+    }
+    let seed = VolumeType::seed();
+    if types.named(&seed.name).is_none() && types.get(seed.id).is_none() {
+        types.add(seed);
+    }
+    Ok(types)
+}
+
+/// Returns amounts by the resources of types in place of their names.
+fn of_types(types: &mut VolumeTypes, amounts: Amounts) -> Amounts {
+    amounts.into_iter().map(|(resource, amount)| (types.resource_of_document(&resource), amount)).collect()
+}
+
 impl StateDocument {
     /// Returns the reason why the document must not replace the state unless the operator insists, if there is one.
     #[must_use]
@@ -414,6 +441,7 @@ impl StateDocument {
     /// An invalid project, limit, or counter, or two rows with the same id.
     pub fn into_state(self, delays: &Delays, now: Timestamp) -> Result<State, Fault> {
         let mut state = State::default();
+        let mut types = types_of(self.volume_types)?;
         for ObjectOnly(volume) in self.volumes {
             let pending = work(volume.pending, volume.status.completion(), delays, now);
             state.rows.volumes.push(Volume {
@@ -431,7 +459,7 @@ impl StateDocument {
                 availability_zone: volume.availability_zone,
                 attach_status: volume.attach_status,
                 migration_status: volume.migration_status,
-                volume_type: volume.volume_type,
+                volume_type_id: volume.volume_type.map(|name| types.id_of(&name)),
                 snapshot_id: volume.snapshot_id,
                 source_volid: volume.source_volid,
                 group_id: volume.group_id,
@@ -452,7 +480,7 @@ impl StateDocument {
                 project_id: snapshot.project_id,
                 user_id: snapshot.user_id,
                 volume_id: snapshot.volume_id,
-                volume_type: snapshot.volume_type,
+                volume_type_id: snapshot.volume_type.map(|name| types.id_of(&name)),
                 name: snapshot.name,
                 description: snapshot.description,
                 metadata: snapshot.metadata,
@@ -474,24 +502,26 @@ impl StateDocument {
         refuse_repeated("snapshot", state.rows.snapshots.iter().map(|snapshot| snapshot.id.as_uuid()).collect())?;
         for (project, quotas) in &self.project_quotas {
             let limits = amounts("project_quotas", project, quotas, &Value::as_i64)?;
-            settings_of(&mut state, "project_quotas", project)?.quotas = limits;
+            settings_of(&mut state, "project_quotas", project)?.quotas = of_types(&mut types, limits);
         }
         for (project, usage) in &self.quota_usage {
             let counters = amounts("quota_usage", project, usage, &counter)?;
-            settings_of(&mut state, "quota_usage", project)?.usage = counters;
+            settings_of(&mut state, "quota_usage", project)?.usage = of_types(&mut types, counters);
         }
         if !self.quota_usage_in_use.is_empty() {
             let project = defaults::project().to_string();
-            settings_of(&mut state, "quota_usage_in_use", &project)?.usage.extend(self.quota_usage_in_use.clone());
+            let counters = of_types(&mut types, self.quota_usage_in_use.clone());
+            settings_of(&mut state, "quota_usage_in_use", &project)?.usage.extend(counters);
         }
         state.deployment = Deployment {
-            quotas: self.quotas,
+            quotas: of_types(&mut types, self.quotas),
             services: self.services.into_iter().map(|ObjectOnly(service)| service.into()).collect(),
             resource_filters: self.resource_filters,
             group_snapshot: self.group_snapshot.map(|ObjectOnly(group)| group.into()),
             no_snapshot_gb_quota: self.config.0.no_snapshot_gb_quota,
             osapi_max_limit: self.config.0.osapi_max_limit,
         };
+        state.volume_types = types;
         Ok(state)
     }
 }
@@ -522,15 +552,18 @@ impl From<GroupSnapshotDocument> for GroupSnapshot {
 impl From<&State> for StateDocument {
     fn from(state: &State) -> Self {
         let deployment = state.deployment.clone();
+        let types = &state.volume_types;
+        // A resource of a type that was deleted stays in the records, but means nothing.
+        let is_left = |resource: &String| quota::type_of(resource).is_some_and(|(_, id)| types.get(id).is_none());
         let mut quota_usage = Map::new();
         let mut project_quotas = Map::new();
         for (project, settings) in &state.projects {
             let (mut counters, mut limits) = (Map::new(), Map::new());
-            for (resource, in_use) in &settings.usage {
-                counters.insert(resource.clone(), json!({ "in_use": in_use, "reserved": 0 }));
+            for (resource, in_use) in settings.usage.iter().filter(|(own, usage)| **usage != 0 || !is_left(own)) {
+                counters.insert(types.resource_name(resource), json!({ "in_use": in_use, "reserved": 0 }));
             }
-            for (resource, limit) in &settings.quotas {
-                limits.insert(resource.clone(), (*limit).into());
+            for (resource, limit) in settings.quotas.iter().filter(|(own, _)| !is_left(own)) {
+                limits.insert(types.resource_name(resource), (*limit).into());
             }
             for (map, of_project) in [(&mut quota_usage, counters), (&mut project_quotas, limits)] {
                 if !of_project.is_empty() {
@@ -540,9 +573,16 @@ impl From<&State> for StateDocument {
         }
         let services = deployment.services.into_iter().map(|service| ObjectOnly(service.into()));
         Self {
-            volumes: state.rows.volumes.iter().map(|volume| ObjectOnly(volume.into())).collect(),
-            snapshots: state.rows.snapshots.iter().map(|snapshot| ObjectOnly(snapshot.into())).collect(),
-            quotas: deployment.quotas,
+            volumes: state.rows.volumes.iter().map(|volume| ObjectOnly(VolumeDocument::of(volume, types))).collect(),
+            snapshots: {
+                let snapshots = state.rows.snapshots.iter();
+                snapshots.map(|snapshot| ObjectOnly(SnapshotDocument::of(snapshot, types))).collect()
+            },
+            volume_types: types.types.iter().cloned().map(ObjectOnly).collect(),
+            quotas: {
+                let limits = deployment.quotas.iter().filter(|(own, _)| !is_left(own));
+                limits.map(|(resource, limit)| (types.resource_name(resource), *limit)).collect()
+            },
             services: services.collect(),
             resource_filters: deployment.resource_filters,
             group_snapshot: deployment.group_snapshot.map(|group| {
@@ -569,8 +609,8 @@ impl From<&State> for StateDocument {
     }
 }
 
-impl From<&Volume> for VolumeDocument {
-    fn from(volume: &Volume) -> Self {
+impl VolumeDocument {
+    fn of(volume: &Volume, types: &VolumeTypes) -> Self {
         Self {
             id: volume.id,
             name: volume.name.clone(),
@@ -584,7 +624,7 @@ impl From<&Volume> for VolumeDocument {
             availability_zone: volume.availability_zone.clone(),
             attach_status: volume.attach_status.clone(),
             migration_status: volume.migration_status.clone(),
-            volume_type: volume.volume_type.clone(),
+            volume_type: volume.volume_type_id.map(|id| types.name_or_id(id)),
             snapshot_id: volume.snapshot_id,
             source_volid: volume.source_volid,
             group_id: volume.group_id.clone(),
@@ -602,8 +642,8 @@ impl From<&Volume> for VolumeDocument {
     }
 }
 
-impl From<&Snapshot> for SnapshotDocument {
-    fn from(snapshot: &Snapshot) -> Self {
+impl SnapshotDocument {
+    fn of(snapshot: &Snapshot, types: &VolumeTypes) -> Self {
         Self {
             id: snapshot.id,
             volume_id: snapshot.volume_id,
@@ -615,7 +655,7 @@ impl From<&Snapshot> for SnapshotDocument {
             metadata: snapshot.metadata.clone(),
             project_id: snapshot.project_id.clone(),
             user_id: snapshot.user_id.clone(),
-            volume_type: snapshot.volume_type.clone(),
+            volume_type: snapshot.volume_type_id.map(|id| types.name_or_id(id)),
             created_at: snapshot.created_at,
             updated_at: snapshot.updated_at,
             group_snapshot_id: snapshot.group_snapshot_id,

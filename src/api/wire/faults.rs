@@ -142,7 +142,7 @@ impl From<Error> for Fault {
             Error::InvalidSnapshot(_) | Error::InvalidVolume(_) | Error::BadRequest(_) => Self::bad_request(message),
             Error::Conflict(_) => Self::new(StatusCode::CONFLICT, message),
             Error::OverQuota(_) => Self { retry_after: Some(0), ..Self::new(StatusCode::PAYLOAD_TOO_LARGE, message) },
-            Error::TooMuchMetadata { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, message),
+            Error::TooMuchMetadata { .. } | Error::TooMuch(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, message),
             Error::Store(error) => error.into(),
             Error::Misconfigured(error) => error.into(),
         }

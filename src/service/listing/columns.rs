@@ -31,7 +31,7 @@ impl Column {
     }
 
     /// Returns whether a database considers the column equal to a string from the query. Null equals nothing.
-    pub(super) fn equals(&self, string: &str) -> bool {
+    pub(in crate::service) fn equals(&self, string: &str) -> bool {
         match self {
             Self::String(column) => column.as_deref() == Some(string),
             Self::Number(number) => is_number(string, *number),
@@ -49,11 +49,6 @@ impl Column {
             Self::Time(time) => time.map(|time| time.to_string().replace('T', " ")),
         }
     }
-}
-
-/// Returns the column of a volume type: the id that belongs to its name.
-pub(in crate::service) fn type_id(name: Option<&str>) -> Column {
-    Column::String(name.map(|name| crate::domain::volume::type_id(name).to_string()))
 }
 
 /// Returns whether a database considers a string equal to an integer. `3.0` equals 3.

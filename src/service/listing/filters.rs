@@ -96,7 +96,7 @@ impl Pattern {
     }
 
     /// Returns whether a column matches.
-    fn is_in(&self, column: &str) -> bool {
+    pub(in crate::service) fn is_in(&self, column: &str) -> bool {
         let Self(pattern) = self;
         let column: Vec<char> = column.to_ascii_lowercase().chars().collect();
         // The usual greedy match: on a mismatch, the last `%` consumes one more character.

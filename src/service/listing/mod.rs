@@ -26,5 +26,6 @@ pub use columns::{Column, Columns, Listed};
 pub use filters::{Filter, Pattern};
 pub use pages::{ListPage, ListRequest, Prepared};
 
-pub(super) use columns::{columns, type_id};
+pub(super) use columns::columns;
 pub(super) use filters::on_host;
+pub(super) use order::Order;

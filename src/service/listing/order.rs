@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use crate::service::Error;
 use crate::store::index::Direction;
 
-use super::columns::{Column, Listed};
+use super::columns::{Column, Columns};
 
 /// One key of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Order {
     }
 
     /// Returns an error if a key is not a column.
-    pub fn check<T: Listed>(&self) -> Result<(), Error> {
+    pub fn check<T: Columns>(&self) -> Result<(), Error> {
         self.check_columns(T::COLUMNS)
     }
 
@@ -68,7 +68,7 @@ impl Order {
     }
 
     /// Returns the values by which a row is sorted.
-    pub fn values<T: Listed>(&self, row: &T) -> Vec<Column> {
+    pub fn values<T: Columns>(&self, row: &T) -> Vec<Column> {
         self.0.iter().filter_map(|key| row.column(&key.column)).collect()
     }
 

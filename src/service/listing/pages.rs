@@ -96,7 +96,7 @@ pub struct ListPage<T> {
 
 impl<T> ListPage<T> {
     /// Returns a page without rows.
-    const fn empty(limit: usize, count: Option<usize>) -> Self {
+    pub(in crate::service) const fn empty(limit: usize, count: Option<usize>) -> Self {
         Self { rows: Vec::new(), count, limit, bytes: 0, most_bytes: 0, is_cut: false }
     }
 }
@@ -200,7 +200,7 @@ impl Service<'_> {
     }
 
     /// Returns the largest page size: the operator's if it is set, otherwise the setting `max_limit`.
-    fn largest_page(&self, deployment: &Deployment) -> Result<usize, Error> {
+    pub(in crate::service) fn largest_page(&self, deployment: &Deployment) -> Result<usize, Error> {
         Ok(match deployment.osapi_max_limit {
             Some(limit) => limit as usize,
             None => self.settings.get()?.max_limit,

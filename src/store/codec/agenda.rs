@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::ProjectId;
+use crate::domain::{ProjectId, VolumeTypeId};
 use crate::store::agenda::{Agenda, AgendaItem, Purpose};
 use crate::store::row::Kind;
 
@@ -12,7 +12,7 @@ use super::envelope::Stored;
 
 /// The stored form of an [`AgendaItem`].
 #[derive(Serialize, Deserialize)]
-struct StoredItem(ProjectId, Kind, Uuid, i64, i64, i64, u32, Option<String>, bool, Purpose);
+struct StoredItem(ProjectId, Kind, Uuid, i64, i64, i64, u32, Option<VolumeTypeId>, bool, Purpose);
 
 impl From<StoredItem> for AgendaItem {
     fn from(

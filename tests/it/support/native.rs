@@ -55,6 +55,7 @@ impl Default for TestVariables {
             ("max_metadata_bytes", "262144"),
             ("rows_per_tick", "1000"),
             ("cascade_at_once", "1000"),
+            ("default_volume_type", "__DEFAULT__"),
         ];
         Self(defaults.map(|(name, value)| (name, value.to_owned())).to_vec())
     }
