@@ -10,22 +10,33 @@ use crate::store::row::Kind;
 
 use super::envelope::Stored;
 
-/// The stored form of an [`AgendaItem`].
+/// The stored form of an [`AgendaItem`]. The type of most volumes, [`VolumeTypeId::DEFAULT`], is the empty string.
 #[derive(Serialize, Deserialize)]
-struct StoredItem(ProjectId, Kind, Uuid, i64, i64, i64, u32, Option<VolumeTypeId>, bool, Purpose);
+struct StoredItem(ProjectId, Kind, Uuid, i64, i64, i64, u32, Option<String>, bool, Purpose);
 
-impl From<StoredItem> for AgendaItem {
-    fn from(
+impl TryFrom<StoredItem> for AgendaItem {
+    type Error = String;
+
+    fn try_from(
         StoredItem(project, kind, id, since, due, created, size, volume_type, counted, purpose): StoredItem,
-    ) -> Self {
-        Self { project, kind, id, since, due, created, size, volume_type, counted, purpose }
+    ) -> Result<Self, String> {
+        let parse = |stored: String| match stored.as_str() {
+            "" => Ok(VolumeTypeId::DEFAULT),
+            other => Uuid::try_parse(other).map(VolumeTypeId::new).map_err(|error| error.to_string()),
+        };
+        let volume_type = volume_type.map(parse).transpose()?;
+        Ok(Self { project, kind, id, since, due, created, size, volume_type, counted, purpose })
     }
 }
 
 impl From<&AgendaItem> for StoredItem {
     fn from(item: &AgendaItem) -> Self {
         let AgendaItem { project, kind, id, since, due, created, size, volume_type, counted, purpose } = item.clone();
-        Self(project, kind, id, since, due, created, size, volume_type, counted, purpose)
+        let encoded = |id: VolumeTypeId| match id {
+            VolumeTypeId::DEFAULT => String::new(),
+            other => other.as_uuid().simple().to_string(),
+        };
+        Self(project, kind, id, since, due, created, size, volume_type.map(encoded), counted, purpose)
     }
 }
 
@@ -44,6 +55,7 @@ impl Stored for Agenda {
         }
         let items: Vec<Option<StoredItem>> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         let is_incomplete = items.iter().any(Option::is_none);
-        Ok(Self { items: items.into_iter().flatten().map(AgendaItem::from).collect(), is_incomplete })
+        let items: Result<Vec<AgendaItem>, String> = items.into_iter().flatten().map(AgendaItem::try_from).collect();
+        Ok(Self { items: items?, is_incomplete })
     }
 }
