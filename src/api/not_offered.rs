@@ -283,10 +283,11 @@ const GROUP_SNAPSHOTS_ARE: &str = "Creating group snapshots is";
 const HOSTS: &str = "The host API is";
 const QUOTA_CLASSES: &str = "A quota class is";
 const DEFAULT_TYPE: &str = "A default volume type of one project is";
+const ENCRYPTION: &str = "Encrypting volumes of a type is";
 const VOLUME_MANAGE: &str = "Managing volumes is";
 
 /// The operations that are refused, besides those that look up a row of an [`EmptyResource`].
-static REFUSED: [Refused; 27] = [
+static REFUSED: [Refused; 30] = [
     refused("POST", &["os-volume-transfer"], 0, Rule::CreateTransfer, TRANSFER),
     refused("POST", &["volume-transfers"], 0, Rule::CreateTransfer, TRANSFER),
     refused("POST", &["qos-specs"], 0, Rule::CreateQosSpecs, QOS),
@@ -308,6 +309,9 @@ static REFUSED: [Refused; 27] = [
     refused("PUT", &["os-quota-class-sets", "*"], 0, Rule::UpdateQuotaClass, QUOTA_CLASSES),
     refused("PUT", &["default-types", "*"], 62, Rule::SetDefaultType, DEFAULT_TYPE),
     refused("DELETE", &["default-types", "*"], 62, Rule::UnsetDefaultType, DEFAULT_TYPE),
+    refused("POST", &["types", "*", "encryption"], 0, Rule::CreateEncryption, ENCRYPTION),
+    refused("PUT", &["types", "*", "encryption", "*"], 0, Rule::UpdateEncryption, ENCRYPTION),
+    refused("DELETE", &["types", "*", "encryption", "*"], 0, Rule::DeleteEncryption, ENCRYPTION),
     refused("GET", &["manageable_volumes"], 8, Rule::ListManageableVolumes, VOLUME_MANAGE),
     refused("GET", &["manageable_volumes", "detail"], 8, Rule::ListManageableVolumes, VOLUME_MANAGE),
     refused("POST", &["manageable_volumes"], 8, Rule::ManageVolume, VOLUME_MANAGE),

@@ -120,6 +120,9 @@ rules! {
     AddTypeAccess: "volume_extension:volume_type_access:addProjectAccess", Admin;
     RemoveTypeAccess: "volume_extension:volume_type_access:removeProjectAccess", Admin;
     GetEncryption: "volume_extension:volume_type_encryption:get", Admin;
+    CreateEncryption: "volume_extension:volume_type_encryption:create", Admin;
+    UpdateEncryption: "volume_extension:volume_type_encryption:update", Admin;
+    DeleteEncryption: "volume_extension:volume_type_encryption:delete", Admin;
 }
 
 #[cfg(test)]
@@ -215,6 +218,9 @@ mod tests {
         (Rule::AddTypeAccess, "volume_extension:volume_type_access:addProjectAccess", Least::Admin),
         (Rule::RemoveTypeAccess, "volume_extension:volume_type_access:removeProjectAccess", Least::Admin),
         (Rule::GetEncryption, "volume_extension:volume_type_encryption:get", Least::Admin),
+        (Rule::CreateEncryption, "volume_extension:volume_type_encryption:create", Least::Admin),
+        (Rule::UpdateEncryption, "volume_extension:volume_type_encryption:update", Least::Admin),
+        (Rule::DeleteEncryption, "volume_extension:volume_type_encryption:delete", Least::Admin),
     ];
 
     #[test]
