@@ -244,7 +244,7 @@ const RESOURCES: [&str; 11] = [
     "types",
 ];
 
-/// The resources below a type or a volume, for which the routing library adds paths too.
+/// The resources below a type, for which the routing library adds paths too.
 const BELOW_TYPE: [&str; 3] = ["extra_specs", "os-volume-type-access", "encryption"];
 
 /// Cinder's default `project_id_regex`, `[0-9a-f\-]+`.
@@ -324,8 +324,8 @@ fn operation(method: &Method, segments: &[&str]) -> Option<Operation> {
         ["backups", id] if get => Op::ShowBackup(own(id)),
         ["types", _, resource, "new"] if get && BELOW_TYPE.contains(resource) => Op::Phantom,
         ["types", rest @ ..] if let Some(operation) = on_types(method, rest) => operation,
-        ["types", _, resource] if BELOW_TYPE.contains(resource) && (get || post) => Op::Phantom,
-        ["types", _, resource, _] if BELOW_TYPE.contains(resource) && (get || put || delete) => Op::Phantom,
+        ["types", _, "os-volume-type-access"] if post => Op::Phantom,
+        ["types", _, "os-volume-type-access", _] if get || put || delete => Op::Phantom,
         ["types", _, resource, _, "edit"] if BELOW_TYPE.contains(resource) && get => Op::Phantom,
         [resource] if RESOURCES.contains(resource) && (get || post) => Op::Phantom,
         [resource, _] if RESOURCES.contains(resource) && (get || put || delete) => Op::Phantom,
