@@ -213,7 +213,7 @@ impl Service<'_> {
         let item = AgendaItem::now(volume, self.now);
         self.store.schedule(std::slice::from_ref(&item))?;
         self.store.remove(&volume.project_id, &[item], deployment.snapshots_count_gigabytes())?;
-        Err(contended(used.id))
+        Err(StoreError::Undone(format!("volume type {}", used.id)).into())
     }
 
     /// Makes a change of a type that no volume may have. The type is reserved first and the volumes are looked for
