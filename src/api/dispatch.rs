@@ -20,9 +20,9 @@ use super::{
 /// An action that a body names.
 #[derive(Debug, Clone, Copy)]
 pub enum Action {
-    OnSnapshot(SnapshotAction),
-    OnVolume(VolumeAction),
-    OnVolumeType(VolumeTypeAction),
+    Snapshot(SnapshotAction),
+    Volume(VolumeAction),
+    VolumeType(VolumeTypeAction),
 }
 
 impl Action {
@@ -33,9 +33,9 @@ impl Action {
     /// A body that names no action.
     pub fn named(operation: &Operation, body: Option<&Value>) -> Result<Option<Self>, Fault> {
         Ok(match operation {
-            Operation::ActOnSnapshot(_) => Some(Self::OnSnapshot(SnapshotAction::named(body)?)),
-            Operation::ActOnVolume(_) => Some(Self::OnVolume(VolumeAction::named(body)?)),
-            Operation::ActOnVolumeType(_) => Some(Self::OnVolumeType(VolumeTypeAction::named(body)?)),
+            Operation::ActOnSnapshot(_) => Some(Self::Snapshot(SnapshotAction::named(body)?)),
+            Operation::ActOnVolume(_) => Some(Self::Volume(VolumeAction::named(body)?)),
+            Operation::ActOnVolumeType(_) => Some(Self::VolumeType(VolumeTypeAction::named(body)?)),
             _ => None,
         })
     }
@@ -55,15 +55,15 @@ pub fn dispatch(call: &Call<'_>, operation: &Operation, action: Option<Action>) 
         Operation::UpdateSnapshot(id) => snapshots::update(call, id),
         Operation::DeleteSnapshot(id) => snapshots::delete(call, id),
         Operation::ActOnSnapshot(id) => match action {
-            Some(Action::OnSnapshot(action)) => snapshot_actions::act(call, id, action),
+            Some(Action::Snapshot(action)) => snapshot_actions::act(call, id, action),
             _ => Err(Fault::bad_request(MALFORMED_BODY)),
         },
         Operation::ActOnVolume(id) => match action {
-            Some(Action::OnVolume(action)) => volume_actions::act(call, id, action),
+            Some(Action::Volume(action)) => volume_actions::act(call, id, action),
             _ => Err(Fault::bad_request(MALFORMED_BODY)),
         },
         Operation::ActOnVolumeType(id) => match action {
-            Some(Action::OnVolumeType(action)) => volume_types::act(call, id, action),
+            Some(Action::VolumeType(action)) => volume_types::act(call, id, action),
             _ => Err(Fault::bad_request(MALFORMED_BODY)),
         },
         Operation::VolumeTypes(operation) => volume_types::perform(call, operation),

@@ -57,7 +57,7 @@ struct Creation<'a> {
 }
 
 /// The part of a volume that decides the amounts of its snapshots.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct VolumeSize {
     size: u32,
     volume_type: Option<VolumeTypeId>,
@@ -453,7 +453,7 @@ impl Store<'_> {
             let size = |volume: Volume| VolumeSize { size: volume.size, volume_type: volume.volume_type_id };
             sizes.extend(volumes.map(|volume| volume.map(size)));
         }
-        let size = |id| distinct.binary_search(id).ok().and_then(|at| sizes[at].clone());
+        let size = |id| distinct.binary_search(id).ok().and_then(|at| sizes[at]);
         Ok(ids.iter().map(size).collect())
     }
 }
