@@ -96,6 +96,10 @@ pub struct Settings {
     pub cascade_at_once: usize,
     /// The name of the type of volumes that are created without one.
     pub default_volume_type: String,
+    /// How long a user message is kept, in seconds.
+    pub message_ttl_seconds: f64,
+    /// The URL at which clients reach this service, without a trailing slash, if links do not follow the request.
+    pub public_endpoint: Option<String>,
 }
 
 /// The settings, read at first use.
@@ -179,6 +183,13 @@ impl Settings {
             rows_per_tick: above_zero(take("rows_per_tick")?)?,
             cascade_at_once: above_zero(take("cascade_at_once")?)?,
             default_volume_type: take("default_volume_type")?.1.to_owned(),
+            message_ttl_seconds: seconds(take("message_ttl_seconds")?)?,
+            public_endpoint: match take("public_endpoint")? {
+                (_, "") => None,
+                own => {
+                    Some(http_url(own, "the URL of this service, such as https://cloud.example.org/volume")?.to_owned())
+                }
+            },
         };
         lines.end()?;
         Ok(settings)
@@ -320,17 +331,20 @@ fn timeout((name, value): (&str, &str)) -> Result<Duration, SettingsError> {
 
 /// Parses Keystone's base URL. Appends the version if it is missing, as it often is in the configuration of other
 /// services.
-fn base_url((name, value): (&str, &str)) -> Result<String, SettingsError> {
+fn base_url(line: (&str, &str)) -> Result<String, SettingsError> {
+    let url = http_url(line, "the URL of a Keystone, such as http://127.0.0.1:5000/v3")?;
+    Ok(if url.ends_with("/v3") { url.to_owned() } else { format!("{url}/v3") })
+}
+
+/// Parses a URL with a host and without a query, and returns it without a trailing slash.
+fn http_url<'a>((name, value): (&str, &'a str), wanted: &str) -> Result<&'a str, SettingsError> {
     let url = value.trim_end_matches('/');
     let is_usable = url.parse::<http::Uri>().is_ok_and(|uri| {
         // The part before an @ would be a password, and only the part after it the host.
         let has_host = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
         has_host && matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none()
     });
-    if !is_usable {
-        return Err(refused(name, "is not the URL of a Keystone, such as http://127.0.0.1:5000/v3".to_owned()));
-    }
-    Ok(if url.ends_with("/v3") { url.to_owned() } else { format!("{url}/v3") })
+    if is_usable { Ok(url) } else { Err(refused(name, format!("is not {wanted}"))) }
 }
 
 fn limit((name, value): (&str, &str)) -> Result<i64, SettingsError> {
@@ -364,7 +378,7 @@ mod tests {
                             give_up_seconds=3600\ngive_up=error\nquota_snapshots=10\nquota_gigabytes=1000\n\
                             max_limit=1000\n\
                             max_page_bytes=2097152\nmax_metadata_bytes=262144\nrows_per_tick=1000\n\
-                            cascade_at_once=1000\ndefault_volume_type=__DEFAULT__\n";
+                            cascade_at_once=1000\ndefault_volume_type=__DEFAULT__\nmessage_ttl_seconds=2592000\npublic_endpoint=\n";
     const KEYSTONE_DEFAULTS: &str = "keystone_url=\nkeystone_user=cinder\nkeystone_project=service\n\
                                      keystone_user_domain=Default\nkeystone_project_domain=Default\n\
                                      www_authenticate_uri=\n";
@@ -439,7 +453,7 @@ mod tests {
 
     #[test]
     fn a_bad_variable_is_named() {
-        let cases: [(&'static str, &'static str, &str); 11] = [
+        let cases: [(&'static str, &'static str, &str); 12] = [
             ("auth_mode=noauth", "auth_mode=open", "variable auth_mode: 'open' is none of noauth, headers, keystone"),
             ("progression=time", "progression=", "variable progression: '' is none of time, immediate, manual"),
             (
@@ -472,6 +486,11 @@ mod tests {
                 "keystone_timeout_seconds=10",
                 "keystone_timeout_seconds=0",
                 "variable keystone_timeout_seconds: '0' is not a number of seconds above zero",
+            ),
+            (
+                "public_endpoint=",
+                "public_endpoint=cloud.example.org",
+                "variable public_endpoint: is not the URL of this service, such as https://cloud.example.org/volume",
             ),
             ("max_limit=1000", "", "variable max_limit: is missing"),
             ("max_limit=1000", "max_limit=1\nfoo=1", "variable foo: is not a setting of this release"),

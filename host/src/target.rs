@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail, ensure};
 use http::uri::{Authority, Scheme};
-use http::{HeaderName, HeaderValue, Request, Uri, header};
+use http::{HeaderName, HeaderValue, Request, Uri, Version, header};
 
 use crate::chaining::component_of;
 use crate::routes::RouteMatch;
@@ -18,13 +18,15 @@ use crate::routes::RouteMatch;
 ///
 /// # Errors
 ///
-/// Fails when there are two Host headers, or when neither the header nor the target names a valid host. As in Spin, a
-/// client cannot name the host of a component, so that a component can tell the requests of others by it.
+/// Fails when there are two Host headers, or when neither the header nor the target names a valid host, unless the header is
+/// empty or the request is of HTTP/1.0: these are served as `localhost`. As in Spin, a client cannot name the host of a component, so that a component can tell the requests of others by it.
 pub(crate) fn set_full_uri<B>(request: &mut Request<B>) -> Result<()> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
-    let host = hosts.next().cloned();
+    // An empty host names none, and is allowed (RFC 9112 section 3.2).
+    let host = hosts.next().filter(|host| !host.is_empty()).cloned();
     // Two programs that read such a request may choose different hosts, so it is refused even if both are equal.
     ensure!(hosts.next().is_none(), "the request has more than one Host header");
+    let has_empty_host = host.is_none() && request.headers().contains_key(header::HOST);
     let mut parts = request.uri().clone().into_parts();
     let authority = match (parts.authority, host) {
         (Some(authority), _) => {
@@ -34,6 +36,11 @@ pub(crate) fn set_full_uri<B>(request: &mut Request<B>) -> Result<()> {
         (None, Some(host)) => {
             let host = host.to_str().context("the Host header is not ASCII")?;
             host.parse::<Authority>().context("the Host header is no authority")?
+        }
+        // Load balancers check the health of a service with such requests.
+        (None, None) if has_empty_host || request.version() == Version::HTTP_10 => {
+            request.headers_mut().remove(header::HOST);
+            Authority::from_static("localhost")
         }
         (None, None) => bail!("the request names no host"),
     };
@@ -97,6 +104,27 @@ mod tests {
             ("https://b/v3", &["a"], "http://b/v3", "b"),
         ] {
             assert_eq!(settled(target, hosts).unwrap(), (uri.to_owned(), host.to_owned()), "{target} {hosts:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_of_an_old_client_or_with_an_empty_host_needs_none() {
+        for (version, host, is_served) in [
+            (Version::HTTP_10, None, true),
+            (Version::HTTP_10, Some(""), true),
+            (Version::HTTP_11, Some(""), true),
+            (Version::HTTP_11, None, false),
+        ] {
+            let mut request = Request::get("/healthcheck").version(version);
+            if let Some(host) = host {
+                request = request.header(header::HOST, host);
+            }
+            let mut request = request.body(()).unwrap();
+            assert_eq!(set_full_uri(&mut request).is_ok(), is_served, "{version:?} {host:?}");
+            if is_served {
+                assert_eq!(request.uri(), "http://localhost/healthcheck");
+                assert!(!request.headers().contains_key(header::HOST));
+            }
         }
     }
 

@@ -12,8 +12,8 @@ use super::environment::Environment;
 use super::microversion::Microversion;
 use super::query::Parameters;
 use super::routes::Route;
-use super::wire::headers::Header;
-use super::wire::request::{Origin, Request};
+use super::wire;
+use super::wire::request::Request;
 
 /// A request whose operation, caller, and microversion are known.
 pub struct Call<'a> {
@@ -22,6 +22,7 @@ pub struct Call<'a> {
     pub parameters: Parameters,
     pub body: Option<Value>,
     request: &'a Request<'a>,
+    settings: &'a LazySettings<'a>,
     project_in_path: Option<String>,
 }
 
@@ -66,24 +67,22 @@ impl<'a> Call<'a> {
             parameters,
             body,
             request,
+            settings,
             project_in_path: route.project_id.clone(),
         }
     }
 
-    /// Returns the scheme and the host of the request.
+    /// Returns the beginning of the links of version documents.
     #[must_use]
     pub fn origin(&self) -> String {
-        origin(self.request)
+        origin(self.request, self.settings)
     }
 
-    /// Returns the scheme and the host for links. The header of a proxy takes precedence.
+    /// Returns the beginning of the links of resources: the operator's `public_endpoint`, or the scheme and the host of the
+    /// proxy or of the request.
     #[must_use]
     pub fn link_origin(&self) -> String {
-        let forwarded = self.request.headers.string(Header::XForwardedHost);
-        match forwarded.and_then(|hosts| hosts.split(',').next_back()).map(str::trim) {
-            Some(host) if !host.is_empty() => format!("{}://{host}", (self.request.origin)().scheme()),
-            _ => self.origin(),
-        }
+        public_endpoint(self.settings).unwrap_or_else(|| wire::origin::origin(self.request, true))
     }
 
     /// Returns a path below `/v3`, with the project id if the request had one.
@@ -118,10 +117,14 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Returns the scheme and the host of a request, as its client wrote them.
+/// Returns the beginning of the links of version documents: the operator's `public_endpoint`, or the scheme and the host of
+/// the request.
 #[must_use]
-pub fn origin(request: &Request<'_>) -> String {
-    let origin @ Origin { authority, .. } = &(request.origin)();
-    let host = request.headers.string(Header::Host).or(authority.as_deref()).unwrap_or("localhost");
-    format!("{}://{host}", origin.scheme())
+pub fn origin(request: &Request<'_>, settings: &LazySettings<'_>) -> String {
+    public_endpoint(settings).unwrap_or_else(|| wire::origin::origin(request, false))
+}
+
+/// Returns the operator's `public_endpoint`. An invalid setting fails the requests that depend on one, and a link does not.
+fn public_endpoint(settings: &LazySettings<'_>) -> Option<String> {
+    settings.get().ok()?.public_endpoint.clone()
 }

@@ -62,9 +62,11 @@ fn reply(request: &Request<'_>, environment: &Environment<'_>, named_version: &m
     if request.headers.content_length().is_some_and(|length| length > LARGEST_BODY as u64) {
         return too_large();
     }
-    resource_layer(request, &path, environment, named_version).unwrap_or_else(|refusal| match refusal {
-        Refusal::Fault(fault) => told(fault, environment),
-        Refusal::Reply(reply) => reply,
+    resource_layer(request, &routes::with_single_slashes(path), environment, named_version).unwrap_or_else(|refusal| {
+        match refusal {
+            Refusal::Fault(fault) => told(fault, environment),
+            Refusal::Reply(reply) => reply,
+        }
     })
 }
 
@@ -120,7 +122,7 @@ fn resource_layer(
         let negotiated = microversion::negotiate(microversion::header(headers).as_deref());
         *named_version = negotiated.named;
         negotiated.version?;
-        return Ok(Reply::json(StatusCode::MULTIPLE_CHOICES, &discovery::versions(&origin(request)))?);
+        return Ok(Reply::json(StatusCode::MULTIPLE_CHOICES, &discovery::versions(&origin(request, &settings)))?);
     }
     if path != "/v3" && !path.starts_with("/v3/") {
         // A path outside the API needs no token.
@@ -129,7 +131,9 @@ fn resource_layer(
     let caller = identity::identify(request, path, &auth_mode, environment).map_err(Refusal::Reply)?;
     if path == "/v3" {
         let content = Content::NonApi { media_type: "text/plain; charset=utf8", body: String::new() };
-        return Ok(Reply::new(StatusCode::FOUND, content).with_header(LOCATION, format!("{}/v3/", origin(request))));
+        return Ok(
+            Reply::new(StatusCode::FOUND, content).with_header(LOCATION, format!("{}/v3/", origin(request, &settings)))
+        );
     }
     let Some(route) = route else {
         return Err(Refusal::Reply(Reply::non_api_fault(&Fault::not_found(), headers)));

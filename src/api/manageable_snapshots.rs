@@ -1,13 +1,14 @@
 //! Managing snapshots that exist on a backend, on both paths (`docs/spec/lifecycle.md` section 5).
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::service::manageable_snapshots::Backend;
 use crate::service::snapshots::{InUse, NewSnapshot};
 
 use super::call::Call;
 use super::microversion;
+use super::python;
 use super::query::{self, Parameters};
 use super::routes::ManagePath;
 use super::schema::{self, Check, ObjectSchema};
@@ -67,6 +68,7 @@ pub fn list(call: &Call<'_>, path: ManagePath) -> Result<Reply, Fault> {
     let backend = host_or_cluster(call, &call.parameters)?;
     check_query(&call.parameters)?;
     call.service.manageable_snapshots(&backend)?;
+    refuse_marker(call.parameters.get("marker"))?;
     Reply::json(StatusCode::OK, &json!({ "manageable-snapshots": [] }))
 }
 
@@ -92,6 +94,16 @@ fn check_query(parameters: &Parameters) -> Result<(), Fault> {
         return Err(Fault::bad_request(format!("Invalid sort dirs passed: {}", directions.join(", "))));
     }
     Ok(())
+}
+
+/// Refuses a marker, since there are no snapshots, in the words of Cinder's drivers.
+fn refuse_marker(marker: Option<&str>) -> Result<(), Fault> {
+    let Some(marker) = marker.filter(|marker| !marker.is_empty()) else { return Ok(()) };
+    let reason = match serde_json::from_str::<Value>(marker) {
+        Ok(marker) => format!("marker not found: {}", python::to_string(&marker)),
+        Err(_) => format!("marker {marker} can not be analysed, please use json like format"),
+    };
+    Err(Fault::bad_request(format!("Invalid input received: {reason}")))
 }
 
 /// Returns the host, or from 3.17 on the cluster, whose backend has the snapshots.

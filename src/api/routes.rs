@@ -190,6 +190,19 @@ pub fn decoded(path: &str) -> Cow<'_, str> {
     if path.contains('%') { percent_decode_str(path).decode_utf8_lossy() } else { Cow::Borrowed(path) }
 }
 
+/// Returns a path in which several slashes count as one, as in Cinder, because clients join a URL with a slash at its end and
+/// a path with one at its beginning.
+#[must_use]
+pub fn with_single_slashes(path: Cow<'_, str>) -> Cow<'_, str> {
+    if !path.as_bytes().windows(2).any(|pair| pair == b"//") {
+        return path;
+    }
+    let mut single = path.into_owned();
+    let mut was_slash = false;
+    single.retain(|character| !std::mem::replace(&mut was_slash, character == '/') || character != '/');
+    Cow::Owned(single)
+}
+
 /// Returns the project id that a path names, if it has the form of one. Without authentication it names the caller's
 /// project.
 #[must_use]
@@ -362,6 +375,19 @@ fn on_types(method: &Method, segments: &[&str]) -> Option<Operation> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_slashes_count_as_one() {
+        for (path, expected) in [
+            ("/v3/a1/snapshots", "/v3/a1/snapshots"),
+            ("/v3/a1//snapshots", "/v3/a1/snapshots"),
+            ("//v3///a1/%2Fsnapshots", "/v3/a1/snapshots"),
+            ("/v3/a1/snapshots//", "/v3/a1/snapshots/"),
+            ("//", "/"),
+        ] {
+            assert_eq!(with_single_slashes(decoded(path)), expected);
+        }
+    }
 
     #[test]
     fn paths_lead_where_cinder_leads_them() {

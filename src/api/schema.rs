@@ -260,7 +260,9 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
 pub fn size(value: &Value) -> Option<u32> {
     let size = match value {
         Value::Number(number) => i128::from(number.as_i64()?),
-        Value::String(string) if string.bytes().all(|byte| byte.is_ascii_digit()) => python::integer(string)?,
+        Value::String(string) if string.bytes().all(|byte| byte.is_ascii_digit()) && !string.starts_with('0') => {
+            python::integer(string)?
+        }
         _ => return None,
     };
     u32::try_from(size).ok().filter(|size| (1..=2_147_483_647).contains(size))

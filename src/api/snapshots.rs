@@ -229,7 +229,9 @@ fn check_filters(rest: &mut Parameters, admin: bool, version: Microversion, prep
 /// Returns the remaining filters, by column. The last value of a repeated key takes precedence.
 fn column_filters(rest: &Parameters) -> Result<Vec<Filter>, Fault> {
     let last_of_its_key = |at: usize, key: &str| !rest.0[at + 1..].iter().any(|(later, _)| later == key);
-    let parameters = rest.0.iter().enumerate().filter(|(at, (key, _))| last_of_its_key(*at, key));
+    // The API's name takes precedence over the column's own.
+    let is_hidden = |key: &str| key == "display_name" && rest.contains("name");
+    let parameters = rest.0.iter().enumerate().filter(|(at, (key, _))| last_of_its_key(*at, key) && !is_hidden(key));
     parameters
         .filter_map(|(_, (key, value))| match key.as_str() {
             // An empty zone, host, or cluster is not a condition in Cinder.

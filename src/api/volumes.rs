@@ -287,6 +287,10 @@ fn list_query(
             rest.remove_all(key);
         }
     }
+    if rest.contains("name") {
+        // The API's name takes precedence over the column's own.
+        rest.remove_all("display_name");
+    }
     for (key, value) in &rest.0 {
         request.filters.push(match key.as_str() {
             "host" => Filter::OwnHost { column: "host", host: value.clone() },

@@ -66,7 +66,7 @@ impl Service<'_> {
         let snapshot = self.readable_snapshot(id)?;
         self.caller.allow(Rule::ForceDelete, &snapshot.project_id)?;
         self.caller.allow(Rule::DeleteSnapshot, &snapshot.project_id)?;
-        self.refuse_if_frozen(&snapshot)?;
+        self.check_volume_of(&snapshot)?;
         self.begin_removal(&snapshot, SnapshotStatus::Deleting, Cause::ForceDelete, |snapshot| {
             Ok(snapshot.may_be_force_deleted()?)
         })

@@ -180,7 +180,7 @@ impl Service<'_> {
     pub fn delete_snapshot(&self, id: &str) -> Result<(), Error> {
         let snapshot = self.readable_snapshot(id)?;
         self.caller.allow(Rule::DeleteSnapshot, &snapshot.project_id)?;
-        self.refuse_if_frozen(&snapshot)?;
+        self.check_volume_of(&snapshot)?;
         self.begin_removal(
             &snapshot,
             SnapshotStatus::Deleting,
@@ -189,13 +189,23 @@ impl Service<'_> {
         )
     }
 
-    /// Refuses a change of a snapshot whose volume is on a frozen backend.
-    pub(super) fn refuse_if_frozen(&self, snapshot: &Snapshot) -> Result<(), Error> {
+    /// Refuses a change of a snapshot whose volume belongs to another project or is on a frozen backend.
+    pub(super) fn check_volume_of(&self, snapshot: &Snapshot) -> Result<(), Error> {
+        match self.volume_of(snapshot)? {
+            (Some(volume), deployment) => Self::refuse_if_volume_is_frozen(&volume, &deployment),
+            (None, _) => Ok(()),
+        }
+    }
+
+    /// Returns the volume of a snapshot, and the deployment. An administrator can make a snapshot of another project's volume,
+    /// and as in Cinder, others do not get at it through their snapshot.
+    pub(super) fn volume_of(&self, snapshot: &Snapshot) -> Result<(Option<Volume>, Deployment), Error> {
         let (volume, deployment) = self.store.volume_and_deployment(snapshot.volume_id)?;
         // A volume that cannot be read names no backend, and must not keep its snapshots.
-        match self.store.without_unreadable(volume)?.flatten() {
-            Some(volume) => Self::refuse_if_volume_is_frozen(&volume, &deployment),
-            None => Ok(()),
+        let volume = self.store.without_unreadable(volume)?.flatten();
+        match volume {
+            Some(volume) if !self.caller.sees(&volume.project_id) => Err(Error::VolumeNotFound(volume.id.to_string())),
+            volume => Ok((volume, deployment)),
         }
     }
 

@@ -100,6 +100,9 @@ impl Service<'_> {
         let named = named.map(|name| self.volume_type_named(&types, name)).transpose()?;
         let snapshot = new.snapshot_id.as_deref().map(|id| self.readable_snapshot(id)).transpose()?;
         self.caller.allow(Rule::CreateVolume, &project_id)?;
+        if let Some(snapshot) = &snapshot {
+            self.volume_of(snapshot)?;
+        }
         let volume_type = self.type_of_new_volume(&types, named, snapshot.as_ref(), new.size)?;
         let size = size_of_new_volume(new.size, snapshot.as_ref())?;
         self.refuse_reserved_type(&types, volume_type)?;

@@ -342,10 +342,16 @@ fn an_empty_cluster_is_none_and_a_host_means_all_services_on_it() {
         (json!({ "cluster_name": "c" }), &frozen, post(manage, &adopt), 404, "could not be found on host host1@lvm."),
         (json!({ "host": "" }), &frozen, post(manage, &adopt), 400, "has not been scheduled to any host"),
         (json!({ "host": null, "cluster_name": "c" }), &frozen, post(manage, &adopt), 404, "could not be found.\""),
-        (json!({ "host": null }), &json!([]), post(manage, &adopt), 404, "Service cinder-volume could not be found.\""),
+        (
+            json!({ "host": null }),
+            &json!([{ "absent": true }]),
+            post(manage, &adopt),
+            404,
+            "Service cinder-volume could not be found.\"",
+        ),
         (json!({}), &frozen, get(), 200, "[]"),
         (json!({}), &json!([{ "disabled": true }]), get(), 400, "Service is unavailable at this time."),
-        (json!({}), &json!([{ "host": "host10@lvm" }]), get(), 404, "on host host1."),
+        (json!({}), &json!([{ "host": "host10@lvm" }, { "absent": true }]), get(), 404, "on host host1."),
     ] {
         check(&json!({ "volumes": [volume], "services": services }), &ask, status, says);
     }
@@ -565,4 +571,154 @@ fn metadata_of_volumes_is_read_and_written_as_in_cinder() {
         says: "",
     });
     assert_eq!((status, text.as_str()), (200, r#"{"backups":[]}"#));
+}
+
+/// Returns the links of a list of one of two snapshots, of the version documents, and of the redirect, for a request with
+/// these headers.
+fn links(variables: TestVariables, headers: &[(&str, &str)]) -> [String; 4] {
+    let service = NativeService::with_variables(variables);
+    service.put_state(&json!({
+        "volumes": [{ "project_id": "a1" }],
+        "snapshots": [{ "project_id": "a1" }, { "project_id": "a1", "id": "bbbbbbbb-0000-4000-8000-000000000002" }],
+    }));
+    let ask = |path: &str| {
+        let mut request = Request::get(path).header("host", "own:8776").header("x-auth-token", "demo:a1");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        service.send(request.body(Vec::new()).expect("a request"))
+    };
+    let string = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let redirect = ask("/v3");
+    [
+        string(&json(&ask("/v3/a1/snapshots?limit=1"))["snapshots_links"][0]["href"]),
+        string(&json(&ask("/"))["versions"][0]["links"][1]["href"]),
+        string(&json(&ask("/v3/"))["versions"][0]["links"][1]["href"]),
+        redirect.headers()["location"].to_str().expect("ASCII").to_owned(),
+    ]
+}
+
+/// The headers of a request, and the origins of its links of resources and of versions.
+type LinkCase = (&'static [(&'static str, &'static str)], &'static str, &'static str);
+
+#[test]
+fn links_begin_where_the_client_is() {
+    let cases: [LinkCase; 13] = [
+        (&[], "http://own:8776", "http://own:8776"),
+        (&[("x-forwarded-proto", "https")], "https://own:8776", "https://own:8776"),
+        (&[("x-forwarded-proto", "HTTPS, http")], "https://own:8776", "https://own:8776"),
+        (&[("x-forwarded-proto", "gopher")], "http://own:8776", "http://own:8776"),
+        // As in Cinder, version documents do not follow this header.
+        (&[("x-forwarded-host", "a, b")], "http://b", "http://own:8776"),
+        (&[("x-forwarded-host", "b"), ("x-forwarded-proto", "https")], "https://b", "https://own:8776"),
+        // The scheme is that of the first proxy, and the host that of the last one.
+        (&[("x-forwarded-host", "a, b"), ("x-forwarded-proto", "https")], "http://b", "https://own:8776"),
+        (&[("x-forwarded-host", "a, b"), ("x-forwarded-proto", "https, https")], "https://b", "https://own:8776"),
+        (&[("forwarded", "for=9.9.9.9;proto=https;host=c")], "https://c", "https://c"),
+        (&[("forwarded", "proto=https, proto=http")], "https://own:8776", "https://own:8776"),
+        // With `Forwarded`, the older headers do not count.
+        (&[("forwarded", "host=c"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "b")], "http://c", "http://c"),
+        (&[("forwarded", "host=\"c/d e\"")], "http://own:8776", "http://own:8776"),
+        (&[("forwarded", "garbage")], "http://own:8776", "http://own:8776"),
+    ];
+    for (headers, of_lists, of_versions) in cases {
+        let [list, root, versions, redirect] = links(TestVariables::default(), headers);
+        assert!(list.starts_with(&format!("{of_lists}/v3/a1/snapshots?limit=1&marker=")), "{headers:?}: {list}");
+        let expected = format!("{of_versions}/v3/");
+        assert_eq!([root, versions, redirect], [expected.clone(), expected.clone(), expected], "{headers:?}");
+    }
+    // The operator's endpoint wins over all headers.
+    let variables = TestVariables::default().with("public_endpoint", "https://cloud.example.org/volume/");
+    let [list, root, versions, redirect] = links(variables, &[("x-forwarded-host", "b"), ("forwarded", "host=c")]);
+    assert!(list.starts_with("https://cloud.example.org/volume/v3/a1/snapshots?"), "{list}");
+    let expected = "https://cloud.example.org/volume/v3/";
+    assert_eq!([root.as_str(), versions.as_str(), redirect.as_str()], [expected; 3]);
+}
+
+#[test]
+fn a_snapshot_of_another_projects_volume_does_not_lead_to_that_volume() {
+    let foreign = "b2000000000000000000000000000002";
+    let cases = [
+        ("member,reader", "DELETE", SNAPSHOT, "available", 404),
+        // The volume comes before the status.
+        ("member,reader", "DELETE", SNAPSHOT, "creating", 404),
+        ("reader", "DELETE", SNAPSHOT, "available", 403),
+        ("member,reader", "POST", VOLUMES, "available", 404),
+        ("member,reader", "GET", SNAPSHOT, "available", 200),
+        ("member,reader", "PUT", SNAPSHOT, "available", 200),
+        ("admin", "DELETE", SNAPSHOT, "available", 202),
+        ("admin", "POST", VOLUMES, "available", 202),
+    ];
+    for (role, method, path, status_of_snapshot, status) in cases {
+        let body = match (method, path) {
+            ("POST", _) => json!({ "volume": { "size": 1, "snapshot_id": "bbbbbbbb-0000-4000-8000-000000000001" } }),
+            ("PUT", _) => json!({ "snapshot": { "name": "n" } }),
+            _ => Value::Null,
+        };
+        let state = json!({ "volumes": [{ "project_id": foreign }], "snapshots": [{ "status": status_of_snapshot }] });
+        let says = if status == 404 { "Volume aaaaaaaa-0000-4000-8000-000000000001 could not be found." } else { "" };
+        let case = Case { state, role, method, path, body, status, says };
+        let (answered, body) = send(&case);
+        assert_eq!(answered, case.status, "{role} {method} {path}: {body}");
+        assert!(body.contains(case.says), "{role} {method} {path}: {body}");
+    }
+}
+
+#[test]
+fn the_apis_name_wins_over_the_name_of_its_column() {
+    for (list, key) in [(SNAPSHOTS, "snapshots"), (VOLUMES, "volumes")] {
+        for (query, found) in [
+            ("name=n1&display_name=zz", 1),
+            ("display_name=zz&name=n1", 1),
+            ("display_name=n1", 1),
+            ("display_name=zz", 0),
+        ] {
+            let service = NativeService::with_variables(TestVariables::default());
+            let row = json!([{ "name": "n1", "project_id": PROJECT }]);
+            service.put_state(&json!({ "volumes": row, "snapshots": row }));
+            let path = format!("{list}?{query}");
+            let request = Request::get(path).header("x-auth-token", format!("demo:{PROJECT}"));
+            let answer = json(&service.send(request.body(Vec::new()).expect("a request")));
+            assert_eq!(answer[key].as_array().map(Vec::len), Some(found), "{list} {query}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn small_checks_are_those_of_cinder() {
+    let size = |size: &str| json!({ "volume": { "size": size } });
+    let manageable = "/v3/a1000000000000000000000000000001/manageable_snapshots?host=host1@lvm%23pool&marker=";
+    let (bad, unknown) = (format!("{manageable}x"), format!("{manageable}%7B%22source-name%22:%22s%22%7D"));
+    let cases = [
+        ("POST", VOLUMES, size("01"), 400, "size"),
+        ("POST", VOLUMES, size("0"), 400, "size"),
+        ("POST", VOLUMES, size("10"), 202, ""),
+        ("GET", bad.as_str(), Value::Null, 400, "marker x can not be analysed, please use json like format"),
+        ("GET", unknown.as_str(), Value::Null, 400, "marker not found: {'source-name': 's'}"),
+    ];
+    for (method, path, body, status, says) in cases {
+        let service = NativeService::with_variables(TestVariables::default().with("auth_mode", "headers"));
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("openstack-api-version", "volume 3.71")
+            .header("x-identity-status", "Confirmed")
+            .header("x-user-id", "u")
+            .header("x-roles", "admin")
+            .header("x-project-id", PROJECT);
+        let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        if !bytes.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        let answer = service.send(request.body(bytes).expect("a request"));
+        assert_eq!(answer.status().as_u16(), status, "{path}: {}", text(&answer));
+        assert!(text(&answer).contains(says), "{path}: {}", text(&answer));
+    }
+    for (accept, media_type) in [("garbage", "text/html"), ("*/*", "text/html"), ("text/plain", "text/plain")] {
+        let service = NativeService::with_variables(TestVariables::default());
+        let request = Request::get("/v3/a1/nowhere").header("x-auth-token", "demo:a1").header("accept", accept);
+        let answer = service.send(request.body(Vec::new()).expect("a request"));
+        let own = answer.headers()["content-type"].to_str().expect("ASCII");
+        assert!(own.starts_with(media_type), "{accept}: {own}");
+    }
 }

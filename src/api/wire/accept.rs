@@ -31,6 +31,17 @@ pub fn quality(headers: &Headers<'_>, wanted: &str) -> f64 {
     best.1
 }
 
+/// Returns whether a request has an `Accept` that is no list of media ranges. `WebOb` answers it as if everything were accepted.
+#[must_use]
+pub fn is_invalid(headers: &Headers<'_>) -> bool {
+    let is_range = |range: &str| {
+        let media_type = range.split(';').next().unwrap_or_default().trim();
+        media_type.is_empty()
+            || media_type.split_once('/').is_some_and(|(kind, own)| !kind.is_empty() && !own.is_empty())
+    };
+    headers.string(Header::Accept).is_some_and(|accept| !accept.split(',').all(is_range))
+}
+
 /// Whether the client prefers Cinder's own media type to plain JSON. A path that ends in `.json` asks for plain JSON.
 #[must_use]
 pub fn prefers_vendor_type(request: &Request<'_>) -> bool {

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::service::{Error, StoreError};
 use crate::settings::SettingsError;
 
-use super::accept::quality;
+use super::accept::{is_invalid, quality};
 use super::request::Headers;
 
 /// The general message of a 400.
@@ -110,7 +110,7 @@ impl Fault {
         let title = "404 Not Found";
         if self.status != StatusCode::NOT_FOUND || json > html {
             ("application/json", String::from_utf8_lossy(&self.body()).into_owned())
-        } else if html > 0.0 {
+        } else if html > 0.0 || is_invalid(headers) {
             let body = format!(
                 "<html>\n <head>\n  <title>{title}</title>\n </head>\n <body>\n  <h1>{title}</h1>\n  {}<br /><br />\n\n\n\n \
                  </body>\n</html>",

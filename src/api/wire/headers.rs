@@ -13,10 +13,12 @@ pub enum Header {
     Accept,
     ContentLength,
     ContentType,
+    Forwarded,
     Host,
     OpenstackApiVersion,
     XAuthToken,
     XForwardedHost,
+    XForwardedProto,
     XIdentityStatus,
     XOpsToken,
     XProjectId,
@@ -30,7 +32,7 @@ impl Header {
     #[must_use]
     pub fn read(name: &str) -> Option<Self> {
         // The headers that Spin adds to each request end here.
-        if !matches!(name.as_bytes().first(), Some(b'a' | b'c' | b'h' | b'o' | b'x' | b'A'..=b'Z')) {
+        if !matches!(name.as_bytes().first(), Some(b'a' | b'c' | b'f' | b'h' | b'o' | b'x' | b'A'..=b'Z')) {
             return None;
         }
         if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -40,10 +42,12 @@ impl Header {
             "accept" => Self::Accept,
             "content-length" => Self::ContentLength,
             "content-type" => Self::ContentType,
+            "forwarded" => Self::Forwarded,
             "host" => Self::Host,
             "openstack-api-version" => Self::OpenstackApiVersion,
             "x-auth-token" => Self::XAuthToken,
             "x-forwarded-host" => Self::XForwardedHost,
+            "x-forwarded-proto" => Self::XForwardedProto,
             "x-identity-status" => Self::XIdentityStatus,
             "x-ops-token" => Self::XOpsToken,
             "x-project-id" => Self::XProjectId,

@@ -7,5 +7,6 @@ pub mod body;
 pub mod document;
 pub mod faults;
 pub mod headers;
+pub mod origin;
 pub mod reply;
 pub mod request;

@@ -311,8 +311,9 @@ fn paths(table: &mut Table) {
     let long = "x".repeat(60_000);
     let unrouted: Vec<String> = vec![
         "/v3/a1/snapshots/".to_owned(),
-        "/v3/a1//snapshots".to_owned(),
-        "//v3/a1/snapshots".to_owned(),
+        "/v3/a1/snapshots//".to_owned(),
+        "//_ops/state".to_owned(),
+        "//healthcheck".to_owned(),
         "/v3/a1/snapshots/detail/".to_owned(),
         "/v3/a1/".to_owned(),
         "/v2/a1/snapshots".to_owned(),
@@ -339,6 +340,10 @@ fn paths(table: &mut Table) {
         // A client that asks for JSON gets a fault.
         let request = with_headers("GET", &path, &[("accept", "application/json")], b"");
         table.add(format!("the path {name} as JSON"), request, fault(404, "itemNotFound", NOT_FOUND));
+    }
+    for path in ["/v3/a1//snapshots", "//v3/a1/snapshots", "/v3/a1/%2fsnapshots", "/v3//a1///snapshots//detail?limit=1"]
+    {
+        table.add(format!("the path {path}"), get(path), Expected::Status(200));
     }
     // An id is looked up as it is, whatever its form.
     let upper = SNAPSHOT.to_uppercase();

@@ -56,6 +56,8 @@ impl Default for TestVariables {
             ("rows_per_tick", "1000"),
             ("cascade_at_once", "1000"),
             ("default_volume_type", "__DEFAULT__"),
+            ("message_ttl_seconds", "2592000"),
+            ("public_endpoint", ""),
         ];
         Self(defaults.map(|(name, value)| (name, value.to_owned())).to_vec())
     }
