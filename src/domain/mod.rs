@@ -11,6 +11,7 @@ pub mod quota;
 pub mod snapshot;
 mod strings;
 pub mod timestamp;
+pub mod trees;
 pub mod volume;
 pub mod volume_type;
 

@@ -1,7 +1,6 @@
 //! The small catalogue of volumes that snapshots need (`docs/spec/beyond.md` section 2, `docs/spec/lifecycle.md`
 //! section 8).
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use uuid::Uuid;
@@ -9,11 +8,10 @@ use uuid::Uuid;
 use crate::domain::lifecycle::{Completion, Occasion, Pending};
 use crate::domain::quota::{self, Counted};
 use crate::domain::snapshot::Cause;
-use crate::domain::{
-    Metadata, Snapshot, SnapshotId, SnapshotStatus, Volume, VolumeId, VolumeStatus, VolumeTypes, metadata,
-};
+use crate::domain::trees::set_of;
+use crate::domain::{Metadata, Snapshot, SnapshotStatus, Volume, VolumeId, VolumeStatus, VolumeTypes, metadata};
 use crate::store::agenda::{AgendaItem, Purpose};
-use crate::store::index::{Direction, PageId};
+use crate::store::index::Direction;
 use crate::store::projects::ProjectRecord;
 use crate::store::rows::rows_at_once;
 use crate::store::{Change, Kind, Listing, StoredRow};
@@ -214,7 +212,7 @@ impl Service<'_> {
         }
         let at_once = self.settings.get()?.cascade_at_once;
         let records = self.store.projects_with_snapshots_of(&volume)?;
-        let seen: BTreeSet<PageId> = records.iter().flat_map(|record| record.index(Kind::Snapshot).pages()).collect();
+        let seen = set_of(records.iter().flat_map(|record| record.index(Kind::Snapshot).pages()));
         let kept = Kept { rows: at_once, bytes: MARKED_BYTES };
         let found = self.deletable_snapshots(&volume, records, cascade, kept)?.ok_or_else(not_deletable)?;
         let Deletable { snapshots, are_many } = found;
@@ -249,7 +247,7 @@ impl Service<'_> {
         if are_many {
             return Ok(());
         }
-        let known: BTreeSet<SnapshotId> = snapshots.iter().map(|snapshot| snapshot.id).collect();
+        let known = set_of(snapshots.iter().map(|snapshot| snapshot.id));
         let late: Vec<Snapshot> = after.iter().filter(|own| !known.contains(&own.id)).cloned().collect();
         self.announce(&late, None, pending)?;
         for snapshot in &mut after {

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::domain::lifecycle::is_in_future;
 use crate::domain::quota::Amounts;
+use crate::domain::trees::{map_of, set_of};
 use crate::domain::{Pending, ProjectId, Timestamp, VolumeTypeId};
 
 use super::Store;
@@ -145,9 +146,9 @@ impl Agenda {
 
     /// Adds items about different rows, and replaces those about the same rows.
     pub fn schedule(&mut self, items: &[&AgendaItem]) {
-        let new: BTreeSet<(Kind, Uuid)> = items.iter().map(|item| item.row()).collect();
+        let new = set_of(items.iter().map(|item| item.row()));
         let replaced = self.items.extract_if(.., |other| new.contains(&other.row()));
-        let replaced: BTreeMap<(Kind, Uuid), AgendaItem> = replaced.map(|other| (other.row(), other)).collect();
+        let replaced = map_of(replaced.map(|other| (other.row(), other)));
         self.items.extend(items.iter().map(|item| match replaced.get(&item.row()) {
             // The creates are announced already, or the row is there and something else happens to it.
             Some(known) if item.purpose == Purpose::Creates => known.clone(),
@@ -161,7 +162,7 @@ impl Agenda {
     /// Returns the rows that items are about.
     #[must_use]
     pub fn rows(&self) -> BTreeSet<(Kind, Uuid)> {
-        self.items.iter().map(AgendaItem::row).collect()
+        set_of(self.items.iter().map(AgendaItem::row))
     }
 }
 
@@ -189,8 +190,7 @@ impl Store<'_> {
     /// Replaces items of one slot, unless they were scheduled again meanwhile.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn reschedule(&self, slot: usize, items: &[(AgendaItem, AgendaItem)]) -> Result<(), StoreError> {
-        let items: BTreeMap<(Kind, Uuid), &(AgendaItem, AgendaItem)> =
-            items.iter().map(|pair| (pair.0.row(), pair)).collect();
+        let items = map_of(items.iter().map(|pair| (pair.0.row(), pair)));
         self.change_slot(slot, |agenda: &mut Agenda| {
             for item in &mut agenda.items {
                 if let Some((_, new)) = items.get(&item.row()).filter(|(old, _)| old == item) {
@@ -211,7 +211,7 @@ impl Store<'_> {
 }
 
 fn by_row(items: &[AgendaItem]) -> BTreeMap<(Kind, Uuid), &AgendaItem> {
-    items.iter().map(|item| (item.row(), item)).collect()
+    map_of(items.iter().map(|item| (item.row(), item)))
 }
 
 /// Groups items by project.

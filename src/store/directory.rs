@@ -1,7 +1,6 @@
 //! The directory: the projects that have a record. It is spread over as many slots as the agenda.
 
-use std::collections::BTreeMap;
-
+use crate::domain::trees::map_of;
 use crate::domain::{ProjectId, Volume};
 
 use super::Store;
@@ -34,7 +33,7 @@ impl Directory {
     /// Adds the projects of records that are about to be written.
     pub(super) fn enter_all(&mut self, records: &[&ProjectRecord]) {
         let numbers = self.0.iter().enumerate().map(|(number, entry)| (entry.project.clone(), number));
-        let numbers: BTreeMap<ProjectId, usize> = numbers.collect();
+        let numbers = map_of(numbers);
         for record in records {
             let has_snapshots_of_other_projects_volumes = record.has_snapshots_of_other_projects_volumes;
             if let Some(number) = numbers.get(&record.project) {

@@ -4,10 +4,10 @@
 //! index, its count, and its quota never disagree.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 
 use crate::domain::ProjectId;
 use crate::domain::quota::Amounts;
+use crate::domain::trees::set_of;
 
 use super::Store;
 use super::agenda::{Agenda, AgendaItem, Purpose};
@@ -279,11 +279,11 @@ impl Store<'_> {
         &self,
         ids: &[ProjectId],
     ) -> Result<(Vec<Result<Option<ProjectRecord>, StoreError>>, Vec<AgendaItem>), StoreError> {
-        let slots: BTreeSet<usize> = ids.iter().map(slot_of).collect();
+        let slots = set_of(ids.iter().map(slot_of));
         let keys: Vec<String> = ids.iter().map(keys::project).chain(slots.iter().copied().map(keys::agenda)).collect();
         let mut values = self.key_value.get_many(&keys)?;
         let agendas = values.split_off(ids.len());
-        let asked: BTreeSet<&ProjectId> = ids.iter().collect();
+        let asked = set_of(ids);
         let mut items = Vec::new();
         for ((slot, key), value) in slots.into_iter().zip(&keys[ids.len()..]).zip(agendas) {
             let agenda = self.without_unreadable(decode_slot::<Agenda>(key, slot, value))?.flatten();
@@ -302,7 +302,7 @@ impl Store<'_> {
         for kind in Kind::ALL {
             let of_kind = || items.iter().filter(|item| item.kind == kind);
             let positions: Vec<Position> = of_kind().map(AgendaItem::position).collect();
-            let positions: BTreeSet<Position> = record.index(kind).listed(&positions, self)?.into_iter().collect();
+            let positions = set_of(record.index(kind).listed(&positions, self)?);
             listed.extend(of_kind().filter(|item| positions.contains(&item.position())).cloned());
         }
         Ok(listed)

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::quota::Amounts;
+use crate::domain::trees::{map_of, set_of};
 use crate::domain::{Pending, ProjectId, Timestamp};
 
 use super::Store;
@@ -248,16 +249,15 @@ impl Store<'_> {
             return Ok(0);
         }
         let scheduled = self.project_with_agenda(project)?.map(|(_, items)| items).unwrap_or_default();
-        let scheduled: BTreeSet<(Kind, Uuid)> = scheduled.iter().map(AgendaItem::row).collect();
+        let scheduled = set_of(scheduled.iter().map(AgendaItem::row));
         rows.retain(|item| !scheduled.contains(&item.row()));
-        let mut under_way = Vec::with_capacity(rows.len());
+        let mut under_way: BTreeMap<(Kind, Uuid), AgendaItem> = BTreeMap::new();
         for kind in Kind::ALL {
             let ids: Vec<Uuid> = rows.iter().filter(|item| item.kind == kind).map(|item| item.id).collect();
             under_way.extend(
                 self.counted(kind, &ids, LARGE_ROWS_AT_ONCE)?.rows.into_iter().map(|row| (row.item.row(), row.item)),
             );
         }
-        let under_way: BTreeMap<(Kind, Uuid), AgendaItem> = under_way.into_iter().collect();
         rows.retain(|item| under_way.get(&item.row()) == Some(item));
         self.schedule(&rows)?;
         Ok(rows.len())
@@ -298,7 +298,7 @@ impl Store<'_> {
         let mut rounds = 0;
         while rounds < ROUNDS {
             let (record, items) = self.project_with_items(project)?.unzip();
-            agenda = items.into_iter().flatten().map(|item| (item.row(), item)).collect();
+            agenda = map_of(items.into_iter().flatten().map(|item| (item.row(), item)));
             let known = Known { rows, agenda: &agenda, snapshots_count_gigabytes, now };
             let seen = match record {
                 Some(mut record) => Some(self.inspect(&mut record, &known, &mut PageChanges::default(), self)?),
@@ -540,7 +540,7 @@ impl Store<'_> {
         let is_named = |page: &str| PageId::parse(page).is_none_or(|page| named.contains(&page));
         // Suspects that cannot be read are found again.
         let earlier = self.without_unreadable(self.read::<Suspects>(keys::SUSPECTS))?.flatten().unwrap_or_default();
-        let since: BTreeMap<&str, i64> = earlier.0.iter().map(|(page, since)| (page.as_str(), *since)).collect();
+        let since = map_of(earlier.0.iter().map(|(page, since)| (page.as_str(), *since)));
         let mut suspects = Suspects::default();
         let mut delete: Vec<String> = Vec::new();
         let unnamed = |key: &&String| key.strip_prefix(keys::PAGES).is_some_and(|page| !is_named(page));

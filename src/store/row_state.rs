@@ -1,12 +1,11 @@
 //! The state of rows on the agenda: all that the scheduled step must know of a row, without its fields.
 
-use std::collections::BTreeSet;
-
 use uuid::Uuid;
 
 use crate::domain::Completion;
 use crate::domain::lifecycle::{Moment, Occasion};
-use crate::domain::{Pending, ProjectId, Schedule, Timestamp};
+use crate::domain::trees::set_of;
+use crate::domain::{Pending, Schedule, Timestamp};
 
 use super::Store;
 use super::agenda::AgendaItem;
@@ -108,7 +107,7 @@ impl Store<'_> {
     pub fn row_states(&self, items: &[AgendaItem], moment: Moment) -> Result<Vec<RowState>, StoreError> {
         let mut states = vec![RowState::Gone; items.len()];
         let at_once = if items.len() > LARGE_ROWS_AT_ONCE {
-            let projects: BTreeSet<&ProjectId> = items.iter().map(|item| &item.project).collect();
+            let projects = set_of(items.iter().map(|item| &item.project));
             self.rows_of_projects_at_once(&projects.into_iter().cloned().collect::<Vec<_>>())?
         } else {
             LARGE_ROWS_AT_ONCE

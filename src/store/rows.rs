@@ -3,11 +3,10 @@
 //! Nothing tells a reader how large a value is before it has it. So work on many rows asks [`rows_at_once`] how many it may
 //! read with one call (`docs/adr/0019-bounds.md`).
 
-use std::collections::BTreeSet;
-
 use uuid::Uuid;
 
 use crate::domain::ProjectId;
+use crate::domain::trees::set_of;
 
 use super::Store;
 use super::agenda::{AgendaItem, Purpose, by_project};
@@ -139,7 +138,7 @@ impl Store<'_> {
         for (project, items) in by_project(items) {
             let listed = self.listed_now(&project, &items);
             let Some(listed) = self.without_unreadable(listed)? else { continue };
-            let listed: BTreeSet<(Kind, Uuid)> = listed.iter().map(AgendaItem::row).collect();
+            let listed = set_of(listed.iter().map(AgendaItem::row));
             let unlisted = items.iter().filter(|item| !listed.contains(&item.row()));
             let keys: Vec<String> = unlisted.map(|item| keys::row(item.kind, item.id)).collect();
             if !keys.is_empty() {
@@ -183,7 +182,7 @@ impl Store<'_> {
                 let of_kind = || gone.iter().filter(|item| item.kind == kind);
                 let positions: Vec<Position> = of_kind().map(|item| item.position()).collect();
                 let removed = record.index_mut(kind).remove(&positions, &mut writes.pages, writes.source)?;
-                let removed: BTreeSet<Position> = removed.into_iter().collect();
+                let removed = set_of(removed);
                 for item in of_kind().filter(|item| removed.contains(&item.position())) {
                     record.give_back(&item.amounts(snapshots_count_gigabytes));
                 }

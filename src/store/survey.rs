@@ -4,11 +4,12 @@
 //! rows after the record that lists them. A request that runs meanwhile can make a project look wrong, but not well: a
 //! project in doubt is repaired by itself, which looks again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
 use crate::domain::quota::Amounts;
+use crate::domain::trees::{map_of, set_of};
 use crate::domain::{ProjectId, Timestamp};
 
 use super::agenda::AgendaItem;
@@ -41,7 +42,7 @@ impl Store<'_> {
         let Some(deployment) = self.without_unreadable(self.deployment())? else { return Ok(BTreeMap::new()) };
         let ids: Vec<ProjectId> = projects.iter().map(|(project, _)| project.clone()).collect();
         let (records, agenda) = self.projects_with_agenda(&ids)?;
-        let scheduled: BTreeSet<(Kind, Uuid)> = agenda.iter().map(AgendaItem::row).collect();
+        let scheduled = set_of(agenda.iter().map(AgendaItem::row));
         let mut surveyed: BTreeMap<ProjectId, Surveyed> = BTreeMap::new();
         for ((project, known), record) in projects.iter().zip(records) {
             let Some(Some(record)) = self.without_unreadable(record)? else { continue };
@@ -72,7 +73,7 @@ impl Store<'_> {
             let is_well = one.is_well && one.rows == entries && recount(&mut one.record, one.totals) == 0;
             is_well.then_some((project, one.rows))
         });
-        Ok(well.collect())
+        Ok(map_of(well))
     }
 
     /// Returns the entries of a project's indexes, or `None` if a page is missing or a known row has no entry.

@@ -5,6 +5,7 @@
 
 use crate::domain::lifecycle::{Moment, Occasion};
 use crate::domain::quota::Amounts;
+use crate::domain::trees::map_of;
 use crate::domain::{ProjectId, Timestamp};
 
 use super::Store;
@@ -25,7 +26,7 @@ impl ProjectRecord {
             let difference = usage.saturating_sub(of(&self.totals, resource));
             (resource.clone(), of(counted, resource).saturating_add(difference).max(0))
         });
-        settled.collect()
+        map_of(settled)
     }
 }
 

@@ -1,15 +1,13 @@
 //! Applies a plan, one commit after another. The run may be stopped after any of them.
 
-use std::collections::BTreeSet;
 use std::slice;
 
-use uuid::Uuid;
-
 use crate::domain::lifecycle::Moment;
+use crate::domain::trees::set_of;
 use crate::domain::{ProjectId, Timestamp};
 use crate::store::agenda::{self, AgendaItem};
 use crate::store::row::with_row_type;
-use crate::store::{Change, Kind, Row, Store, StoreError};
+use crate::store::{Change, Row, Store, StoreError};
 
 use super::plan::{Allowance, Plan};
 use super::report::{ANNOUNCED_SECONDS, POSTPONED_SECONDS, Report};
@@ -197,7 +195,7 @@ fn split_by_entry(
     for (project, items) in agenda::by_project(items) {
         let listed = store.still_listed(&project, &items);
         if let Some(listed) = done.unless_hindered(store, allowance, &items, listed)? {
-            let are_listed: BTreeSet<(Kind, Uuid)> = listed.iter().map(AgendaItem::row).collect();
+            let are_listed = set_of(listed.iter().map(AgendaItem::row));
             without.extend(items.into_iter().filter(|item| !are_listed.contains(&item.row())));
             with.extend(listed);
         }

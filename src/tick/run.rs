@@ -1,10 +1,9 @@
 //! One run: reads the agenda, and then plans and applies the work slot by slot within a budget of rows.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use uuid::Uuid;
 
 use crate::domain::lifecycle::{Moment, Occasion};
+use crate::domain::trees::{map_of, set_of};
 use crate::domain::{Pending, Schedule, Snapshot, Timestamp, Volume};
 use crate::store::agenda::{Agenda, AgendaItem, Purpose};
 use crate::store::creation::may_be_running;
@@ -189,13 +188,13 @@ fn observe(
 /// a volume that was stopped halfway may have left them behind, so they are removed when the volume is.
 fn states_by_volume(store: &Store<'_>, ids: &[Uuid], moment: Moment) -> Result<Vec<RowState>, StoreError> {
     let snapshots = store.rows::<Snapshot>(ids)?;
-    let volumes: BTreeSet<Uuid> = snapshots
-        .iter()
-        .filter_map(|row| if let StoredRow::Readable(row) = row { Some(row.volume_id.as_uuid()) } else { None })
-        .collect();
-    let volumes: Vec<Uuid> = volumes.into_iter().collect();
+    let volume = |row: &StoredRow<Snapshot>| match row {
+        StoredRow::Readable(row) => Some(row.volume_id.as_uuid()),
+        StoredRow::Gone | StoredRow::Unreadable => None,
+    };
+    let volumes: Vec<Uuid> = set_of(snapshots.iter().filter_map(volume)).into_iter().collect();
     let rows = store.rows::<Volume>(&volumes)?;
-    let volumes: BTreeMap<Uuid, StoredRow<Volume>> = volumes.into_iter().zip(rows).collect();
+    let volumes = map_of(volumes.into_iter().zip(rows));
     let state = |snapshot| match snapshot {
         StoredRow::Unreadable => RowState::Unreadable,
         StoredRow::Gone => RowState::Ended,

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::api::python;
 use crate::domain::Metadata;
+use crate::domain::trees::map_of;
 
 use super::faults::{BAD_REQUEST, Fault};
 use super::headers::Header;
@@ -78,7 +79,7 @@ pub fn stripped(value: Option<&Value>) -> Option<String> {
 #[must_use]
 pub fn metadata(value: Option<&Value>) -> Metadata {
     let items = value.and_then(Value::as_object).into_iter().flatten();
-    items.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+    map_of(items.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))))
 }
 
 /// Reads a boolean that a client wrote as a string, such as a parameter of the query.

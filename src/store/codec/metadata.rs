@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use crate::domain::Metadata;
+use crate::domain::trees::map_of;
 
 /// Returns the pairs that a row stores.
 pub fn pairs(metadata: &Metadata) -> Vec<(&str, &str)> {
@@ -12,7 +13,7 @@ pub fn pairs(metadata: &Metadata) -> Vec<(&str, &str)> {
 
 /// Returns the metadata of a row's pairs.
 pub fn metadata(pairs: &[(&str, &str)]) -> Metadata {
-    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    map_of(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())))
 }
 
 /// Returns an owned copy of an optional string.
