@@ -134,7 +134,7 @@ impl<'a> SnapshotView<'a> {
         let mut document = ObjectWriter::open(&mut body);
         self.write(document.field("snapshot"));
         document.close();
-        Reply::new(status, Content::Json(body))
+        Reply::new(status, Content::Json(body.into()))
     }
 }
 
@@ -156,7 +156,7 @@ pub fn list(call: &Call<'_>, detail: bool) -> Result<Reply, Fault> {
         document.value("count", &count);
     }
     document.close();
-    Ok(Reply::new(StatusCode::OK, Content::Json(body)))
+    Ok(Reply::new(StatusCode::OK, Content::Json(body.into())))
 }
 
 /// Reads the query of a list.

@@ -239,7 +239,7 @@ pub fn list(call: &Call<'_>, detail: bool) -> Result<Reply, Fault> {
         document.value("count", &count);
     }
     document.close();
-    Ok(Reply::new(StatusCode::OK, Content::Json(body)))
+    Ok(Reply::new(StatusCode::OK, Content::Json(body.into())))
 }
 
 /// Reads the query of a list: the same paging and order as of snapshots, and the filters that clients of snapshots use.

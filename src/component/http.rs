@@ -2,6 +2,8 @@
 //!
 //! Reads the parts of a request that the core asks for, and writes the core's answer.
 
+use std::iter;
+
 use http::{HeaderName, StatusCode};
 use wasi::http::types::{Fields, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam, Scheme};
 use wasi::io::streams::{OutputStream, StreamError};
@@ -13,6 +15,7 @@ use super::surroundings::{RandomIdentifiers, now};
 use super::variables::SpinVariables;
 use crate::api::request::{Body, Headers, Origin, Request};
 use crate::api::wire::headers::Header;
+use crate::api::wire::reply::AnswerBody;
 use crate::api::{self, Answer, Environment};
 use crate::store::Notes;
 
@@ -24,7 +27,7 @@ pub(super) fn serve(incoming: IncomingRequest, response_out: ResponseOutparam) {
     let incoming = Leaked::new(incoming);
     let Some(method) = method(incoming.method()) else {
         // Spin has parsed this request already, so a method that is unreadable here is not HTTP.
-        write(Answer { status: StatusCode::BAD_REQUEST, headers: Vec::new(), body: Vec::new() }, response_out);
+        write(Answer { status: StatusCode::BAD_REQUEST, headers: Vec::new(), body: AnswerBody::EMPTY }, response_out);
         return;
     };
     let path_with_query = Leaked::new(incoming.path_with_query().unwrap_or_default());
@@ -36,7 +39,8 @@ pub(super) fn serve(incoming: IncomingRequest, response_out: ResponseOutparam) {
     let headers = Headers::read(entries.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
     // A client that sends a body with one of these methods sends its length too. Without one, skip the calls of the host.
     let has_no_body = matches!(method, http::Method::GET | http::Method::DELETE) && !headers.has(Header::ContentLength);
-    let body = |largest| if has_no_body { Body::Complete(Vec::new()) } else { read_body(&incoming, largest) };
+    let length = headers.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
+    let body = |largest| if has_no_body { Body::Complete(Vec::new()) } else { read_body(&incoming, length, largest) };
     let origin =
         || Origin { is_https: matches!(incoming.scheme(), Some(Scheme::Https)), authority: incoming.authority() };
     let request = Leaked::new(Request { method, path, query, headers, body: &body, origin: &origin });
@@ -70,11 +74,11 @@ fn method(method: Method) -> Option<http::Method> {
     })
 }
 
-/// Reads the body of a request, up to `largest` bytes.
-fn read_body(request: &IncomingRequest, largest: usize) -> Body {
+/// Reads the body of a request, up to `largest` bytes. `declared` is the length that its head declares, or zero.
+fn read_body(request: &IncomingRequest, declared: usize, largest: usize) -> Body {
     let Ok(body) = request.consume().map(Leaked::new) else { return Body::Broken };
     let Ok(stream) = body.stream().map(Leaked::new) else { return Body::Broken };
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(declared.min(largest));
     loop {
         match stream.blocking_read(CHUNK).map_err(Leaked::new) {
             Ok(chunk) => bytes.extend_from_slice(&chunk),
@@ -106,19 +110,20 @@ fn write(answer: Answer, response_out: ResponseOutparam) {
         eprintln!("the status {} cannot be sent", answer.status);
     }
     let bytes = Leaked::new(answer.body);
-    if bytes.is_empty() {
+    let Some((first, others)) = bytes.pieces().split_first().filter(|(first, _)| !first.is_empty()) else {
         ResponseOutparam::set(response_out, Ok(response));
         return;
-    }
+    };
     let Ok(body) = response.body() else { return };
     let Ok(stream) = body.write() else { return };
-    let Ok(rest) = write_some(&stream, &bytes) else { return };
-    if rest.is_empty() {
+    let Ok(rest) = write_some(&stream, first) else { return };
+    if rest.is_empty() && others.is_empty() {
         finish(stream, body);
         ResponseOutparam::set(response_out, Ok(response));
     } else {
         ResponseOutparam::set(response_out, Ok(response));
-        if write_all(&stream, rest).is_ok() {
+        let mut rest = iter::once(rest).chain(others.iter().map(Vec::as_slice));
+        if rest.all(|piece| write_all(&stream, piece).is_ok()) {
             finish(stream, body);
         }
     }

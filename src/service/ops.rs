@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::lifecycle::{Moment, Occasion};
 use crate::domain::quota::Amounts;
+use crate::domain::trees::map_of;
 use crate::domain::{ProjectId, Snapshot, SnapshotId, Timestamp, VolumeTypeId, VolumeTypes};
 use crate::store::agenda::{Agenda, AgendaItem};
 use crate::store::index::Direction;
@@ -35,21 +36,120 @@ pub struct ProjectSettings {
     pub usage: Amounts,
 }
 
-/// The whole state for an operator: the current rows, in a stable order.
+/// The whole state, as an operator replaces it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     pub rows: Rows,
     pub deployment: Deployment,
     pub volume_types: VolumeTypes,
     pub projects: BTreeMap<ProjectId, ProjectSettings>,
-    /// The stored values that cannot be read, sorted by key. The rest of the state is without them.
-    pub unreadable: Vec<Unreadable>,
 }
 
 impl State {
     /// Returns the settings of a project. Adds default settings if there are none.
     pub fn settings_of(&mut self, project: ProjectId) -> &mut ProjectSettings {
         self.projects.entry(project).or_default()
+    }
+}
+
+/// The part of the state besides the rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StateSettings {
+    pub deployment: Deployment,
+    /// The projects whose settings are not the default.
+    pub projects: BTreeMap<ProjectId, ProjectSettings>,
+    /// The stored values that cannot be read, sorted by key. The rest of the state is without them.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A reader of the whole state: first the rows of each kind, and then the settings. Only a few rows are in memory at a time.
+#[derive(Debug)]
+pub struct StateReader<'a> {
+    store: Store<'a>,
+    now: Timestamp,
+    /// The keys of the store.
+    stored: Vec<String>,
+    records: Vec<ProjectRecord>,
+    deployment: Deployment,
+    pub volume_types: VolumeTypes,
+    /// The rows that count towards quota, by project.
+    counted: BTreeMap<ProjectId, Vec<AlikeRows>>,
+}
+
+/// Rows of a project that each count the same amounts towards quota.
+#[derive(Debug)]
+struct AlikeRows {
+    kind: Kind,
+    size: u32,
+    volume_type: Option<VolumeTypeId>,
+    count: i64,
+}
+
+impl StateReader<'_> {
+    /// Calls `each` with the current rows of one kind in all projects, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store.
+    pub fn each<T: Row>(&mut self, mut each: impl FnMut(T)) -> Result<(), StoreError> {
+        let at_once = rows_at_once(&self.records);
+        let records = self.records.clone();
+        let mut listing =
+            Listing::new(self.store, records, T::KIND, Direction::OldestFirst, None).without_unreadable_pages(|_| true);
+        let mut known: BTreeSet<Uuid> = BTreeSet::new();
+        loop {
+            let ids: Vec<Uuid> = listing.next(at_once)?.iter().map(|entry| entry.position.id).collect();
+            if ids.is_empty() {
+                break;
+            }
+            for row in self.store.rows::<T>(&ids)?.into_iter().filter_map(StoredRow::readable) {
+                if let Some(row) = row.effective(self.now, Occasion::Reading) {
+                    self.count(&row);
+                    each(row);
+                }
+            }
+            known.extend(ids);
+        }
+        self.store.note_unlisted::<T>(&self.stored, &known, at_once)
+    }
+
+    fn count<T: Row>(&mut self, row: &T) {
+        if !row.consumes_quota() {
+            return;
+        }
+        let alike = match self.counted.get_mut(row.project_id()) {
+            Some(alike) => alike,
+            None => self.counted.entry(row.project_id().clone()).or_default(),
+        };
+        let (kind, size, volume_type) = (T::KIND, row.size(), row.volume_type_id());
+        let is_alike = |own: &&mut AlikeRows| own.kind == kind && own.size == size && own.volume_type == volume_type;
+        match alike.iter_mut().find(is_alike) {
+            Some(own) => own.count += 1,
+            None => alike.push(AlikeRows { kind, size, volume_type, count: 1 }),
+        }
+    }
+
+    /// Returns the rest of the state. The usage is that of the rows that were read, so the state can be written back while a
+    /// removal is due.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store.
+    pub fn settings(self) -> Result<StateSettings, StoreError> {
+        let gigabytes = self.deployment.snapshots_count_gigabytes();
+        let settings = self.records.into_iter().map(|record| {
+            let mut counted = Amounts::new();
+            for alike in self.counted.get(&record.project).into_iter().flatten() {
+                for (resource, amount) in alike.kind.amounts(alike.size, alike.volume_type, gigabytes) {
+                    *counted.entry(resource).or_default() += amount * alike.count;
+                }
+            }
+            let usage = record.usage_of(&counted);
+            (record.project, ProjectSettings { quotas: record.quotas, usage })
+        });
+        let projects = map_of(settings.filter(|(_, settings)| *settings != ProjectSettings::default()));
+        self.store.note_slots()?;
+        Ok(StateSettings { deployment: self.deployment, projects, unreadable: self.store.noted() })
     }
 }
 
@@ -110,73 +210,20 @@ impl<'a> Ops<'a> {
         self.store.prove_writable(self.now)
     }
 
-    /// Reads the whole state.
+    /// Begins to read the whole state.
     ///
     /// # Errors
     ///
     /// Errors of the store.
-    pub fn state(&self) -> Result<State, StoreError> {
+    pub fn read_state(&self) -> Result<StateReader<'a>, StoreError> {
         self.store.refuse_unreleased()?;
         let stored = self.store.stored_keys()?;
         let records = self.store.projects(&Store::projects_in(&stored))?;
-        let deployment = self.store.without_unreadable(self.store.deployment())?;
-        let volume_types = self.store.without_unreadable(self.store.volume_types())?.unwrap_or_default();
-        let mut state = State { deployment: deployment.unwrap_or_default(), volume_types, ..State::default() };
-        state.volume_types.reserved = None;
-        let at_once = rows_at_once(&records);
-        for kind in Kind::ALL {
-            with_row_type!(kind, R => {
-                let rows: Vec<R> = self.rows(records.clone())?;
-                self.store.note_unlisted::<R>(&stored, &rows.iter().map(R::id).collect(), at_once)?;
-                *R::list_mut(&mut state.rows) = rows;
-            });
-        }
-        // The usage is that of the rows in this state, so the state can be written back while a removal is due.
-        let gigabytes = state.deployment.snapshots_count_gigabytes();
-        let mut counted: BTreeMap<&ProjectId, Amounts> = BTreeMap::new();
-        for kind in Kind::ALL {
-            // Rows alike are counted together, since their amounts are the same.
-            let mut alike: BTreeMap<(&ProjectId, u32, Option<VolumeTypeId>), i64> = BTreeMap::new();
-            with_row_type!(kind, R => for row in R::list(&state.rows).iter().filter(|row| row.consumes_quota()) {
-                *alike.entry((row.project_id(), row.size(), row.volume_type_id())).or_default() += 1;
-            });
-            for ((project, size, volume_type), rows) in alike {
-                let amounts = counted.entry(project).or_default();
-                for (resource, amount) in kind.amounts(size, volume_type, gigabytes) {
-                    *amounts.entry(resource).or_default() += amount * rows;
-                }
-            }
-        }
-        let nothing = Amounts::new();
-        let settings = records.iter().map(|record| {
-            let usage = record.usage_of(counted.get(&record.project).unwrap_or(&nothing));
-            (record.project.clone(), ProjectSettings { quotas: record.quotas.clone(), usage })
-        });
-        let settings: Vec<(ProjectId, ProjectSettings)> = settings.collect();
-        for (project, settings) in settings {
-            if settings != ProjectSettings::default() {
-                *state.settings_of(project) = settings;
-            }
-        }
-        self.store.note_slots()?;
-        state.unreadable = self.store.noted();
-        Ok(state)
-    }
-
-    /// Reads the current rows of one kind in all projects, oldest first.
-    fn rows<T: Row>(&self, records: Vec<ProjectRecord>) -> Result<Vec<T>, StoreError> {
-        let at_once = rows_at_once(&records);
-        let mut listing =
-            Listing::new(self.store, records, T::KIND, Direction::OldestFirst, None).without_unreadable_pages(|_| true);
-        let mut rows = Vec::new();
-        loop {
-            let ids: Vec<Uuid> = listing.next(at_once)?.iter().map(|entry| entry.position.id).collect();
-            if ids.is_empty() {
-                return Ok(rows);
-            }
-            let read = self.store.rows::<T>(&ids)?.into_iter().filter_map(StoredRow::readable);
-            rows.extend(read.filter_map(|row| row.effective(self.now, Occasion::Reading)));
-        }
+        let deployment = self.store.without_unreadable(self.store.deployment())?.unwrap_or_default();
+        let mut volume_types = self.store.without_unreadable(self.store.volume_types())?.unwrap_or_default();
+        volume_types.reserved = None;
+        let (store, now, counted) = (self.store, self.now, BTreeMap::new());
+        Ok(StateReader { store, now, stored, records, deployment, volume_types, counted })
     }
 
     /// Replaces the whole state.
@@ -203,7 +250,7 @@ impl<'a> Ops<'a> {
             record.quotas.clone_from(&settings.quotas);
             record.usage.clone_from(&settings.usage);
         }
-        self.store.replace_state(&StoredState {
+        self.store.replace_state(StoredState {
             rows: state.rows,
             deployment: state.deployment,
             volume_types: state.volume_types,

@@ -1,9 +1,10 @@
 //! Operations on the whole store, which an operator requests: replacing its state and clearing it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use crate::domain::trees::set_of;
 use crate::domain::{ProjectId, VolumeTypes};
 
 use super::Store;
@@ -53,21 +54,21 @@ impl Store<'_> {
     /// # Errors
     ///
     /// An error of the key-value store. On `SQLite` no row has changed then, unless the commit was done.
-    pub fn replace_state(&self, state: &StoredState) -> Result<(), StoreError> {
+    pub fn replace_state(&self, mut state: StoredState) -> Result<(), StoreError> {
         self.refuse_unreleased()?;
-        let mut entries: Vec<(String, Vec<u8>)> = Vec::new();
-        for kind in Kind::ALL {
-            with_row_type!(kind, R => push_rows(R::list(&state.rows), &mut entries)?);
-        }
-        entries.push((keys::DEPLOYMENT.to_owned(), encode_fresh(keys::DEPLOYMENT, &state.deployment)?));
-        entries.push((keys::VOLUME_TYPES.to_owned(), encode_fresh(keys::VOLUME_TYPES, &state.volume_types)?));
-
         let number_of =
             |project: &ProjectId| state.projects.binary_search_by(|record| record.project.cmp(project)).ok();
         let mut indexed: Vec<[Vec<Entry>; Kind::ALL.len()]> = vec![Default::default(); state.projects.len()];
         for kind in Kind::ALL {
             with_row_type!(kind, R => index_rows(R::list(&state.rows), &number_of, &mut indexed));
         }
+        let mut entries: Vec<(String, Vec<u8>)> = Vec::new();
+        for kind in Kind::ALL {
+            with_row_type!(kind, R => push_rows(std::mem::take(R::list_mut(&mut state.rows)), &mut entries)?);
+        }
+        let state = &state;
+        entries.push((keys::DEPLOYMENT.to_owned(), encode_fresh(keys::DEPLOYMENT, &state.deployment)?));
+        entries.push((keys::VOLUME_TYPES.to_owned(), encode_fresh(keys::VOLUME_TYPES, &state.volume_types)?));
         for (record, indexed) in state.projects.iter().zip(indexed) {
             let mut record = record.clone();
             record.creates = self.no_creates();
@@ -131,7 +132,7 @@ impl Store<'_> {
             projects[slot_of(&record.project)].push(record);
         }
         for (slot, (items, projects)) in items.iter().zip(&projects).enumerate() {
-            let new: BTreeSet<(Kind, Uuid)> = items.iter().map(|item| item.row()).collect();
+            let new = set_of(items.iter().map(|item| item.row()));
             let complete = |agenda: &mut Agenda| {
                 if projects.is_empty() {
                     return;
@@ -236,12 +237,13 @@ fn push_record(record: &ProjectRecord, entries: &mut Vec<(String, Vec<u8>)>) -> 
     Ok(())
 }
 
-/// Encodes rows, and appends them to the entries to write.
-fn push_rows<T: Row>(rows: &[T], entries: &mut Vec<(String, Vec<u8>)>) -> Result<(), StoreError> {
+/// Encodes rows, and appends them to the entries to write. Drops each row once it is encoded, since memory has all of them
+/// twice otherwise.
+fn push_rows<T: Row>(rows: Vec<T>, entries: &mut Vec<(String, Vec<u8>)>) -> Result<(), StoreError> {
     entries.reserve(rows.len());
     for row in rows {
         let key = keys::row(T::KIND, row.id());
-        let bytes = encode_fresh(&key, row)?;
+        let bytes = encode_fresh(&key, &row)?;
         entries.push((key, bytes));
     }
     Ok(())

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::support::Service;
 use crate::support::calls::{BOUND, Calls, request};
 use crate::support::component::ComponentService;
 use crate::support::host_process::{HostProcess, StateDirectory};
+use crate::support::{Service, operator};
 
 const CALLERS: usize = 64;
 
@@ -88,6 +88,30 @@ fn work_on_all_rows_needs_less_memory_than_the_rows_have() {
         left -= usize::try_from(operate("/_ops/tick")["removed"].as_u64().expect("a number")).expect("a small number");
     }
     assert_eq!((left, service.app.traps()), (0, 0));
+}
+
+#[test]
+fn the_state_document_is_in_memory_once() {
+    const VOLUME: &str = "aaaaaaaa-0000-4000-8000-000000000001";
+    let snapshots: Vec<Value> = (0..220)
+        .map(|row| {
+            json!({
+                "id": format!("bbbbbbbb-0000-4000-8000-{row:012}"),
+                "project_id": "a1", "volume_id": VOLUME, "metadata": metadata(row),
+            })
+        })
+        .collect();
+    let directory = StateDirectory::new("state");
+    let host = HostProcess::start("writer", &directory, &[]);
+    host.put_state(&json!({ "volumes": [{ "id": VOLUME, "project_id": "a1" }], "snapshots": snapshots }));
+    host.kill();
+    // A process whose peak is not that of the writing.
+    let host = HostProcess::start("reader", &directory, &[]);
+    let before = host.peak_memory();
+    let length = host.send(operator("GET", "/_ops/state", b"")).body().len();
+    let more = host.peak_memory() - before;
+    println!("a document of {} MiB took {} MiB", length >> 20, more >> 20);
+    assert!(length > 220 * METADATA && more < 3 * length, "{} MiB for {} MiB", more >> 20, length >> 20);
 }
 
 /// Returns the length of a list with metadata. A host that is busy is asked again.

@@ -14,7 +14,7 @@ use crate::service::ops::{Ops, Removal, Repair, TickReport, Unreadable};
 use crate::settings::{LazySettings, OPS_TOKEN, Settings, SettingsError, Variables};
 
 use super::explain::explanation_document;
-use super::state_document::{StateDocument, UnreadableDocument};
+use super::state_document::{StateDocument, UnreadableDocument, state_document};
 
 /// The prefix of every operator's path.
 pub const PREFIX: &str = "/_ops/";
@@ -41,7 +41,9 @@ pub fn answer(request: &Request<'_>, path: &str, environment: &Environment<'_>) 
     let ops = Ops::new(environment.key_value, environment.identifiers, &environment.notes, environment.now);
     let method = &request.method;
     match &path[PREFIX.len()..] {
-        "state" if method == Method::GET => Reply::json(StatusCode::OK, &StateDocument::from(&ops.state()?)),
+        "state" if method == Method::GET => {
+            Ok(Reply::new(StatusCode::OK, Content::Json(state_document(ops.read_state()?)?)))
+        }
         "state" if method == Method::PUT => {
             let discards_unreadable = discards_unreadable(request.query)?;
             let document: StateDocument = read(&read_body(request)?)?;

@@ -7,24 +7,30 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU8;
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::api::wire::document::ObjectWriter;
 use crate::api::wire::faults::Fault;
+use crate::api::wire::reply::AnswerBody;
 use crate::domain::lifecycle::{Completion, Delays, Pending, Schedule};
 use crate::domain::quota::{self, Amounts};
 use crate::domain::snapshot::{Cause, Transition};
+use crate::domain::trees::map_of;
 use crate::domain::volume_type::DEFAULT_TYPE;
 use crate::domain::{
     GroupSnapshotId, Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume, VolumeId,
     VolumeStatus, VolumeType, VolumeTypes,
 };
 use crate::json::ObjectOnly;
-use crate::service::ops::{BackendService, Deployment, GroupSnapshot, ProjectSettings, State, Unreadable};
+use crate::service::StoreError;
+use crate::service::ops::{
+    BackendService, Deployment, GroupSnapshot, ProjectSettings, State, StateReader, StateSettings, Unreadable,
+};
 
 /// The whole state. The last three fields are not in the vectors; with them, a document that was read can be written back.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StateDocument {
     volumes: Vec<ObjectOnly<VolumeDocument>>,
@@ -33,37 +39,25 @@ pub struct StateDocument {
     volume_types: Vec<ObjectOnly<VolumeType>>,
     quotas: Amounts,
     services: Vec<ObjectOnly<ServiceDocument>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     resource_filters: Option<BTreeMap<String, Vec<String>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     group_snapshot: Option<ObjectOnly<GroupSnapshotDocument>>,
     config: ObjectOnly<Config>,
     /// The counters of the default project, as vectors set them. They are written back as `quota_usage`.
-    #[serde(skip_serializing)]
     quota_usage_in_use: Amounts,
     /// The open counters by project, each `{"in_use": 1, "reserved": 0}`.
     quota_usage: Map<String, Value>,
     /// The limits of projects that have their own.
     project_quotas: Map<String, Value>,
     // The rows of resources that this service has none of. They are named in the answer, but not kept.
-    #[serde(skip_serializing)]
     backups: Value,
-    #[serde(skip_serializing)]
     group_types: Value,
-    #[serde(skip_serializing)]
     groups: Value,
-    #[serde(skip_serializing)]
     group_snapshots: Value,
-    #[serde(skip_serializing)]
     transfers: Value,
-    #[serde(skip_serializing)]
     qos_specs: Value,
-    #[serde(skip_serializing)]
     quota_classes: Value,
-    #[serde(skip_serializing)]
     default_types: Value,
     /// The stored values that could not be read when the document was made.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     unreadable: Vec<ObjectOnly<UnreadableDocument>>,
 }
 
@@ -354,7 +348,7 @@ fn amounts(
     Ok(amounts)
 }
 
-/// Reads an open counter. `reserved` is always zero, because a reservation and its commit are one step here.
+/// Reads an open counter.
 fn counter(value: &Value) -> Option<i64> {
     let counter = value.as_object()?;
     let is_known =
@@ -549,91 +543,140 @@ impl From<GroupSnapshotDocument> for GroupSnapshot {
     }
 }
 
-impl From<&State> for StateDocument {
-    fn from(state: &State) -> Self {
-        let deployment = state.deployment.clone();
-        let types = &state.volume_types;
-        // A resource of a type that was deleted stays in the records, but means nothing.
-        let is_left = |resource: &String| quota::type_of(resource).is_some_and(|(_, id)| types.get(id).is_none());
-        let mut quota_usage = Map::new();
-        let mut project_quotas = Map::new();
-        for (project, settings) in &state.projects {
-            let (mut counters, mut limits) = (Map::new(), Map::new());
-            for (resource, in_use) in settings.usage.iter().filter(|(own, usage)| **usage != 0 || !is_left(own)) {
-                counters.insert(types.resource_name(resource), json!({ "in_use": in_use, "reserved": 0 }));
-            }
-            for (resource, limit) in settings.quotas.iter().filter(|(own, _)| !is_left(own)) {
-                limits.insert(types.resource_name(resource), (*limit).into());
-            }
-            for (map, of_project) in [(&mut quota_usage, counters), (&mut project_quotas, limits)] {
-                if !of_project.is_empty() {
-                    map.insert(project.to_string(), Value::Object(of_project));
-                }
-            }
+/// The size, in bytes, from which a piece of a document is full.
+const PIECE: usize = 1 << 20;
+
+/// Returns the whole state as a document, in pieces. It is written row by row while the state is read, since it may be far
+/// larger than anything else in memory.
+///
+/// # Errors
+///
+/// Errors of the store.
+pub fn state_document(mut reader: StateReader<'_>) -> Result<AnswerBody, StoreError> {
+    let (mut bytes, mut pieces) = (Vec::new(), Vec::new());
+    let types = reader.volume_types.clone();
+    let mut document = ObjectWriter::open(&mut bytes);
+    let mut volumes = RowsWriter::open(document.field("volumes"), &mut pieces);
+    reader.each(|volume: Volume| volumes.write(&VolumeDocument::of(volume, &types)))?;
+    volumes.close();
+    let mut snapshots = RowsWriter::open(document.field("snapshots"), &mut pieces);
+    reader.each(|snapshot: Snapshot| snapshots.write(&SnapshotDocument::of(snapshot, &types)))?;
+    snapshots.close();
+    let StateSettings { deployment, projects, unreadable } = reader.settings()?;
+    document.value("volume_types", &types.types);
+    document.value("quotas", &limits_by_name(&deployment.quotas, &types));
+    document.value("services", &deployment.services.into_iter().map(ServiceDocument::from).collect::<Vec<_>>());
+    if let Some(filters) = deployment.resource_filters {
+        document.value("resource_filters", &filters);
+    }
+    if let Some(GroupSnapshot { id, group_id, status }) = deployment.group_snapshot {
+        document.value("group_snapshot", &GroupSnapshotDocument { id, group_id, status });
+    }
+    let Deployment { no_snapshot_gb_quota, osapi_max_limit, .. } = deployment;
+    document.value("config", &Config { no_snapshot_gb_quota, osapi_max_limit });
+    document.value("quota_usage", &ByProject { projects: &projects, of: &|own| counters_by_name(&own.usage, &types) });
+    document
+        .value("project_quotas", &ByProject { projects: &projects, of: &|own| limits_by_name(&own.quotas, &types) });
+    if !unreadable.is_empty() {
+        document.value("unreadable", &unreadable.into_iter().map(UnreadableDocument::from).collect::<Vec<_>>());
+    }
+    document.close();
+    pieces.push(bytes);
+    Ok(AnswerBody::InPieces(pieces))
+}
+
+/// An array of rows that is being written. Full pieces are put away.
+struct RowsWriter<'a> {
+    bytes: &'a mut Vec<u8>,
+    pieces: &'a mut Vec<Vec<u8>>,
+    is_empty: bool,
+}
+
+impl<'a> RowsWriter<'a> {
+    fn open(bytes: &'a mut Vec<u8>, pieces: &'a mut Vec<Vec<u8>>) -> Self {
+        bytes.push(b'[');
+        Self { bytes, pieces, is_empty: true }
+    }
+
+    /// Writes a row. Our rows can always be written.
+    fn write(&mut self, row: &impl Serialize) {
+        if !std::mem::take(&mut self.is_empty) {
+            self.bytes.push(b',');
         }
-        let services = deployment.services.into_iter().map(|service| ObjectOnly(service.into()));
-        Self {
-            volumes: state.rows.volumes.iter().map(|volume| ObjectOnly(VolumeDocument::of(volume, types))).collect(),
-            snapshots: {
-                let snapshots = state.rows.snapshots.iter();
-                snapshots.map(|snapshot| ObjectOnly(SnapshotDocument::of(snapshot, types))).collect()
-            },
-            volume_types: types.types.iter().cloned().map(ObjectOnly).collect(),
-            quotas: {
-                let limits = deployment.quotas.iter().filter(|(own, _)| !is_left(own));
-                limits.map(|(resource, limit)| (types.resource_name(resource), *limit)).collect()
-            },
-            services: services.collect(),
-            resource_filters: deployment.resource_filters,
-            group_snapshot: deployment.group_snapshot.map(|group| {
-                let GroupSnapshot { id, group_id, status } = group;
-                ObjectOnly(GroupSnapshotDocument { id, group_id, status })
-            }),
-            config: ObjectOnly(Config {
-                no_snapshot_gb_quota: deployment.no_snapshot_gb_quota,
-                osapi_max_limit: deployment.osapi_max_limit,
-            }),
-            quota_usage_in_use: Amounts::new(),
-            quota_usage,
-            project_quotas,
-            backups: Value::Null,
-            group_types: Value::Null,
-            groups: Value::Null,
-            group_snapshots: Value::Null,
-            transfers: Value::Null,
-            qos_specs: Value::Null,
-            quota_classes: Value::Null,
-            default_types: Value::Null,
-            unreadable: state.unreadable.iter().cloned().map(|value| ObjectOnly(value.into())).collect(),
+        if self.bytes.len() >= PIECE {
+            let mut piece = std::mem::take(self.bytes);
+            piece.shrink_to_fit();
+            self.pieces.push(piece);
         }
+        let _ = serde_json::to_writer(&mut *self.bytes, row);
+    }
+
+    fn close(self) {
+        self.bytes.push(b']');
     }
 }
 
+/// The amounts of each project that has some.
+struct ByProject<'a, T> {
+    projects: &'a BTreeMap<ProjectId, ProjectSettings>,
+    /// Returns the amounts of a project, by the names of their resources.
+    of: &'a dyn Fn(&ProjectSettings) -> BTreeMap<String, T>,
+}
+
+impl<T: Serialize> Serialize for ByProject<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let amounts = self.projects.iter().map(|(project, settings)| (project.as_str(), (self.of)(settings)));
+        serializer.collect_map(amounts.filter(|(_, amounts)| !amounts.is_empty()))
+    }
+}
+
+/// An open counter. `reserved` is always zero, because a reservation and its commit are one step here.
+#[derive(Serialize)]
+struct Counter {
+    in_use: i64,
+    reserved: i64,
+}
+
+/// Returns whether a resource is of a type that was deleted. It stays in the records, but means nothing.
+fn is_left(resource: &str, types: &VolumeTypes) -> bool {
+    quota::type_of(resource).is_some_and(|(_, id)| types.get(id).is_none())
+}
+
+fn counters_by_name(usage: &Amounts, types: &VolumeTypes) -> BTreeMap<String, Counter> {
+    let open = usage.iter().filter(|(resource, in_use)| **in_use != 0 || !is_left(resource, types));
+    map_of(open.map(|(resource, in_use)| (types.resource_name(resource), Counter { in_use: *in_use, reserved: 0 })))
+}
+
+fn limits_by_name(limits: &Amounts, types: &VolumeTypes) -> Amounts {
+    let limits = limits.iter().filter(|(resource, _)| !is_left(resource, types));
+    map_of(limits.map(|(resource, limit)| (types.resource_name(resource), *limit)))
+}
+
 impl VolumeDocument {
-    fn of(volume: &Volume, types: &VolumeTypes) -> Self {
+    fn of(volume: Volume, types: &VolumeTypes) -> Self {
         Self {
             id: volume.id,
-            name: volume.name.clone(),
-            description: volume.description.clone(),
-            metadata: volume.metadata.clone(),
+            name: volume.name,
+            description: volume.description,
+            metadata: volume.metadata,
             size: volume.size,
-            status: volume.status.clone(),
-            previous_status: volume.previous_status.clone(),
-            host: volume.host.clone(),
-            cluster_name: volume.cluster_name.clone(),
-            availability_zone: volume.availability_zone.clone(),
-            attach_status: volume.attach_status.clone(),
-            migration_status: volume.migration_status.clone(),
+            status: volume.status,
+            previous_status: volume.previous_status,
+            host: volume.host,
+            cluster_name: volume.cluster_name,
+            availability_zone: volume.availability_zone,
+            attach_status: volume.attach_status,
+            migration_status: volume.migration_status,
             volume_type: volume.volume_type_id.map(|id| types.name_or_id(id)),
             snapshot_id: volume.snapshot_id,
             source_volid: volume.source_volid,
-            group_id: volume.group_id.clone(),
+            group_id: volume.group_id,
             bootable: volume.bootable,
             multiattach: volume.multiattach,
-            admin_metadata: volume.admin_metadata.clone(),
-            image_metadata: volume.image_metadata.clone(),
-            project_id: volume.project_id.clone(),
-            user_id: volume.user_id.clone(),
+            admin_metadata: volume.admin_metadata,
+            image_metadata: volume.image_metadata,
+            project_id: volume.project_id,
+            user_id: volume.user_id,
             created_at: volume.created_at,
             updated_at: volume.updated_at,
             consumes_quota: volume.consumes_quota,
@@ -643,18 +686,18 @@ impl VolumeDocument {
 }
 
 impl SnapshotDocument {
-    fn of(snapshot: &Snapshot, types: &VolumeTypes) -> Self {
+    fn of(snapshot: Snapshot, types: &VolumeTypes) -> Self {
         Self {
             id: snapshot.id,
             volume_id: snapshot.volume_id,
             size: snapshot.size,
             status: snapshot.status,
-            progress: snapshot.progress.clone(),
-            name: snapshot.name.clone(),
-            description: snapshot.description.clone(),
-            metadata: snapshot.metadata.clone(),
-            project_id: snapshot.project_id.clone(),
-            user_id: snapshot.user_id.clone(),
+            progress: snapshot.progress,
+            name: snapshot.name,
+            description: snapshot.description,
+            metadata: snapshot.metadata,
+            project_id: snapshot.project_id,
+            user_id: snapshot.user_id,
             volume_type: snapshot.volume_type_id.map(|id| types.name_or_id(id)),
             created_at: snapshot.created_at,
             updated_at: snapshot.updated_at,

@@ -1,6 +1,8 @@
 //! A reply before it is HTTP. Its status and its content decide which headers Cinder would send
 //! (`docs/spec/versions-and-faults.md` sections 2, 6, and 7).
 
+use std::slice;
+
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY};
 use http::{HeaderName, StatusCode};
 
@@ -14,14 +16,47 @@ pub struct Answer {
     pub status: StatusCode,
     /// Every value is valid in a header. A list instead of a `HeaderMap`, because nothing looks a header up.
     pub headers: Vec<(HeaderName, String)>,
-    pub body: Vec<u8>,
+    pub body: AnswerBody,
+}
+
+/// The body of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AnswerBody {
+    Whole(Vec<u8>),
+    /// A large body in pieces, since a single one would double in size each time that it grows.
+    InPieces(Vec<Vec<u8>>),
+}
+
+impl From<Vec<u8>> for AnswerBody {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Whole(bytes)
+    }
+}
+
+impl AnswerBody {
+    /// A body without bytes.
+    pub const EMPTY: Self = Self::Whole(Vec::new());
+
+    /// Returns the pieces of the body.
+    #[must_use]
+    pub fn pieces(&self) -> &[Vec<u8>] {
+        match self {
+            Self::Whole(bytes) => slice::from_ref(bytes),
+            Self::InPieces(pieces) => pieces,
+        }
+    }
+
+    /// Returns the length of the body in bytes.
+    fn length(&self) -> usize {
+        self.pieces().iter().map(Vec::len).sum()
+    }
 }
 
 /// The content of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// A document of the resource layer.
-    Json(Vec<u8>),
+    Json(AnswerBody),
     /// An empty body from the resource layer.
     Empty,
     /// An empty body in a response that a controller of Cinder makes itself. It lacks `x-compute-request-id`.
@@ -55,7 +90,7 @@ impl Reply {
     /// A 500 if the document cannot be written as JSON, which none of ours can cause.
     pub fn json(status: StatusCode, document: &impl serde::Serialize) -> Result<Self, Fault> {
         let body = serde_json::to_vec(document).map_err(|error| Fault::server_error(error.to_string()))?;
-        Ok(Self::new(status, Content::Json(body)))
+        Ok(Self::new(status, Content::Json(body.into())))
     }
 
     /// Returns the reply to a fault outside the resource layer, in the form that `WebOb` gives it.
@@ -78,20 +113,20 @@ impl Reply {
     pub fn into_answer(self, request_id: &str, version: Option<&str>, vendor_type: bool) -> Answer {
         let in_resource_layer = !matches!(self.content, Content::NonApi { .. });
         let by_resource_layer = in_resource_layer && self.content != Content::ReadyMade;
-        let (media_type, body) = match self.content {
+        let (media_type, body): (&str, AnswerBody) = match self.content {
             Content::Json(body) if vendor_type && !self.is_fault => ("application/vnd.openstack.volume+json", body),
             Content::Json(body) => ("application/json", body),
-            Content::Empty if vendor_type => ("application/vnd.openstack.volume+json", Vec::new()),
-            Content::Empty => ("application/json", Vec::new()),
-            Content::ReadyMade => ("text/html; charset=UTF-8", Vec::new()),
-            Content::NonApi { media_type, body } => (media_type, body.into_bytes()),
+            Content::Empty if vendor_type => ("application/vnd.openstack.volume+json", AnswerBody::EMPTY),
+            Content::Empty => ("application/json", AnswerBody::EMPTY),
+            Content::ReadyMade => ("text/html; charset=UTF-8", AnswerBody::EMPTY),
+            Content::NonApi { media_type, body } => (media_type, body.into_bytes().into()),
         };
         let mut headers = Vec::with_capacity(8);
         if self.status != StatusCode::NO_CONTENT {
             if !media_type.is_empty() {
                 headers.push((CONTENT_TYPE, media_type.to_owned()));
             }
-            headers.push((CONTENT_LENGTH, body.len().to_string()));
+            headers.push((CONTENT_LENGTH, body.length().to_string()));
         }
         headers.push((X_OPENSTACK_REQUEST_ID, request_id.to_owned()));
         if by_resource_layer {
@@ -111,7 +146,7 @@ impl Reply {
 
 impl From<Fault> for Reply {
     fn from(fault: Fault) -> Self {
-        let mut reply = Self::new(fault.status, Content::Json(fault.body()));
+        let mut reply = Self::new(fault.status, Content::Json(fault.body().into()));
         reply.is_fault = true;
         reply.headers.extend(fault.retry_after.map(|seconds| (RETRY_AFTER, seconds.to_string())));
         reply.cause = fault.cause;

@@ -184,7 +184,7 @@ impl NativeService {
             },
         };
         let answer = api::handle(&request, &environment);
-        let mut response = Response::new(answer.body);
+        let mut response = Response::new(answer.body.pieces().concat());
         *response.status_mut() = answer.status;
         for (name, value) in answer.headers {
             response.headers_mut().append(name, value.parse().expect("the core sends what may stand in a header"));
