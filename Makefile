@@ -103,7 +103,7 @@ bench: component bare fast-host ## Compare requests per second with a bare compo
 bench-compare: component bare ## Compare one show in process with a bare component; OTHERS= names manifests of other builds
 	@cargo bench $(LOCKED) --profile host --bench compare -- $(OTHERS)
 
-bench-scale: component ## Measure pages of lists while a project grows to 100,000 snapshots, and after mass deletion
+bench-scale: component ## Measure what grows: lists up to 200,000 snapshots, a cascade of as many, and work on 20,000 projects
 	@cargo bench $(LOCKED) --profile host --bench scale
 
 check: toolchain cargo-deny ## Check the format, lints, docs, and licences

@@ -1,16 +1,23 @@
-//! `make bench-scale`: the cost of a page of a list as a project grows, and after 99 of 100 of its snapshots have been
-//! deleted, and the cost of a create, a delete, and an idle run of the schedule as the number of projects grows.
+//! `make bench-scale`: what grows, and what must not. It prints a table for each section:
+//!
+//! - the cost of a page of a list as a project grows, and after 99 of 100 of its snapshots have been deleted;
+//! - the cost of a create, a delete, and an idle run of the schedule as the number of projects grows;
+//! - the lists of a volume with 200,000 snapshots, and its cascading delete;
+//! - the work on all of 20,000 projects.
 //!
 //! The component runs on the embedded host, in process. Pages are read from a SQLite file. Writes go to a store in
-//! memory, because a disk would hide their cost behind that of commits. All sizes are measured in turn in the same run,
-//! so the ratios to the smallest count. The store calls do not depend on the machine at all.
+//! memory, because a disk would hide their cost behind that of commits; the work on all projects uses a file. All sizes of
+//! the first two sections are measured in turn in the same run, so the ratios to the smallest count. The store calls do not
+//! depend on the machine at all.
 
 #![allow(clippy::disallowed_methods, reason = "benches measure time and read the environment")]
+#![allow(clippy::cast_precision_loss, reason = "the figures are rounded")]
 
 #[path = "../tests/it/support/faults.rs"]
 #[allow(dead_code, reason = "made for tests, which use all of it")]
 mod faults;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -139,6 +146,7 @@ async fn median(service: &Service, mut call: impl AsyncFnMut(usize) -> Result<()
     Ok((times[times.len() / 2], service.store.calls().len()))
 }
 
+/// Measures writes and idle runs of the schedule as the number of projects grows.
 async fn run_with_projects(application: &Application) -> Result<()> {
     println!();
     println!("| Projects of {SNAPSHOTS_OF_PROJECT} | create | delete | idle tick |");
@@ -174,24 +182,118 @@ async fn run_with_projects(application: &Application) -> Result<()> {
     Ok(())
 }
 
-async fn run() -> Result<()> {
-    let application = Application::load("spin.toml")?;
-    let directory = std::env::temp_dir().join(format!("volume-snapshots-scale-{}", std::process::id()));
-    std::fs::create_dir_all(&directory)?;
+/// The number of snapshots of the volume that is deleted with them.
+const SNAPSHOTS_OF_VOLUME: usize = 200_000;
+
+/// The number of projects of the last section, and that of their snapshots together.
+const MANY_PROJECTS: usize = 20_000;
+const SNAPSHOTS_OF_ALL: usize = 200_000;
+
+/// Returns a time of creation, a second later for each number.
+fn created_at(number: usize) -> String {
+    let (minute, second) = (number / 60, number % 60);
+    let (day, hour, minute) = (1 + minute / 1_440, minute / 60 % 24, minute % 60);
+    format!("2026-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}", 1 + day / 29, 1 + day % 28)
+}
+
+/// Makes a call, and returns its answer and its time in seconds.
+async fn timed(service: &Service, method: &str, path: &str, body: String) -> Result<(Bytes, f64)> {
+    let start = Instant::now();
+    let answer = service.call(method, path, body).await?;
+    Ok((answer, start.elapsed().as_secs_f64()))
+}
+
+/// Lists the snapshots of a crowded volume, and deletes the volume with all of them.
+async fn run_with_a_crowded_volume(application: &Application) -> Result<()> {
+    let service = Service::on(application, Arc::new(MemoryStore::new()))?;
+    let rows: Vec<Value> = (0..SNAPSHOTS_OF_VOLUME)
+        .map(|number| {
+            json!({ "id": snapshot_id(number), "project_id": "a1", "volume_id": VOLUME, "created_at": created_at(number) })
+        })
+        .collect();
+    let state = json!({ "volumes": [{ "id": VOLUME, "project_id": "a1" }], "snapshots": rows });
+    service.call("PUT", "/_ops/state", state.to_string()).await?;
+    drop((rows, state));
+    println!();
+    println!("| One volume with {SNAPSHOTS_OF_VOLUME} snapshots | seconds |");
+    println!("| --- | ---: |");
+    let middle = snapshot_id(SNAPSHOTS_OF_VOLUME / 2);
+    let lists = [
+        ("first page of 1,000", "limit=1000".to_owned()),
+        ("page of 1,000 from the middle", format!("limit=1000&marker={middle}")),
+        ("page of 10 with count, by volume", format!("limit=10&with_count=true&volume_id={VOLUME}")),
+        ("page of 1,000, sorted by name", "limit=1000&sort=name".to_owned()),
+    ];
+    for (name, query) in lists {
+        let (_, seconds) = timed(&service, "GET", &format!("/v3/a1/snapshots/detail?{query}"), String::new()).await?;
+        println!("| {name} | {seconds:.3} |");
+    }
+    let (_, seconds) =
+        timed(&service, "DELETE", &format!("/v3/a1/volumes/{VOLUME}?cascade=true"), String::new()).await?;
+    println!("| answer to the cascading delete | {seconds:.3} |");
+    let (mut ticks, mut longest) = (0, 0.0_f64);
+    let start = Instant::now();
+    while service.call("GET", "/v3/a1/volumes", String::new()).await?.len() > r#"{"volumes":[]}"#.len() {
+        service.clock.advance(Duration::from_secs(2));
+        let begin = Instant::now();
+        service.tick().await?;
+        longest = longest.max(begin.elapsed().as_secs_f64());
+        ticks += 1;
+        ensure!(ticks < SNAPSHOTS_OF_VOLUME, "the cascade never ends");
+    }
+    println!("| longest of the {ticks} ticks that remove them | {longest:.3} |");
+    println!("| all of these ticks | {:.3} |", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Works on all projects, in a file.
+async fn run_with_all_projects(application: &Application, file: &Path) -> Result<()> {
+    let rows: Vec<Value> = (0..SNAPSHOTS_OF_ALL)
+        .map(|number| {
+            json!({
+                "id": snapshot_id(number), "project_id": format!("p{:05}", number % MANY_PROJECTS),
+                "volume_id": VOLUME, "created_at": created_at(number), "name": format!("snapshot-{}", number * 7_919 % 1_000),
+            })
+        })
+        .collect();
+    let state = json!({ "volumes": [{ "id": VOLUME, "project_id": "p00000" }], "snapshots": rows }).to_string();
+    let service = Service::on(application, Arc::new(SqliteStore::open(file)?))?;
+    service.call("PUT", "/_ops/state", state).await?;
+    println!();
+    println!("| {MANY_PROJECTS} projects with {SNAPSHOTS_OF_ALL} snapshots | seconds | MB |");
+    println!("| --- | ---: | ---: |");
+    let of_all = "/v3/a1/snapshots/detail?all_tenants=true";
+    let reads = [
+        ("first page of 1,000 of all projects", format!("{of_all}&limit=1000")),
+        ("the same, sorted by name", format!("{of_all}&limit=1000&sort=name")),
+        ("the same, without a match", format!("{of_all}&limit=1000&name=none")),
+        ("the same, with count", format!("{of_all}&limit=1000&with_count=true")),
+        ("GET /_ops/state", "/_ops/state".to_owned()),
+    ];
+    for (name, path) in reads {
+        let (body, seconds) = timed(&service, "GET", &path, String::new()).await?;
+        println!("| {name} | {seconds:.2} | {:.1} |", body.len() as f64 / 1e6);
+    }
+    let document = service.call("GET", "/_ops/state", String::new()).await?;
+    let document = String::from_utf8(document.to_vec())?;
+    let megabytes = document.len() as f64 / 1e6;
+    let (_, seconds) = timed(&service, "PUT", "/_ops/state", document).await?;
+    println!("| PUT /_ops/state | {seconds:.2} | {megabytes:.1} |");
+    let (repair, seconds) = timed(&service, "POST", "/_ops/repair", String::new()).await?;
+    println!("| POST /_ops/repair | {seconds:.2} | {:.1} |", repair.len() as f64 / 1e6);
+    Ok(())
+}
+
+/// Measures pages of a list as a project grows.
+async fn run_with_pages(application: &Application, directory: &Path) -> Result<()> {
     println!("| Snapshots | | {} |", QUERIES.map(|(name, _)| format!("{name}: time, ratio, store calls")).join(" | "));
     println!("| ---: | --- |{}", " --- |".repeat(QUERIES.len()));
     let mut base: [Option<Cost>; QUERIES.len()] = [None; QUERIES.len()];
     for size in SIZES {
         let memory = Arc::new(MemoryStore::new());
-        let service = Service::on(&application, memory.clone())?;
+        let service = Service::on(application, memory.clone())?;
         let rows: Vec<Value> = (0..size)
-            .map(|number| {
-                let (minute, second) = (number / 60, number % 60);
-                let (day, hour, minute) = (1 + minute / 1_440, minute / 60 % 24, minute % 60);
-                let created_at =
-                    format!("2026-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}", 1 + day / 29, 1 + day % 28);
-                json!({ "id": snapshot_id(number), "project_id": "a1", "created_at": created_at })
-            })
+            .map(|number| json!({ "id": snapshot_id(number), "project_id": "a1", "created_at": created_at(number) }))
             .collect();
         let state = json!({ "volumes": [{ "id": VOLUME, "project_id": "a1" }], "snapshots": rows });
         service.call("PUT", "/_ops/state", state.to_string()).await?;
@@ -203,7 +305,7 @@ async fn run() -> Result<()> {
             let sqlite = SqliteStore::open(&file)?;
             let stored: Vec<(String, Vec<u8>)> = memory.rows("default").into_iter().collect();
             sqlite.set_many("default", &stored).map_err(anyhow::Error::from)?;
-            let measured = Service::on(&application, Arc::new(sqlite))?;
+            let measured = Service::on(application, Arc::new(sqlite))?;
             measured.clock.advance(Duration::from_secs(100_000));
             let mut cells = Vec::new();
             for (number, (_, query)) in QUERIES.iter().enumerate() {
@@ -219,8 +321,18 @@ async fn run() -> Result<()> {
             println!("| {size} | {phase} | {} |", cells.join(" | "));
         }
     }
-    std::fs::remove_dir_all(&directory)?;
-    run_with_projects(&application).await
+    Ok(())
+}
+
+async fn run() -> Result<()> {
+    let application = Application::load("spin.toml")?;
+    let directory = std::env::temp_dir().join(format!("volume-snapshots-scale-{}", std::process::id()));
+    std::fs::create_dir_all(&directory)?;
+    run_with_pages(&application, &directory).await?;
+    run_with_projects(&application).await?;
+    run_with_a_crowded_volume(&application).await?;
+    run_with_all_projects(&application, &directory.join("projects.db")).await?;
+    Ok(std::fs::remove_dir_all(&directory)?)
 }
 
 fn main() -> Result<()> {
