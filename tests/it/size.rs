@@ -308,7 +308,7 @@ fn work_on_many_rows_reads_a_few_at_a_time_where_rows_may_be_large() {
     };
     let (small, large) = (works(&metadata("k", 4_096)), works(&metadata("k", 4_097)));
     for ((work, in_small), (_, in_large)) in small.into_iter().zip(large) {
-        assert_eq!(in_small, MANY, "{work} in one call");
+        assert!(in_small >= MANY, "{work}: only {in_small} rows in one call");
         assert!((2..=32).contains(&in_large), "{work}: {in_large} rows in one call where some are large");
     }
 }
