@@ -1,7 +1,7 @@
 //! The directory with the machine code of the components, so that only the first start compiles them.
 //!
-//! Whoever can write there chooses what this program runs. So the directory must belong to the user, and nobody else may
-//! write to it.
+//! Anyone who can write there controls the code that this program runs. So the directory must belong to the user, and
+//! nobody else may write to it.
 
 use std::fs::{DirBuilder, File};
 use std::io;

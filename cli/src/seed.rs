@@ -15,7 +15,7 @@ const ROWS: [&str; 2] = ["volumes", "snapshots"];
 ///
 /// # Errors
 ///
-/// Fails with the position of what is wrong.
+/// Fails with the position of the error.
 pub fn read(path: &Path) -> Result<Value> {
     let shown = path.display();
     let text = std::fs::read(path).with_context(|| format!("cannot read the seed {shown}"))?;

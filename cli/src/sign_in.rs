@@ -1,4 +1,4 @@
-//! What clients need to sign in: the environment variables of a shell, and a `clouds.yaml`.
+//! The settings with which clients sign in: the environment variables of a shell, and a `clouds.yaml`.
 //!
 //! It must not know whether a service runs. The names and values are those that keystoneauth and openstacksdk read.
 

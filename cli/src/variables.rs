@@ -19,7 +19,7 @@ pub struct Values {
     has_random_ops_token: bool,
 }
 
-/// What the command line says about variables.
+/// The choices of the command line.
 pub struct Chosen<'a> {
     /// The values of `--set`.
     pub set: &'a [(String, String)],
@@ -71,7 +71,7 @@ impl Values {
         Ok(Self { values, has_random_ops_token })
     }
 
-    /// Returns whether nobody chose the secret of the operator's routes, so that it must be told.
+    /// Returns whether the secret of the operator's routes is random, so that it must be printed.
     pub fn has_random_ops_token(&self) -> bool {
         self.has_random_ops_token
     }

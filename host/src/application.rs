@@ -71,8 +71,8 @@ impl Application {
         Self::compile_on(&engine(false, beside_first(&manifest).as_deref())?, manifest)
     }
 
-    /// Compiles the components of a manifest. Their machine code is cached in a directory if one is given, and whoever
-    /// can write there chooses what this program runs.
+    /// Compiles the components of a manifest. Their machine code is cached in a directory if one is given. Anyone who can
+    /// write there controls the code that this program runs.
     ///
     /// # Errors
     ///

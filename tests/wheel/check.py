@@ -36,6 +36,7 @@ SESSION = """
 set -euo pipefail
 eval "$(volume-snapshots env --url "$URL")"
 openstack volume create --size 1 data -f value -c status
+sleep 2
 openstack volume snapshot create --volume data nightly -f value -c status
 sleep 3
 openstack volume snapshot list
