@@ -13,8 +13,8 @@ use super::volume_types::{self, VolumeTypeAction};
 use super::wire::faults::{Fault, MALFORMED_BODY};
 use super::wire::reply::Reply;
 use super::{
-    backups, discovery, extensions, limits, manageable_snapshots, metadata, not_offered, quota_sets, resource_filters,
-    services, snapshots, volumes,
+    attachments, backups, discovery, extensions, limits, manageable_snapshots, metadata, not_offered, quota_sets,
+    resource_filters, services, snapshots, volumes,
 };
 
 /// An action that a body names.
@@ -36,6 +36,7 @@ impl Action {
             Operation::ActOnSnapshot(_) => Some(Self::Snapshot(SnapshotAction::named(body)?)),
             Operation::ActOnVolume(_) => Some(Self::Volume(VolumeAction::named(body)?)),
             Operation::ActOnVolumeType(_) => Some(Self::VolumeType(VolumeTypeAction::named(body)?)),
+            Operation::CompleteAttachment(_) => attachments::is_complete(body).map(|()| None)?,
             _ => None,
         })
     }
@@ -85,6 +86,12 @@ pub fn dispatch(call: &Call<'_>, operation: &Operation, action: Option<Action>) 
         Operation::ListNone { resource, .. } => not_offered::list(call, resource),
         Operation::ShowNone { resource, rule, id } => not_offered::show(call, resource, *rule, id),
         Operation::Refuse(refused) => not_offered::refuse(call, refused),
+        Operation::ListAttachments { detail } => attachments::list(call, *detail),
+        Operation::CreateAttachment => attachments::create(call),
+        Operation::ShowAttachment(id) => attachments::show(call, id),
+        Operation::UpdateAttachment(id) => attachments::update(call, id),
+        Operation::DeleteAttachment(id) => attachments::delete(call, id),
+        Operation::CompleteAttachment(id) => attachments::complete(call, id),
         Operation::ListBackups => backups::list(call),
         Operation::ShowBackup(id) => backups::show(call, id),
         Operation::Metadata(MetadataOwner::Snapshot, id, operation) => {

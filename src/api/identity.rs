@@ -7,7 +7,7 @@ use http::header::WWW_AUTHENTICATE;
 use serde_json::json;
 
 use crate::domain::{Caller, Roles};
-use crate::keystone::{Keystone, KeystoneError, Token};
+use crate::keystone::{Keystone, KeystoneError, SERVICE, Token};
 use crate::settings::{self, AuthMode};
 
 use super::environment::Environment;
@@ -44,7 +44,7 @@ pub fn identify(
     let headers = &request.headers;
     let caller = match auth_mode {
         AuthMode::Keystone(_) if DISCOVERY.contains(&path) => {
-            Some(Caller { user_id: None, project_id: None, roles: Roles::default() })
+            Some(Caller { user_id: None, project_id: None, roles: Roles::default(), is_for_service: false })
         }
         mode if identity_headers(mode).iter().any(|header| is_ambiguous(headers, *header)) => None,
         AuthMode::NoAuth => unauthenticated(headers, || routes::project_id(path)),
@@ -68,8 +68,10 @@ pub fn identify(
 /// Returns the headers that identify a caller in a mode.
 const fn identity_headers(mode: &AuthMode) -> &'static [Header] {
     match mode {
-        AuthMode::NoAuth => &[Header::XAuthToken],
-        AuthMode::Headers => &[Header::XIdentityStatus, Header::XUserId, Header::XProjectId, Header::XRoles],
+        AuthMode::NoAuth => &[Header::XAuthToken, Header::XServiceRoles],
+        AuthMode::Headers => {
+            &[Header::XIdentityStatus, Header::XUserId, Header::XProjectId, Header::XRoles, Header::XServiceRoles]
+        }
         AuthMode::Keystone(_) => &[Header::XAuthToken, Header::XServiceToken],
     }
 }
@@ -95,7 +97,12 @@ fn unauthenticated<'a>(headers: &Headers<'a>, path_project: impl FnOnce() -> Opt
         },
         None => (ANYBODY, path_project().unwrap_or(ANYBODY)),
     };
-    Some(Caller { user_id: Some(user.parse().ok()?), project_id: Some(project.parse().ok()?), roles: Roles::ADMIN })
+    Some(Caller {
+        user_id: Some(user.parse().ok()?),
+        project_id: Some(project.parse().ok()?),
+        roles: Roles::ADMIN,
+        is_for_service: is_for_service(headers),
+    })
 }
 
 /// Returns the caller that a trusted front end has authenticated.
@@ -108,10 +115,19 @@ fn confirmed(headers: &Headers<'_>) -> Option<Caller> {
         Some(id) => Some(id.parse().ok()?),
         None => None,
     };
-    let roles = value(headers, Header::XRoles).unwrap_or_default();
-    let has = |role: &str| roles.split(',').any(|name| name.trim().eq_ignore_ascii_case(role));
-    let roles = Roles { admin: has("admin"), member: has("member"), reader: has("reader") };
-    Some(Caller { user_id: Some(user_id), project_id, roles })
+    let has = |role: &str| has_role(headers, Header::XRoles, role);
+    let roles = Roles { admin: has("admin"), member: has("member"), reader: has("reader"), service: has(SERVICE) };
+    Some(Caller { user_id: Some(user_id), project_id, roles, is_for_service: is_for_service(headers) })
+}
+
+/// Returns whether a header names a role.
+fn has_role(headers: &Headers<'_>, header: Header, role: &str) -> bool {
+    value(headers, header).unwrap_or_default().split(',').any(|name| name.trim().eq_ignore_ascii_case(role))
+}
+
+/// Returns whether a front end says that the request has a service token too, with the role of a service.
+fn is_for_service(headers: &Headers<'_>) -> bool {
+    has_role(headers, Header::XServiceRoles, SERVICE)
 }
 
 /// Returns the caller whose token Keystone validates. With a token of its own, a service may vouch for a user's token
@@ -130,7 +146,7 @@ fn validated(headers: &Headers<'_>, method: &str, path: &str, keystone: Keystone
         }
     };
     let has_service_token = headers.get(Header::XServiceToken).is_some_and(|token| !token.trim_ascii().is_empty());
-    if has_service_token && !known(Header::XServiceToken, false)?.is_some_and(|token| token.is_service) {
+    if has_service_token && !known(Header::XServiceToken, false)?.is_some_and(|token| token.roles.service) {
         return Ok(None);
     }
     let Some(token) = known(Header::XAuthToken, has_service_token)? else { return Ok(None) };
@@ -139,7 +155,12 @@ fn validated(headers: &Headers<'_>, method: &str, path: &str, keystone: Keystone
         Some(rules) => has_service_token || rules.iter().any(|rule| rule.allows(method, path)),
         None => true,
     };
-    let caller = Caller { user_id: Some(token.user_id), project_id: token.project_id, roles: token.roles };
+    let caller = Caller {
+        user_id: Some(token.user_id),
+        project_id: token.project_id,
+        roles: token.roles,
+        is_for_service: has_service_token,
+    };
     Ok(is_allowed.then_some(caller))
 }
 
@@ -203,7 +224,7 @@ mod tests {
         assert_eq!(seen(mode, &confirmed, None), nobody);
         let mut with_roles = confirmed.to_vec();
         with_roles.push(("x-roles", "member, Reader"));
-        let roles = Roles { admin: false, member: true, reader: true };
+        let roles = Roles { admin: false, member: true, reader: true, service: false };
         assert_eq!(seen(mode, &with_roles, None), Some(("u".to_owned(), "a1".to_owned(), roles)));
         assert_eq!(seen(mode, &confirmed[1..], None), None, "no status");
         assert_eq!(seen(mode, &[("x-identity-status", "Invalid"), ("x-user-id", "u")], None), None);

@@ -43,6 +43,8 @@ pub const VOLUME_PROVIDER: Microversion = Microversion::v3(21);
 pub const METADATA_FILTER: Microversion = Microversion::v3(22);
 /// A volume may be deleted by force.
 pub const VOLUME_FORCE_DELETE: Microversion = Microversion::v3(23);
+/// `attachments`.
+pub const ATTACHMENTS: Microversion = Microversion::v3(27);
 /// The sort key `name`.
 pub const SORT_BY_NAME: Microversion = Microversion::v3(30);
 /// Filters are configured, and unknown ones are refused.
@@ -57,6 +59,8 @@ pub const LIMITS_OF_PROJECT: Microversion = Microversion::v3(39);
 pub const REVERT: Microversion = Microversion::v3(40);
 /// `user_id` in detail views.
 pub const SNAPSHOT_USER: Microversion = Microversion::v3(41);
+/// `os-complete` of attachments.
+pub const ATTACHMENT_COMPLETION: Microversion = Microversion::v3(44);
 /// `with_count`.
 pub const COUNT: Microversion = Microversion::v3(45);
 /// `shared_targets` and `service_uuid` of volumes.
@@ -65,6 +69,8 @@ pub const VOLUME_TARGETS: Microversion = Microversion::v3(48);
 pub const VOLUME_SCHEMAS: Microversion = Microversion::v3(53);
 /// Filters of volume types are configured, and unknown ones are refused.
 pub const VOLUME_TYPE_FILTERS: Microversion = Microversion::v3(52);
+/// `mode` of new attachments.
+pub const ATTACHMENT_MODE: Microversion = Microversion::v3(54);
 /// `cluster_name` of volumes.
 pub const VOLUME_CLUSTER: Microversion = Microversion::v3(61);
 /// `volume_type_id` of volumes.

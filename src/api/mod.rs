@@ -16,6 +16,7 @@
 //! This layer must not know how anything is stored: it names `service`, never `store` or `tick`.
 
 mod action;
+mod attachments;
 mod backups;
 pub mod call;
 mod discovery;
@@ -41,6 +42,7 @@ mod services;
 mod snapshot_actions;
 mod snapshots;
 mod volume_actions;
+mod volume_attach_actions;
 mod volume_types;
 mod volumes;
 pub mod wire;

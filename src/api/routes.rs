@@ -45,6 +45,14 @@ pub enum Operation {
     ListExtensions,
     ShowExtension(String),
     ListResourceFilters,
+    ListAttachments {
+        detail: bool,
+    },
+    CreateAttachment,
+    ShowAttachment(String),
+    UpdateAttachment(String),
+    DeleteAttachment(String),
+    CompleteAttachment(String),
     ListBackups,
     ShowBackup(String),
     ListAvailabilityZones,
@@ -82,6 +90,7 @@ impl Operation {
             Self::ShowSnapshot(_)
                 | Self::UpdateSnapshot(_)
                 | Self::ShowVolume(_)
+                | Self::ShowAttachment(_)
                 | Self::UpdateVolume(_)
                 | Self::Metadata(..)
         )
@@ -103,6 +112,9 @@ impl Operation {
                 | Self::CreateVolume
                 | Self::UpdateVolume(_)
                 | Self::ActOnVolume(_)
+                | Self::CreateAttachment
+                | Self::UpdateAttachment(_)
+                | Self::CompleteAttachment(_)
                 | Self::ManageSnapshot(_)
                 | Self::UpdateQuotaSet(_)
                 | Self::UpdateService(_)
@@ -243,7 +255,8 @@ pub fn route(method: &Method, path: &str) -> Option<Route> {
 }
 
 /// The resources for which Cinder's routing library adds all paths, even for operations that they do not have.
-const RESOURCES: [&str; 11] = [
+const RESOURCES: [&str; 12] = [
+    "attachments",
     "snapshots",
     "volumes",
     "manageable_snapshots",
@@ -333,6 +346,13 @@ fn operation(method: &Method, segments: &[&str]) -> Option<Operation> {
         ["scheduler-stats", "get_pools"] if get => Op::ListPools,
         ["volumes", id, "encryption"] if get => Op::ShowVolumeEncryption(own(id), None),
         ["volumes", id, "encryption", key] if get => Op::ShowVolumeEncryption(own(id), Some(own(key))),
+        ["attachments"] if get => Op::ListAttachments { detail: false },
+        ["attachments"] if post => Op::CreateAttachment,
+        ["attachments", "detail"] if get => Op::ListAttachments { detail: true },
+        ["attachments", id] if get => Op::ShowAttachment(own(id)),
+        ["attachments", id] if put => Op::UpdateAttachment(own(id)),
+        ["attachments", id] if delete => Op::DeleteAttachment(own(id)),
+        ["attachments", id, "action"] if post => Op::CompleteAttachment(own(id)),
         ["backups"] | ["backups", "detail"] if get => Op::ListBackups,
         ["backups", id] if get => Op::ShowBackup(own(id)),
         ["types", _, resource, "new"] if get && BELOW_TYPE.contains(resource) => Op::Phantom,
@@ -415,6 +435,8 @@ mod tests {
             ("/v3/a1/snapshots/", None),
             ("/v3/a1/snapshots/detail/", None),
             ("/v3/a1//snapshots", None),
+            ("/v3/a1/attachments/detail", Some(Operation::ListAttachments { detail: true })),
+            ("/v3/a1/attachments/a/edit", Some(Operation::Phantom)),
             ("/v3/a1/extensions/new", Some(Operation::Phantom)),
             ("/v3/a1/limits/l", Some(Operation::Phantom)),
             ("/v3/a1/snapshots/s\\", None),

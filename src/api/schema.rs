@@ -61,12 +61,24 @@ pub enum Check {
     Trimmed(&'static str),
     /// A string.
     String,
+    /// A string, or null.
+    StringOrNull,
+    /// A string of at most 255 code points.
+    StringUpTo255,
+    /// A string of 1 to 255 code points.
+    ShortString,
+    /// `rw` or `ro`.
+    AttachMode,
+    /// An object, or null.
+    ObjectOrNull(&'static ObjectSchema),
+    /// An object of any content, or null.
+    AnyObjectOrNull,
+    /// An object of any content, or a string.
+    ObjectOrString,
     /// The progress of work, as [`progress`] reads it.
     Progress,
     /// A string of 1 to 255 code points, or null.
     ShortStringOrNull,
-    /// A string of 1 to 255 code points.
-    ShortString,
     /// An object, a string, or null.
     Reference,
     /// A whole number of at least one, as a number or a string, or null.
@@ -155,6 +167,36 @@ fn no_schema(field: Option<&str>, value: &Value) -> Fault {
     failure(field, value, &format!("{} is not valid under any of the given schemas", repr(value)))
 }
 
+/// Returns the failure of a string that no boolean has.
+fn not_a_boolean(value: &Value, name: &str) -> Fault {
+    let words = |truth: &str, words: [&str; 12]| {
+        let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+        format!("{truth}, {}", words.join(", "))
+    };
+    let all = format!("{}, {}", words("True", FORCE_TRUE), words("False", FORCE_FALSE));
+    failure(Some(name), value, &format!("{} is not one of [{all}]", repr(value)))
+}
+
+impl Check {
+    /// Returns whether null passes.
+    const fn accepts_null(&self) -> bool {
+        matches!(
+            self,
+            Self::Name
+                | Self::Description
+                | Self::UuidOrNull
+                | Self::Trimmed(_)
+                | Self::ShortStringOrNull
+                | Self::MetadataOrNull
+                | Self::Reference
+                | Self::StringOrNull
+                | Self::ObjectOrNull(_)
+                | Self::AnyObjectOrNull
+                | Self::Size
+        )
+    }
+}
+
 fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), Fault> {
     let field = Some(name);
     match (check, value) {
@@ -163,21 +205,18 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
         (Check::NonEmptyObject, Value::Object(_)) => Err(failure(field, value, "{} should be non-empty")),
         (Check::NonEmptyObject, _) => Err(wrong_type(field, value, "'object'")),
         (Check::Anything, _)
-        | (
-            Check::Name
-            | Check::Description
-            | Check::UuidOrNull
-            | Check::Trimmed(_)
-            | Check::ShortStringOrNull
-            | Check::MetadataOrNull
-            | Check::Reference
-            | Check::Size,
-            Value::Null,
-        )
         | (Check::Force | Check::Boolean, Value::Bool(_))
-        | (Check::String, Value::String(_))
-        | (Check::Reference, Value::String(_) | Value::Object(_)) => Ok(()),
-        (Check::Name, Value::String(content)) => check_length(content, value, name),
+        | (Check::String | Check::StringOrNull | Check::ObjectOrString | Check::Reference, Value::String(_))
+        | (Check::AnyObjectOrNull | Check::ObjectOrString | Check::Reference, Value::Object(_)) => Ok(()),
+        (check, Value::Null) if check.accepts_null() => Ok(()),
+        (Check::ObjectOrNull(schema), Value::Object(_)) => check_object(schema, value, field).map(drop),
+        (Check::ObjectOrNull(_) | Check::AnyObjectOrNull, _) => Err(wrong_type(field, value, "'object', 'null'")),
+        (Check::ObjectOrString, _) => Err(wrong_type(field, value, "'object', 'string'")),
+        (Check::AttachMode, Value::String(mode)) if ["rw", "ro"].contains(&mode.as_str()) => Ok(()),
+        (Check::AttachMode, Value::String(_)) => {
+            Err(failure(field, value, &format!("{} is not one of ['rw', 'ro']", repr(value))))
+        }
+        (Check::Name | Check::StringUpTo255, Value::String(content)) => check_length(content, value, name),
         (Check::Trimmed(name), Value::String(content)) => {
             let length = python::strip(content).chars().count();
             if length <= LONGEST {
@@ -204,25 +243,26 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
             }
             check_length(content, value, name)
         }
-        (Check::Name | Check::Description | Check::Trimmed(_) | Check::ShortStringOrNull, _) => {
+        (Check::Name | Check::Description | Check::Trimmed(_) | Check::ShortStringOrNull | Check::StringOrNull, _) => {
             Err(wrong_type(field, value, "'string', 'null'"))
         }
         (Check::UuidOrNull | Check::Uuid, Value::String(content)) if is_uuid_like(content) => Ok(()),
         (Check::UuidOrNull, _) => Err(no_schema(field, value)),
         (Check::Uuid, Value::String(_)) => Err(failure(field, value, &format!("{} is not a 'uuid'", repr(value)))),
-        (Check::Uuid | Check::String | Check::ShortString | Check::NotBlank, _) => {
-            Err(wrong_type(field, value, "'string'"))
-        }
+        (
+            Check::Uuid
+            | Check::String
+            | Check::StringUpTo255
+            | Check::ShortString
+            | Check::AttachMode
+            | Check::NotBlank,
+            _,
+        ) => Err(wrong_type(field, value, "'string'")),
         (Check::Force | Check::Boolean, Value::String(word)) => {
             if FORCE_TRUE.contains(&word.as_str()) || FORCE_FALSE.contains(&word.as_str()) {
                 return Ok(());
             }
-            let words = |truth: &str, words: [&str; 12]| {
-                let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
-                format!("{truth}, {}", words.join(", "))
-            };
-            let all = format!("{}, {}", words("True", FORCE_TRUE), words("False", FORCE_FALSE));
-            Err(failure(field, value, &format!("{} is not one of [{all}]", repr(value))))
+            Err(not_a_boolean(value, name))
         }
         (Check::Force | Check::Boolean, _) => Err(wrong_type(field, value, "'boolean', 'string'")),
         (Check::MetadataOrNull, Value::Object(items)) => check_metadata(items, value, field, ItemSchema::WITH_SLASH),

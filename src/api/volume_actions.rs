@@ -9,6 +9,7 @@ use super::action::{name_of, no_such_action};
 use super::call::Call;
 use super::microversion;
 use super::schema::{self, Check, ObjectSchema};
+use super::volume_attach_actions::{self, AttachAction};
 use super::wire::body::{object, string};
 use super::wire::faults::Fault;
 use super::wire::reply::{Content, Reply};
@@ -53,6 +54,7 @@ const VALID: [(&str, &str, &[&str], &str); 2] = [
 pub enum VolumeAction {
     Revert,
     ResetStatus,
+    Attach(AttachAction),
 }
 
 impl VolumeAction {
@@ -65,7 +67,7 @@ impl VolumeAction {
         match name_of(body)? {
             "revert" => Ok(Self::Revert),
             "os-reset_status" => Ok(Self::ResetStatus),
-            other => Err(no_such_action(other)),
+            other => AttachAction::named(other).map(Self::Attach).ok_or_else(|| no_such_action(other)),
         }
     }
 }
@@ -73,6 +75,7 @@ impl VolumeAction {
 /// `POST .../volumes/{id}/action`
 pub fn act(call: &Call<'_>, id: &str, action: VolumeAction) -> Result<Reply, Fault> {
     match action {
+        VolumeAction::Attach(action) => return volume_attach_actions::act(call, id, action),
         VolumeAction::Revert if call.version < microversion::REVERT => return Err(Fault::not_found()),
         VolumeAction::Revert => {
             let body = schema::check(&REVERT, call.body.as_ref())?;

@@ -1,10 +1,15 @@
 //! Volumes, to the extent that clients of snapshots need them (`docs/spec/beyond.md` section 2).
 
+use std::borrow::Cow;
+
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::domain::{Caller, Metadata, SnapshotId, Timestamp, UserId, Volume, VolumeId, VolumeTypes};
+use crate::domain::attachment::{ATTACHED_MODE, READONLY};
+use crate::domain::{
+    AttachStatus, AttachmentId, Caller, Metadata, SnapshotId, Timestamp, UserId, Volume, VolumeId, VolumeTypes,
+};
 use crate::service::listing::{Filter, ListPage, ListRequest, Prepared};
 use crate::service::volumes::{NewVolume, VolumeUpdate};
 
@@ -121,7 +126,7 @@ struct VolumeView<'a> {
     volume_type: Option<&'a str>,
     snapshot_id: Option<SnapshotId>,
     source_volid: Option<&'a str>,
-    metadata: &'a Metadata,
+    metadata: Cow<'a, Metadata>,
     links: [Link; 2],
     user_id: Option<&'a str>,
     bootable: &'static str,
@@ -129,7 +134,7 @@ struct VolumeView<'a> {
     replication_status: Option<&'a str>,
     consistencygroup_id: Option<&'a str>,
     multiattach: bool,
-    attachments: [(); 0],
+    attachments: Vec<AttachmentView<'a>>,
     #[serde(flatten)]
     others: Map<String, Value>,
 }
@@ -184,7 +189,7 @@ fn view<'a>(call: &Call<'_>, volume: &'a Volume, types: &'a VolumeTypes, extende
         volume_type: types.name_of(volume.volume_type_id),
         snapshot_id: volume.snapshot_id,
         source_volid: None,
-        metadata: &volume.metadata,
+        metadata: shown_metadata(volume),
         links: links(call, volume),
         user_id: volume.user_id.as_ref().map(UserId::as_str),
         bootable: if volume.bootable { "true" } else { "false" },
@@ -192,9 +197,47 @@ fn view<'a>(call: &Call<'_>, volume: &'a Volume, types: &'a VolumeTypes, extende
         replication_status: None,
         consistencygroup_id: None,
         multiattach: volume.multiattach,
-        attachments: [],
+        attachments: attachments(volume, admin || call.service.caller.roles.service),
         others,
     }
+}
+
+/// An attachment as a volume shows it.
+#[derive(Serialize)]
+struct AttachmentView<'a> {
+    id: VolumeId,
+    attachment_id: AttachmentId,
+    volume_id: VolumeId,
+    server_id: Option<&'a str>,
+    host_name: Option<&'a str>,
+    device: Option<&'a str>,
+    attached_at: Option<Timestamp>,
+}
+
+/// Returns the attachments that a volume shows. Only some callers see the host.
+fn attachments(volume: &Volume, sees_host: bool) -> Vec<AttachmentView<'_>> {
+    let attached = volume.attachments.iter().filter(|own| own.attach_status == AttachStatus::Attached);
+    let views = attached.map(|own| AttachmentView {
+        id: volume.id,
+        attachment_id: own.id,
+        volume_id: volume.id,
+        server_id: own.instance_uuid.as_deref(),
+        host_name: own.attached_host.as_deref().filter(|_| sees_host),
+        device: own.mountpoint.as_deref(),
+        attached_at: own.attached_at,
+    });
+    views.collect()
+}
+
+/// Returns the metadata that a volume shows: its own, and two of its hidden keys.
+fn shown_metadata(volume: &Volume) -> Cow<'_, Metadata> {
+    let mut shown = Cow::Borrowed(&volume.metadata);
+    for key in [READONLY, ATTACHED_MODE] {
+        if let Some(value) = volume.admin_metadata.get(key) {
+            shown.to_mut().insert(key.to_owned(), value.clone());
+        }
+    }
+    shown
 }
 
 fn summary<'a>(call: &Call<'_>, volume: &'a Volume) -> SummaryView<'a> {

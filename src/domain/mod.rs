@@ -3,6 +3,7 @@
 //! This layer must not know HTTP, JSON on the wire, microversions, or keys of the store. It is not concerned with
 //! callers or storage.
 
+pub mod attachment;
 pub mod caller;
 pub mod identifiers;
 pub mod lifecycle;
@@ -15,6 +16,7 @@ pub mod trees;
 pub mod volume;
 pub mod volume_type;
 
+pub use attachment::{AttachStatus, Attachment, AttachmentId, AttachmentPointer, AttachmentSlot};
 pub use caller::{Caller, Roles};
 pub use identifiers::{GroupSnapshotId, ProjectId, UserId};
 pub use lifecycle::{Completion, Pending, Progression, Schedule};

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::identifiers::uuid_identifier;
 use super::lifecycle::{Completion, Ending, Occasion, Pending};
-use super::{Metadata, ProjectId, SnapshotId, Timestamp, UserId, VolumeTypeId};
+use super::{Attachment, AttachmentSlot, Metadata, ProjectId, SnapshotId, Timestamp, UserId, VolumeTypeId};
 
 uuid_identifier!(
     /// The id of a volume.
@@ -24,9 +24,11 @@ uuid_identifier!(
 pub struct VolumeStatus(Cow<'static, str>);
 
 impl VolumeStatus {
+    pub const ATTACHING: Self = Self(Cow::Borrowed("attaching"));
     pub const AVAILABLE: Self = Self(Cow::Borrowed("available"));
     pub const CREATING: Self = Self(Cow::Borrowed("creating"));
     pub const DELETING: Self = Self(Cow::Borrowed("deleting"));
+    pub const DETACHING: Self = Self(Cow::Borrowed("detaching"));
     pub const ERROR: Self = Self(Cow::Borrowed("error"));
     pub const ERROR_DELETING: Self = Self(Cow::Borrowed("error_deleting"));
     pub const ERROR_RESTORING: Self = Self(Cow::Borrowed("error_restoring"));
@@ -34,6 +36,7 @@ impl VolumeStatus {
     pub const ERROR_MANAGING: Self = Self(Cow::Borrowed("error_managing"));
     pub const IN_USE: Self = Self(Cow::Borrowed("in-use"));
     pub const MAINTENANCE: Self = Self(Cow::Borrowed("maintenance"));
+    pub const RESERVED: Self = Self(Cow::Borrowed("reserved"));
     pub const REVERTING: Self = Self(Cow::Borrowed("reverting"));
 
     /// Creates a status from its word.
@@ -106,6 +109,10 @@ pub struct Volume {
     pub admin_metadata: Metadata,
     /// Cinder's `volume_glance_metadata`, which describes the image on the volume.
     pub image_metadata: Metadata,
+    /// The oldest first.
+    pub attachments: Vec<Attachment>,
+    /// The slot that `os-reserve` has listed for the attachment that `os-attach` makes.
+    pub next_attachment: Option<AttachmentSlot>,
     pub created_at: Timestamp,
     pub updated_at: Option<Timestamp>,
     pub consumes_quota: bool,
@@ -272,6 +279,8 @@ pub(crate) mod tests {
             multiattach: false,
             admin_metadata: Metadata::new(),
             image_metadata: Metadata::new(),
+            attachments: Vec::new(),
+            next_attachment: None,
             created_at: Timestamp::from_seconds(0),
             updated_at: None,
             consumes_quota: true,

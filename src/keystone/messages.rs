@@ -10,7 +10,7 @@ use crate::domain::{Roles, Timestamp};
 use crate::settings::KeystoneSettings;
 
 use super::headers::{OPENSTACK_IDENTITY_ACCESS_RULES, X_AUTH_TOKEN, X_SUBJECT_TOKEN};
-use super::{AccessRule, KeystoneError, OutboundAnswer, OutboundRequest, Token};
+use super::{AccessRule, KeystoneError, OutboundAnswer, OutboundRequest, SERVICE, Token};
 
 /// The cause of a failure if an answer is not one of Keystone.
 pub const NONSENSE: &str = "its answer is not one that Keystone gives";
@@ -100,8 +100,12 @@ pub fn token(body: &[u8]) -> Result<Token, KeystoneError> {
     Ok(Token {
         user_id,
         project_id,
-        roles: Roles { admin: has("admin") && is_admin_project, member: has("member"), reader: has("reader") },
-        is_service: has("service"),
+        roles: Roles {
+            admin: has("admin") && is_admin_project,
+            member: has("member"),
+            reader: has("reader"),
+            service: has(SERVICE),
+        },
         expires_at,
         access_rules,
     })

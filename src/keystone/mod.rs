@@ -108,8 +108,6 @@ pub struct Token {
     /// `None` for a token that is scoped to a domain or to the system, or is unscoped.
     pub project_id: Option<ProjectId>,
     pub roles: Roles,
-    /// Whether it has the role `service`, with which a service vouches for a user's token.
-    pub is_service: bool,
     pub expires_at: Timestamp,
     /// The requests that the application credential is limited to; `None` without such a limit.
     pub access_rules: Option<Vec<AccessRule>>,
@@ -441,14 +439,14 @@ fn unexpected(when: &str, status: StatusCode) -> KeystoneError {
     KeystoneError::Unavailable(format!("it answered {} when {when}", status.as_u16()))
 }
 
-/// The name of a service's role in a stored token.
-const SERVICE: &str = "service";
+/// The name of the role with which a service vouches for a user's token.
+pub const SERVICE: &str = "service";
 
 impl StoredToken {
     fn new(digest: TokenDigest, checked_at: Timestamp, token: &Token) -> Self {
-        let Roles { admin, member, reader } = token.roles;
+        let Roles { admin, member, reader, service } = token.roles;
         let mut roles = Vec::new();
-        for (has, name) in [(admin, "admin"), (member, "member"), (reader, "reader"), (token.is_service, SERVICE)] {
+        for (has, name) in [(admin, "admin"), (member, "member"), (reader, "reader"), (service, SERVICE)] {
             roles.extend(has.then_some(name));
         }
         Self {
@@ -466,10 +464,9 @@ impl StoredToken {
 impl From<StoredToken> for Token {
     fn from(stored: StoredToken) -> Self {
         let has = |role: &str| stored.roles.split(' ').any(|own| own == role);
-        let roles = Roles { admin: has("admin"), member: has("member"), reader: has("reader") };
+        let roles = Roles { admin: has("admin"), member: has("member"), reader: has("reader"), service: has(SERVICE) };
         Self {
             roles,
-            is_service: has(SERVICE),
             user_id: stored.user,
             project_id: stored.project,
             expires_at: Timestamp::from_microseconds(stored.expires),

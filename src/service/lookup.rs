@@ -125,6 +125,20 @@ impl<'a> Service<'a> {
             .filter(|volume| self.caller.allow(Rule::GetVolume, &volume.project_id).is_ok())
     }
 
+    /// Changes a volume by compare-and-swap, as [`Service::change_row`] does, unless `change` leaves it as it is. `change` is
+    /// not generic, so that the many operations on volumes have one loop.
+    pub(super) fn change_volume(
+        &self,
+        volume: &Volume,
+        change: &mut dyn FnMut(&mut Volume) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.change_row(volume, |mut row| {
+            let before = row.clone();
+            change(&mut row)?;
+            Ok(if row == before { Change::Leave(()) } else { Change::Write(row, ()) })
+        })
+    }
+
     /// Changes a row by compare-and-swap. `change` gets the row as it is now, with the changes that are due applied.
     ///
     /// The clock is read again after the row, because a removal may have become due since the request began. Others have

@@ -7,6 +7,7 @@
 //! This layer must not know HTTP, JSON, or how a row or a key is encoded. It is also the only way to the store for `api`,
 //! so the types of the store that `api` hands through are re-exported here.
 
+pub mod attachments;
 mod authorization;
 mod error;
 pub mod listing;
@@ -22,6 +23,7 @@ pub mod services;
 pub mod snapshot_actions;
 pub mod snapshots;
 pub mod volume_actions;
+pub mod volume_attach_actions;
 pub mod volume_types;
 pub mod volumes;
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::domain::lifecycle::{Moment, Occasion};
 use crate::domain::quota::Amounts;
 use crate::domain::trees::map_of;
-use crate::domain::{ProjectId, Snapshot, SnapshotId, Timestamp, VolumeTypeId, VolumeTypes};
+use crate::domain::{AttachmentPointer, ProjectId, Snapshot, SnapshotId, Timestamp, Volume, VolumeTypeId, VolumeTypes};
 use crate::store::agenda::{Agenda, AgendaItem};
 use crate::store::index::Direction;
 use crate::store::projects::ProjectRecord;
@@ -231,7 +231,11 @@ impl<'a> Ops<'a> {
     /// # Errors
     ///
     /// Errors of the store. If the batches of the store are atomic, nothing has changed after an error.
-    pub fn replace(&self, state: State) -> Result<(), StoreError> {
+    pub fn replace(&self, mut state: State) -> Result<(), StoreError> {
+        let pointers = |volume: &Volume| -> Vec<AttachmentPointer> {
+            volume.attachment_slots().map(|slot| AttachmentPointer::new(volume, slot)).collect()
+        };
+        state.rows.attachments = state.rows.volumes.iter().flat_map(pointers).collect();
         let mut projects: BTreeMap<ProjectId, NewProject> = BTreeMap::new();
         let gigabytes = state.deployment.snapshots_count_gigabytes();
         let mut agenda = Vec::new();

@@ -69,6 +69,20 @@ rules! {
     ForceDeleteVolume: "volume:force_delete", Admin;
     Revert: "volume:revert_to_snapshot", Member;
     ResetVolumeStatus: "volume_extension:volume_admin_actions:reset_status", Admin;
+    ReserveVolume: "volume_extension:volume_actions:reserve", Member;
+    UnreserveVolume: "volume_extension:volume_actions:unreserve", Member;
+    AttachVolume: "volume_extension:volume_actions:attach", Member;
+    BeginDetaching: "volume_extension:volume_actions:begin_detaching", Member;
+    RollDetaching: "volume_extension:volume_actions:roll_detaching", Member;
+    DetachVolume: "volume_extension:volume_actions:detach", Member;
+    ForceDetachVolume: "volume_extension:volume_admin_actions:force_detach", Admin;
+    InitializeConnection: "volume_extension:volume_actions:initialize_connection", Member;
+    TerminateConnection: "volume_extension:volume_actions:terminate_connection", Member;
+    CreateAttachment: "volume:attachment_create", Member;
+    UpdateAttachment: "volume:attachment_update", Member;
+    CompleteAttachment: "volume:attachment_complete", Member;
+    DeleteAttachment: "volume:attachment_delete", Member;
+    MultiattachBootableVolume: "volume:multiattach_bootable_volume", Member;
     ShowQuotas: "volume_extension:quotas:show", Reader;
     UpdateQuotas: "volume_extension:quotas:update", Admin;
     DeleteQuotas: "volume_extension:quotas:delete", Admin;
@@ -167,6 +181,20 @@ mod tests {
         (Rule::ForceDeleteVolume, "volume:force_delete", Least::Admin),
         (Rule::Revert, "volume:revert_to_snapshot", Least::Member),
         (Rule::ResetVolumeStatus, "volume_extension:volume_admin_actions:reset_status", Least::Admin),
+        (Rule::ReserveVolume, "volume_extension:volume_actions:reserve", Least::Member),
+        (Rule::UnreserveVolume, "volume_extension:volume_actions:unreserve", Least::Member),
+        (Rule::AttachVolume, "volume_extension:volume_actions:attach", Least::Member),
+        (Rule::BeginDetaching, "volume_extension:volume_actions:begin_detaching", Least::Member),
+        (Rule::RollDetaching, "volume_extension:volume_actions:roll_detaching", Least::Member),
+        (Rule::DetachVolume, "volume_extension:volume_actions:detach", Least::Member),
+        (Rule::ForceDetachVolume, "volume_extension:volume_admin_actions:force_detach", Least::Admin),
+        (Rule::InitializeConnection, "volume_extension:volume_actions:initialize_connection", Least::Member),
+        (Rule::TerminateConnection, "volume_extension:volume_actions:terminate_connection", Least::Member),
+        (Rule::CreateAttachment, "volume:attachment_create", Least::Member),
+        (Rule::UpdateAttachment, "volume:attachment_update", Least::Member),
+        (Rule::CompleteAttachment, "volume:attachment_complete", Least::Member),
+        (Rule::DeleteAttachment, "volume:attachment_delete", Least::Member),
+        (Rule::MultiattachBootableVolume, "volume:multiattach_bootable_volume", Least::Member),
         (Rule::ShowQuotas, "volume_extension:quotas:show", Least::Reader),
         (Rule::UpdateQuotas, "volume_extension:quotas:update", Least::Admin),
         (Rule::DeleteQuotas, "volume_extension:quotas:delete", Least::Admin),
@@ -230,7 +258,8 @@ mod tests {
         let caller = |admin, member, reader| Caller {
             user_id: None,
             project_id: Some(own.clone()),
-            roles: Roles { admin, member, reader },
+            roles: Roles { admin, member, reader, service: false },
+            is_for_service: false,
         };
         let (admin, member) = (caller(true, false, false), caller(false, true, true));
         let (reader, nobody) = (caller(false, false, true), caller(false, false, false));

@@ -277,7 +277,7 @@ columns! { row: Snapshot;
 }
 
 impl Listed for Snapshot {
-    const RULE: Rule = Rule::GetAllSnapshots;
+    const RULE: Option<Rule> = Some(Rule::GetAllSnapshots);
     const UNSCOPED_LISTS_ARE_EMPTY: bool = false;
     const MARKER_MAY_BE_FOREIGN: bool = false;
 

@@ -2,9 +2,10 @@
 
 use std::ops::ControlFlow;
 
+use crate::domain::attachment::{ATTACHED_MODE, DETACHED};
 use crate::domain::lifecycle::Occasion;
 use crate::domain::snapshot::Cause;
-use crate::domain::{Completion, SnapshotStatus, VolumeStatus};
+use crate::domain::{AttachmentId, AttachmentSlot, Completion, SnapshotStatus, VolumeStatus};
 use crate::store::Change;
 
 use super::policy::Rule;
@@ -116,21 +117,35 @@ impl Service<'_> {
         if status.as_deref() == Some("deleting") {
             return Err(Error::BadRequest("Cannot reset-state to deleting".to_owned()));
         }
+        let attach_status = reset.attach_status.as_ref().map(|status| status.to_lowercase());
+        let detaches = attach_status.as_deref() == Some(DETACHED);
+        let slots: Vec<AttachmentSlot> = volume.attachment_slots().filter(|_| detaches).collect();
+        self.announce_slots(&volume, &slots)?;
         self.change_row(&volume, |mut volume| {
-            if let Some(attach_status) = &reset.attach_status {
-                volume.attach_status = attach_status.to_lowercase();
+            let is_used = !volume.attachments.is_empty();
+            if let Some(attach_status) = &attach_status {
+                volume.attach_status.clone_from(attach_status);
             }
             if let Some(migration_status) = &reset.migration_status {
                 volume.migration_status = Some(migration_status.to_lowercase()).filter(|status| status != "none");
             }
             if let Some(status) = &status {
-                if status == "in-use" && volume.attach_status != "attached" {
+                if status == "in-use" && !is_used {
                     let message = "Cannot reset-state to in-use because volume does not have any attachments.";
                     return Err(Error::BadRequest(message.to_owned()));
                 }
                 let status = VolumeStatus::new(status.clone());
                 let pending = status.completion().map(|_| self.begin(Completion::None)).transpose()?;
                 volume.enter(status, pending, self.now);
+            }
+            if detaches {
+                Self::are_announced(&volume, &slots)?;
+                volume.next_attachment = None;
+                let ids: Vec<AttachmentId> = volume.attachments.iter().map(|own| own.id).collect();
+                for id in ids {
+                    volume.detach(Some(id), self.now);
+                }
+                volume.admin_metadata.remove(ATTACHED_MODE);
             }
             volume.updated_at = Some(self.now);
             Ok(Change::Write(volume, ()))

@@ -9,7 +9,10 @@ use crate::domain::lifecycle::{Completion, Occasion, Pending};
 use crate::domain::quota::{self, Counted};
 use crate::domain::snapshot::Cause;
 use crate::domain::trees::set_of;
-use crate::domain::{Metadata, Snapshot, SnapshotStatus, Volume, VolumeId, VolumeStatus, VolumeTypes, metadata};
+use crate::domain::{
+    AttachmentPointer, AttachmentSlot, Metadata, Snapshot, SnapshotStatus, Volume, VolumeId, VolumeStatus, VolumeTypes,
+    metadata,
+};
 use crate::store::agenda::{AgendaItem, Purpose};
 use crate::store::index::Direction;
 use crate::store::projects::ProjectRecord;
@@ -128,6 +131,8 @@ impl Service<'_> {
             multiattach: volume_type.is_multiattach(),
             admin_metadata: Metadata::new(),
             image_metadata: Metadata::new(),
+            attachments: Vec::new(),
+            next_attachment: None,
             created_at: self.now,
             updated_at: None,
             consumes_quota: true,
@@ -220,10 +225,12 @@ impl Service<'_> {
         // snapshots and removes them with their volume.
         let pending = self.begin(if are_many { Completion::Cascade } else { Completion::Remove })?;
         self.announce(&snapshots, Some(&volume), pending)?;
+        let slots: Vec<AttachmentSlot> = volume.attachment_slots().collect();
         let before = self.change_row(&volume, |mut volume| {
             if !volume.may_be_deleted(force) {
                 return Err(not_deletable());
             }
+            Self::are_announced(&volume, &slots)?;
             let before = volume.clone();
             volume.enter(VolumeStatus::DELETING, Some(pending), self.now);
             Ok(Change::Write(volume, before))
@@ -293,7 +300,10 @@ impl Service<'_> {
         let of_snapshots =
             snapshots.iter().map(|snapshot| AgendaItem::for_work(snapshot, pending).with_purpose(Purpose::Volume));
         let of_volume = volume.map(|volume| AgendaItem::for_work(volume, pending));
-        self.store.schedule(&of_snapshots.chain(of_volume).collect::<Vec<_>>())?;
+        let slots = volume.into_iter().flat_map(|volume| volume.attachment_slots().map(move |slot| (volume, slot)));
+        let of_attachments =
+            slots.map(|(volume, slot)| AgendaItem::for_work(&AttachmentPointer::new(volume, slot), pending));
+        self.store.schedule(&of_snapshots.chain(of_volume).chain(of_attachments).collect::<Vec<_>>())?;
         Ok(())
     }
 
@@ -371,7 +381,7 @@ columns! { row: Volume;
 }
 
 impl Listed for Volume {
-    const RULE: Rule = Rule::GetAllVolumes;
+    const RULE: Option<Rule> = Some(Rule::GetAllVolumes);
     const UNSCOPED_LISTS_ARE_EMPTY: bool = true;
     const MARKER_MAY_BE_FOREIGN: bool = true;
 

@@ -14,6 +14,7 @@
 //! `docs/adr/0002-store-layout.md` and `docs/adr/0003-agenda-and-compact-pages.md`.
 
 pub mod agenda;
+mod attachments;
 mod claim;
 mod codec;
 mod compare_and_swap;

@@ -148,17 +148,19 @@ impl Store<'_> {
     ///
     /// An error of the store. Everything repaired before it stays repaired.
     pub fn repair(&self, now: Timestamp) -> Result<Repair, StoreError> {
-        let stored = self.key_value.keys()?;
+        let mut stored = self.key_value.keys()?;
         let projects = Self::projects_in(&stored);
         let at_once = self.rows_of_projects_at_once(&projects)?;
+        self.repair_slots(&projects)?;
+        let (without_pointer, unnamed) = self.repair_pointers(&mut stored, at_once, now)?;
         let mut rows: Vec<AgendaItem> = Vec::new();
         for kind in Kind::ALL {
             let ids = stored.iter().filter_map(|key| key.strip_prefix(kind.key_prefix()));
             let ids: Vec<Uuid> = ids.filter_map(|id| Uuid::try_parse(id).ok()).collect();
             self.each_counted(kind, &ids, at_once, |row| rows.push(row.item))?;
         }
-        self.repair_slots(&projects)?;
-        let mut repair = Repair::default();
+        let mut repair =
+            Repair { entries_without_row: without_pointer, rows_without_agenda: unnamed, ..Repair::default() };
         let mut of_projects = agenda::by_project(rows);
         for project in &projects {
             of_projects.entry(project.clone()).or_default();

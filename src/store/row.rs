@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::domain::identifiers::IdentifierError;
 use crate::domain::lifecycle::{Moment, Occasion};
 use crate::domain::quota::{self, Amounts, Counted};
-use crate::domain::{Pending, ProjectId, Snapshot, Timestamp, Volume, VolumeTypeId};
+use crate::domain::{AttachmentPointer, Pending, ProjectId, Snapshot, Timestamp, Volume, VolumeTypeId};
 
 use super::codec::envelope::Stored;
 use super::index::{Entry, Position};
@@ -23,6 +23,7 @@ use super::index::{Entry, Position};
 pub enum Kind {
     Snapshot,
     Volume,
+    Attachment,
 }
 
 /// Rows of every kind.
@@ -30,6 +31,7 @@ pub enum Kind {
 pub struct Rows {
     pub snapshots: Vec<Snapshot>,
     pub volumes: Vec<Volume>,
+    pub attachments: Vec<AttachmentPointer>,
 }
 
 /// Evaluates an expression with a name bound to the row type of a kind.
@@ -44,6 +46,10 @@ macro_rules! with_row_type {
                 type $row = $crate::domain::Volume;
                 $result
             }
+            $crate::store::row::Kind::Attachment => {
+                type $row = $crate::domain::AttachmentPointer;
+                $result
+            }
         }
     };
 }
@@ -51,7 +57,7 @@ pub(crate) use with_row_type;
 
 impl Kind {
     /// Every kind, in the order of the indexes.
-    pub const ALL: [Self; 2] = [Snapshot::KIND, Volume::KIND];
+    pub const ALL: [Self; 3] = [Snapshot::KIND, Volume::KIND, AttachmentPointer::KIND];
 
     /// The order of the indexes is that of the variants, in the stored records too.
     const IS_IN_ORDER: () = {

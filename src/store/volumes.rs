@@ -4,11 +4,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::lifecycle::Occasion;
-use crate::domain::metadata;
 use crate::domain::quota::Counted;
 use crate::domain::{Pending, ProjectId, Timestamp, UserId, Volume, VolumeId, VolumeStatus, VolumeTypeId};
+use crate::domain::{attachment, metadata};
 
 use super::Store;
+use super::attachments::{StoredAttachment, StoredSlot};
 use super::codec::envelope::{Stored, decode_optional};
 use super::codec::metadata::{metadata, owned, pairs, parse};
 use super::codec::pending::StoredPending;
@@ -56,7 +57,7 @@ impl Row for Volume {
     }
 
     fn is_large(&self) -> bool {
-        metadata::is_large(&self.metadata)
+        metadata::is_large(&self.metadata) || attachment::size(&self.attachments) > attachment::LARGE
     }
 
     fn consumes_quota(&self) -> bool {
@@ -105,6 +106,9 @@ struct StoredVolume<'a> {
     source: Option<Uuid>,
     admin_metadata: Vec<(&'a str, &'a str)>,
     image_metadata: Vec<(&'a str, &'a str)>,
+    #[serde(borrow)]
+    attachments: Vec<StoredAttachment<'a>>,
+    next_attachment: Option<StoredSlot>,
 }
 
 impl Stored for Volume {
@@ -146,6 +150,8 @@ impl<'a> From<&'a Volume> for StoredVolume<'a> {
             source: volume.source_volid.map(Into::into),
             admin_metadata: pairs(&volume.admin_metadata),
             image_metadata: pairs(&volume.image_metadata),
+            attachments: volume.attachments.iter().map(Into::into).collect(),
+            next_attachment: volume.next_attachment.map(Into::into),
         }
     }
 }
@@ -157,6 +163,7 @@ impl TryFrom<StoredVolume<'_>> for Volume {
         let project_id = parse(stored.project)?;
         let user_id = stored.user.map(parse).transpose()?;
         let pending = stored.pending.map(TryInto::try_into).transpose()?;
+        let attachments = stored.attachments.iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
         Ok(Self {
             id: stored.id.into(),
             project_id,
@@ -180,6 +187,8 @@ impl TryFrom<StoredVolume<'_>> for Volume {
             multiattach: stored.multiattach,
             admin_metadata: metadata(&stored.admin_metadata),
             image_metadata: metadata(&stored.image_metadata),
+            attachments,
+            next_attachment: stored.next_attachment.map(Into::into),
             created_at: Timestamp::from_microseconds(stored.created),
             updated_at: stored.updated.map(Timestamp::from_microseconds),
             consumes_quota: !stored.uncounted,
@@ -206,7 +215,7 @@ impl Store<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::SnapshotId;
+    use crate::domain::{AttachStatus, Attachment, AttachmentId, AttachmentSlot, SnapshotId};
 
     /// These are the bytes of format version 1. Other bytes would need another version.
     #[test]
@@ -235,6 +244,24 @@ mod tests {
             multiattach: false,
             admin_metadata: [("a".to_owned(), "m".to_owned())].into_iter().collect(),
             image_metadata: [("i".to_owned(), "m".to_owned())].into_iter().collect(),
+            attachments: vec![Attachment {
+                id: AttachmentId::new(uuid::Uuid::from_u128(4)),
+                instance_uuid: some("s"),
+                attached_host: None,
+                mountpoint: some("/d"),
+                attach_status: AttachStatus::Attached,
+                attach_mode: "rw".to_owned(),
+                attached_at: Some(Timestamp::from_microseconds(1)),
+                detached_at: None,
+                connector: some("{}"),
+                connection_info: None,
+                created_at: Timestamp::from_microseconds(2),
+                updated_at: None,
+            }],
+            next_attachment: Some(AttachmentSlot {
+                id: AttachmentId::new(uuid::Uuid::from_u128(5)),
+                created_at: Timestamp::from_microseconds(1),
+            }),
             created_at: Timestamp::from_microseconds(3),
             updated_at: None,
             consumes_quota: true,
@@ -248,6 +275,8 @@ mod tests {
             b"\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02\x01\x01g\x01\0\x06\0\0\0",
             b"\x01\x01k\x01v\x01\x01a",
             b"\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x03\x01\x01a\x01m\x01\x01i\x01m",
+            b"\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x04\x04\0\x01\x01s\0\x01\x02/d\x08attached\x02rw\x01\x02\0\x01\x02{}\0",
+            b"\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05\x02",
         ];
         assert_eq!(bytes, expected.concat(), "{}", bytes.escape_ascii());
         assert_eq!(Volume::read(1, &bytes), Ok(full));

@@ -11,6 +11,7 @@
 //! called it.
 
 mod apply;
+mod attachments;
 mod cascade;
 mod look_after;
 mod plan;

@@ -14,6 +14,7 @@ use crate::store::slots::slot_of;
 use crate::store::{Kind, Listing, Row, RowState, Store, StoreError, StoredRow};
 
 use super::apply::{apply, is_stale};
+use super::attachments;
 use super::cascade::carry_on;
 use super::look_after::look_after;
 use super::plan::{Allowance, Observation, plan};
@@ -59,7 +60,7 @@ pub fn run(store: &Store<'_>, moment: Moment, rows: usize) -> Result<Report, Sto
         }
         budget -= items.len();
         if !items.is_empty() || !seen_creates.is_empty() {
-            let observations = observe(store, items, scheduled, moment)?;
+            let observations = observe(store, items, scheduled, moment, &mut allowance)?;
             let mut plan = plan(observations, &mut allowance);
             cascades.append(&mut plan.cascade);
             plan.forget.extend(seen_creates);
@@ -161,6 +162,7 @@ fn observe(
     items: Vec<AgendaItem>,
     scheduled: usize,
     moment: Moment,
+    allowance: &mut Allowance,
 ) -> Result<Vec<Observation>, StoreError> {
     let mut states = store.row_states(&items, moment)?;
     let with_volume = |(number, state): (usize, &RowState)| {
@@ -173,11 +175,26 @@ fn observe(
             states[*number] = state;
         }
     }
+    let of_attachment = |(number, state): (usize, &RowState)| {
+        (*state == RowState::Idle && items[number].kind == Kind::Attachment).then_some(number)
+    };
+    let of_attachment: Vec<usize> = states.iter().enumerate().filter_map(of_attachment).collect();
+    let mut is_left = vec![false; items.len()];
+    for numbers in of_attachment.chunks(LARGE_ROWS_AT_ONCE) {
+        let named: Vec<&AgendaItem> = numbers.iter().map(|number| &items[*number]).collect();
+        for (number, state) in numbers.iter().zip(attachments::states(store, &named, moment, allowance)?) {
+            match state {
+                Some(state) => states[*number] = state,
+                None => is_left[*number] = true,
+            }
+        }
+    }
     let mut observations = Vec::with_capacity(items.len());
     for (number, (item, state)) in items.into_iter().zip(states).enumerate() {
         let is_stale = is_stale(&item, moment);
         let is_from_future = item.is_from_future(moment.clock);
-        let is_new = may_be_running(Timestamp::from_microseconds(item.created), moment.clock);
+        let is_running = may_be_running(Timestamp::from_microseconds(item.created), moment.clock);
+        let is_new = is_running || is_left[number];
         let is_scheduled = number < scheduled;
         observations.push(Observation { item, state, is_scheduled, is_stale, is_from_future, is_new });
     }

@@ -118,7 +118,7 @@ fn stop_everywhere_in(operation: &Operation, scene: &Value, cascade_at_once: &'s
             let case = format!("{fault_name} call {call}, {:?}; outcome {outcome}", service.faults.calls()[call - 1]);
             let killed = fault_name.starts_with("killed");
             assert_eq!(service.app.traps(), u64::from(killed), "{case}");
-            let expected: &[Outcome] = if killed { &[500] } else { &[200, 202, 500, 503] };
+            let expected: &[Outcome] = if killed { &[500] } else { &[200, 202, 204, 500, 503] };
             assert!(expected.contains(&outcome), "{case}");
             cases += 1;
 
@@ -150,6 +150,7 @@ fn stop_everywhere_in(operation: &Operation, scene: &Value, cascade_at_once: &'s
 /// acknowledged, `unfinished` may be counted.
 fn assert_reads_agree(service: &ComponentService, unfinished: usize, case: &str) {
     let state = service.state();
+    assert_attachments_agree(service, &state, case);
     for (kind, one) in [("snapshots", "snapshot"), ("volumes", "volume")] {
         let path = format!("/v3/a1/{kind}");
         let listed: BTreeSet<String> = service.ids(&path).into_iter().collect();
@@ -169,6 +170,27 @@ fn assert_reads_agree(service: &ComponentService, unfinished: usize, case: &str)
             assert_eq!(service.ids(&format!("{path}?status=available")).len(), available, "{case}");
         }
     }
+}
+
+/// Checks that each attachment of a volume is listed and shown, and no other is. Returns the number of rows that lead to
+/// attachments, those of reservations included.
+fn assert_attachments_agree(service: &ComponentService, state: &Value, case: &str) -> usize {
+    let stored: BTreeSet<String> = state["attachments"].as_array().into_iter().flatten().map(id_of).collect();
+    let list = |query: &str| -> BTreeMap<String, Value> {
+        let answer = service.get(&format!("/v3/a1/attachments/detail{query}"));
+        assert_eq!(answer.status, 200, "{case}: {answer:?}");
+        answer.body["attachments"].as_array().into_iter().flatten().map(|row| (id_of(row), row.clone())).collect()
+    };
+    let listed = list("");
+    assert_eq!(listed.keys().cloned().collect::<BTreeSet<_>>(), stored, "{case}: attachments");
+    for (id, row) in &listed {
+        let shown = service.get(&format!("/v3/a1/attachments/{id}"));
+        assert_eq!((shown.status, &shown.body["attachment"]), (200, row), "{case}: {id}");
+    }
+    let volumes = state["volumes"].as_array().cloned().unwrap_or_default();
+    let of_volumes = volumes.iter().flat_map(|volume| list(&format!("?volume_id={}", id_of(volume))));
+    assert_eq!(of_volumes.collect::<BTreeMap<_, _>>(), listed, "{case}: attachments by volume");
+    stored.len() + volumes.iter().filter(|volume| !volume["next_attachment"].is_null()).count()
 }
 
 /// Checks that some time and two ticks later all work is settled, counted, and durable, and a further tick has nothing
@@ -212,7 +234,7 @@ fn assert_converges(service: &ComponentService, operation: &Operation, case: &st
     assert_eq!(service.state(), state, "{case}: an idle tick changes nothing");
 
     let report = service.operate("POST", "/_ops/repair", &Value::Null);
-    let count = rows("snapshots").len() + rows("volumes").len();
+    let count = rows("snapshots").len() + rows("volumes").len() + assert_attachments_agree(service, &state, case);
     assert_eq!(report.body["rows"], count, "{case}: every stored row is listed");
     for wrong in ["entries_without_row", "rows_without_entry", "counters", "rows_without_agenda"] {
         assert_eq!(report.body[wrong], 0, "{case}: {report:?}");
@@ -575,4 +597,157 @@ fn the_first_volume_of_a_project_may_stop_anywhere() {
             assert_reads_agree(&service, 0, &case);
         }
     }
+}
+
+/// A volume that is free, one that is reserved for `os-attach`, and one in use.
+const FREE: &str = "aaaaaaaa-0000-4000-8000-000000000003";
+const RESERVED: &str = "aaaaaaaa-0000-4000-8000-000000000004";
+const USED: &str = "aaaaaaaa-0000-4000-8000-000000000005";
+/// A volume that was attached in vain, which does not keep it from being deleted.
+const FAILED: &str = "aaaaaaaa-0000-4000-8000-000000000006";
+const ATTACHMENT: &str = "a77ac4ed-0000-4000-8000-000000000001";
+
+/// Returns a state with volumes in use.
+fn scene_of_uses() -> Value {
+    let next = json!({ "id": "a77ac4ed-0000-4000-8000-000000000003", "created_at": time(0) });
+    let volume = |id: &str, status: &str, attach_status: &str| json!({ "id": id, "project_id": "a1", "status": status, "attach_status": attach_status });
+    let mut reserved = volume(RESERVED, "attaching", "detached");
+    reserved["next_attachment"] = next;
+    json!({
+        "volumes": [
+            volume(FREE, "available", "detached"),
+            reserved,
+            volume(USED, "in-use", "attached"),
+            volume(FAILED, "error", "detached"),
+        ],
+        "attachments": [
+            { "id": ATTACHMENT, "volume_id": USED },
+            { "id": "a77ac4ed-0000-4000-8000-000000000002", "volume_id": FAILED, "attach_status": "error_attaching" },
+        ],
+        "services": [{ "host": "host1@lvm" }],
+    })
+}
+
+/// Sends an action on a volume.
+fn act(service: &ComponentService, volume: &str, action: &Value) -> Outcome {
+    outcome(&service.call("POST", &format!("/v3/a1/volumes/{volume}/action"), action))
+}
+
+fn is_in_status(service: &ComponentService, volume: &str, status: &str) {
+    assert_eq!(service.status_of(&format!("/v3/a1/volumes/{volume}")).as_deref(), Some(status));
+}
+
+fn status_of_attachment(service: &ComponentService) -> Value {
+    service.get(&format!("/v3/a1/attachments/{ATTACHMENT}")).body["attachment"]["status"].clone()
+}
+
+fn attach() -> Value {
+    json!({ "os-attach": { "instance_uuid": "11110000-0000-4000-8000-000000000009", "mountpoint": "/dev/vdc" } })
+}
+
+fn stop_uses_everywhere(writes: &[RowWrite]) {
+    for RowWrite { run, repeated, acknowledged } in writes {
+        let (run, repeated, acknowledged) = (*run, *repeated, *acknowledged);
+        let operation = Operation { schedule: "clock", creates: false, run, repeated, acknowledged };
+        stop_everywhere_in(&operation, &scene_of_uses(), "1000");
+    }
+}
+
+#[test]
+fn every_action_that_puts_a_volume_in_use_may_stop_anywhere() {
+    stop_uses_everywhere(&[
+        RowWrite {
+            run: |service| act(service, FREE, &json!({ "os-reserve": null })),
+            repeated: &[202, 400],
+            acknowledged: |service| is_in_status(service, FREE, "attaching"),
+        },
+        RowWrite {
+            run: |service| act(service, RESERVED, &json!({ "os-unreserve": null })),
+            repeated: &[202],
+            acknowledged: |service| is_in_status(service, RESERVED, "available"),
+        },
+        RowWrite {
+            run: |service| act(service, FREE, &attach()),
+            repeated: &[202],
+            acknowledged: |service| is_in_status(service, FREE, "in-use"),
+        },
+        RowWrite {
+            run: |service| act(service, RESERVED, &attach()),
+            repeated: &[202],
+            acknowledged: |service| is_in_status(service, RESERVED, "in-use"),
+        },
+        RowWrite {
+            run: |service| {
+                let new = json!({ "volume_uuid": FREE, "connector": { "host": "h" } });
+                outcome(&service.call("POST", "/v3/a1/attachments", &json!({ "attachment": new })))
+            },
+            repeated: &[200, 400],
+            acknowledged: |service| is_in_status(service, FREE, "attaching"),
+        },
+        RowWrite {
+            run: |service| {
+                let path = format!("/v3/a1/attachments/{ATTACHMENT}");
+                let body = json!({ "attachment": { "connector": { "host": "h" } } });
+                outcome(&service.call("PUT", &path, &body))
+            },
+            repeated: &[200],
+            acknowledged: |service| assert_eq!(status_of_attachment(service), "attaching"),
+        },
+        RowWrite {
+            run: |service| {
+                let path = format!("/v3/a1/attachments/{ATTACHMENT}/action");
+                outcome(&service.call("POST", &path, &json!({ "os-complete": null })))
+            },
+            repeated: &[204],
+            acknowledged: |service| assert_eq!(status_of_attachment(service), "attached"),
+        },
+    ]);
+}
+
+#[test]
+fn every_action_that_ends_the_use_of_a_volume_may_stop_anywhere() {
+    stop_uses_everywhere(&[
+        RowWrite {
+            run: |service| act(service, USED, &json!({ "os-begin_detaching": null })),
+            repeated: &[202, 400],
+            acknowledged: |service| is_in_status(service, USED, "detaching"),
+        },
+        RowWrite {
+            run: |service| act(service, USED, &json!({ "os-detach": {} })),
+            repeated: &[202],
+            acknowledged: |service| is_in_status(service, USED, "available"),
+        },
+        RowWrite {
+            run: |service| act(service, USED, &json!({ "os-force_detach": {} })),
+            repeated: &[202],
+            acknowledged: |service| is_in_status(service, USED, "available"),
+        },
+        RowWrite {
+            run: |service| outcome(&service.delete(&format!("/v3/a1/attachments/{ATTACHMENT}"))),
+            repeated: &[200, 404],
+            acknowledged: |service| is_in_status(service, USED, "available"),
+        },
+        RowWrite {
+            run: |service| {
+                act(service, USED, &json!({ "os-reset_status": { "status": "error", "attach_status": "detached" } }))
+            },
+            repeated: &[202],
+            acknowledged: |service| assert_eq!(status_of_attachment(service), Value::Null),
+        },
+        RowWrite {
+            run: |service| outcome(&service.delete(&format!("/v3/a1/volumes/{FAILED}"))),
+            repeated: &[202, 400],
+            acknowledged: |service| is_in_status(service, FAILED, "deleting"),
+        },
+    ]);
+}
+
+/// A reservation is deleted with its volume.
+#[test]
+fn a_forced_delete_of_a_reserved_volume_may_stop_anywhere() {
+    stop_uses_everywhere(&[RowWrite {
+        run: |service| outcome(&service.delete(&format!("/v3/a1/volumes/{RESERVED}?force=true"))),
+        repeated: &[202, 400, 404],
+        acknowledged: |service| is_in_status(service, RESERVED, "deleting"),
+    }]);
 }

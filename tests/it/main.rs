@@ -5,6 +5,7 @@
 
 mod support;
 
+mod attachments;
 mod bad_input;
 mod bodies;
 mod cinder_rules;

@@ -1,6 +1,7 @@
 //! The costs of each operation at the store: its calls, and the commits among them. On Spin they determine the speed,
 //! and unlike times they do not depend on the machine (`docs/adr/0002-store-layout.md`).
 
+use crate::support::calls::request;
 use crate::support::native::{NativeService, TestVariables};
 use crate::support::{Service, client, operator};
 use serde_json::{Value, json};
@@ -34,7 +35,7 @@ fn service_with(snapshots: usize) -> NativeService {
 /// Returns the calls and commits of a request, which must succeed.
 fn cost(service: &NativeService, method: &str, path: &str, body: &Value) -> (usize, usize) {
     service.key_value.faults.reset();
-    let answer = service.send(client(method, &format!("/v3/{PROJECT}{path}"), body));
+    let answer = service.send(request(method, &format!("/v3/{PROJECT}{path}"), body));
     assert!(answer.status().is_success(), "{method} {path}: {}", crate::support::text(&answer));
     (service.key_value.faults.calls().len(), service.key_value.faults.commits())
 }
@@ -72,6 +73,49 @@ fn each_operation_makes_at_most_so_many_calls_and_commits() {
         let (made, committed) = cost(&service, method, path, &body);
         assert!(made <= calls, "{method} {path} made {made} calls, {calls} are allowed");
         assert!(committed <= commits, "{method} {path} made {committed} commits, {commits} are allowed");
+    }
+}
+
+#[test]
+fn an_attach_of_a_reserved_volume_is_one_commit() {
+    let volume = |number: usize| format!("aaaaaaaa-0000-4000-8000-{number:012}");
+    let service = NativeService::with_variables(TestVariables::default());
+    let volumes: Vec<Value> = (1..=3).map(|number| json!({ "id": volume(number), "project_id": PROJECT })).collect();
+    service.put_state(&json!({ "volumes": volumes }));
+    let action = |number: usize| format!("/volumes/{}/action", volume(number));
+    let attach = json!({ "os-attach": { "host_name": "h", "mountpoint": "/dev/vdb" } });
+    let created = json!({ "attachment": { "volume_uuid": volume(3), "connector": { "host": "h" } } });
+    let by_volume = format!("/attachments?volume_id={}", volume(1));
+    let cases = [
+        ("POST", action(1), json!({ "os-reserve": null }), 10, 4),
+        ("POST", action(1), json!({ "os-unreserve": null }), 5, 2),
+        ("POST", action(1), json!({ "os-reserve": null }), 10, 4),
+        ("POST", action(1), attach.clone(), 3, 1),
+        ("POST", action(2), attach, 10, 4),
+        ("POST", "/attachments".to_owned(), created, 10, 4),
+        ("GET", "/attachments".to_owned(), Value::Null, 3, 0),
+        ("GET", by_volume, Value::Null, 2, 0),
+        ("POST", action(1), json!({ "os-begin_detaching": null }), 3, 1),
+        ("POST", action(1), json!({ "os-roll_detaching": null }), 3, 1),
+        ("POST", action(1), json!({ "os-detach": {} }), 5, 2),
+    ];
+    for (method, path, body, calls, commits) in cases {
+        let (made, committed) = cost(&service, method, &path, &body);
+        assert_eq!((made, committed), (calls, commits), "{method} {path} {body}");
+    }
+    let listed = service.send(request("GET", &format!("/v3/{PROJECT}/attachments"), &Value::Null));
+    let listed = crate::support::json(&listed)["attachments"].as_array().expect("a list").clone();
+    let one = listed.iter().find(|row| row["volume_id"] == volume(3)).expect("an attachment")["id"].clone();
+    let one = format!("/attachments/{}", one.as_str().expect("an id"));
+    let cases = [
+        ("GET", one.clone(), Value::Null, 2, 0),
+        ("PUT", one.clone(), json!({ "attachment": { "connector": { "host": "i" } } }), 4, 1),
+        ("POST", format!("{one}/action"), json!({ "os-complete": null }), 4, 1),
+        ("DELETE", one, Value::Null, 6, 2),
+    ];
+    for (method, path, body, calls, commits) in cases {
+        let (made, committed) = cost(&service, method, &path, &body);
+        assert_eq!((made, committed), (calls, commits), "{method} {path} {body}");
     }
 }
 

@@ -20,8 +20,8 @@ use crate::domain::snapshot::{Cause, Transition};
 use crate::domain::trees::map_of;
 use crate::domain::volume_type::DEFAULT_TYPE;
 use crate::domain::{
-    GroupSnapshotId, Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume, VolumeId,
-    VolumeStatus, VolumeType, VolumeTypes,
+    AttachStatus, Attachment, AttachmentId, AttachmentPointer, AttachmentSlot, GroupSnapshotId, Metadata, ProjectId,
+    Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume, VolumeId, VolumeStatus, VolumeType, VolumeTypes,
 };
 use crate::json::ObjectOnly;
 use crate::service::StoreError;
@@ -35,6 +35,7 @@ use crate::service::ops::{
 pub struct StateDocument {
     volumes: Vec<ObjectOnly<VolumeDocument>>,
     snapshots: Vec<ObjectOnly<SnapshotDocument>>,
+    attachments: Vec<ObjectOnly<AttachmentDocument>>,
     /// The types. `__DEFAULT__` is added unless it is here, and so is every type that another field names.
     volume_types: Vec<ObjectOnly<VolumeType>>,
     quotas: Amounts,
@@ -180,6 +181,9 @@ struct VolumeDocument {
     admin_metadata: Metadata,
     #[serde(skip_serializing_if = "Metadata::is_empty")]
     image_metadata: Metadata,
+    /// The slot that a reservation has listed for the next attachment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_attachment: Option<ObjectOnly<SlotDocument>>,
     project_id: ProjectId,
     user_id: Option<UserId>,
     created_at: Timestamp,
@@ -223,12 +227,41 @@ fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: 
     T::deserialize(deserializer).map(Some)
 }
 
+/// An attachment. Its names of times are those of Cinder's table.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AttachmentDocument {
+    id: AttachmentId,
+    volume_id: VolumeId,
+    instance_uuid: Option<String>,
+    attached_host: Option<String>,
+    mountpoint: Option<String>,
+    attach_status: AttachStatus,
+    attach_mode: String,
+    attach_time: Option<Timestamp>,
+    detach_time: Option<Timestamp>,
+    connector: Option<Map<String, Value>>,
+    connection_info: Option<Map<String, Value>>,
+    created_at: Timestamp,
+    updated_at: Option<Timestamp>,
+}
+
+/// The slot of an attachment that is about to be made.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SlotDocument {
+    id: AttachmentId,
+    created_at: Timestamp,
+}
+
 /// The ids and times of `setup_defaults` in the vectors.
 mod defaults {
-    use super::{ProjectId, SnapshotId, Timestamp, UserId, Uuid, VolumeId};
+    use super::{AttachmentId, ProjectId, SnapshotId, Timestamp, UserId, Uuid, VolumeId};
 
     pub const VOLUME: VolumeId = VolumeId::new(Uuid::from_u128(0xaaaa_aaaa_0000_4000_8000_0000_0000_0001));
     pub const SNAPSHOT: SnapshotId = SnapshotId::new(Uuid::from_u128(0xbbbb_bbbb_0000_4000_8000_0000_0000_0001));
+    pub const ATTACHMENT: AttachmentId = AttachmentId::new(Uuid::from_u128(0xa77a_c4ed_0000_4000_8000_0000_0000_0001));
+    pub const INSTANCE: &str = "11110000-0000-4000-8000-000000000001";
     pub const CREATED_AT: Timestamp = Timestamp::from_seconds(1_767_225_600);
 
     pub fn project() -> ProjectId {
@@ -263,6 +296,7 @@ impl Default for VolumeDocument {
             multiattach: false,
             admin_metadata: Metadata::new(),
             image_metadata: Metadata::new(),
+            next_attachment: None,
             project_id: defaults::project(),
             user_id: Some(defaults::user()),
             created_at: defaults::CREATED_AT,
@@ -294,6 +328,26 @@ impl Default for SnapshotDocument {
             deleted: false,
             pending: None,
             history: Vec::new(),
+        }
+    }
+}
+
+impl Default for AttachmentDocument {
+    fn default() -> Self {
+        Self {
+            id: defaults::ATTACHMENT,
+            volume_id: defaults::VOLUME,
+            instance_uuid: Some(defaults::INSTANCE.to_owned()),
+            attached_host: None,
+            mountpoint: Some("/dev/vdb".to_owned()),
+            attach_status: AttachStatus::Attached,
+            attach_mode: "rw".to_owned(),
+            attach_time: Some(defaults::CREATED_AT),
+            detach_time: None,
+            connector: None,
+            connection_info: None,
+            created_at: defaults::CREATED_AT,
+            updated_at: None,
         }
     }
 }
@@ -358,6 +412,63 @@ fn counter(value: &Value) -> Option<i64> {
 
 fn unusable(field: &str, project: &str, reason: &dyn fmt::Display) -> Fault {
     Fault::bad_request(format!("The document cannot be used: {field} of {project}: {reason}"))
+}
+
+/// Returns the JSON of a document that the state keeps as it is.
+fn json_of(document: Map<String, Value>) -> String {
+    Value::Object(document).to_string()
+}
+
+/// Gives volumes their attachments, the oldest first.
+fn attach(documents: Vec<ObjectOnly<AttachmentDocument>>, volumes: &mut [Volume]) -> Result<(), Fault> {
+    let numbers = map_of(volumes.iter().enumerate().map(|(number, volume)| (volume.id.as_uuid(), number)));
+    for ObjectOnly(document) in documents {
+        let AttachmentDocument { id, volume_id, created_at, .. } = document;
+        let Some(number) = numbers.get(&volume_id.as_uuid()) else {
+            let message = format!("The document cannot be used: attachment {id} is of no volume: {volume_id}");
+            return Err(Fault::bad_request(message));
+        };
+        volumes[*number].attachments.push(Attachment {
+            id,
+            instance_uuid: document.instance_uuid,
+            attached_host: document.attached_host,
+            mountpoint: document.mountpoint,
+            attach_status: document.attach_status,
+            attach_mode: document.attach_mode,
+            attached_at: document.attach_time,
+            detached_at: document.detach_time,
+            connector: document.connector.map(json_of),
+            connection_info: document.connection_info.map(json_of),
+            created_at,
+            updated_at: document.updated_at,
+        });
+    }
+    for volume in volumes.iter_mut() {
+        volume.attachments.sort_unstable_by_key(|own| (own.created_at, own.id));
+    }
+    let slots = volumes.iter().flat_map(Volume::attachment_slots);
+    refuse_repeated("attachment", slots.map(|slot| slot.id.as_uuid()).collect())
+}
+
+impl AttachmentDocument {
+    fn of(volume_id: VolumeId, own: &Attachment) -> Self {
+        let object = |json: &String| serde_json::from_str(json).unwrap_or_default();
+        Self {
+            id: own.id,
+            volume_id,
+            instance_uuid: own.instance_uuid.clone(),
+            attached_host: own.attached_host.clone(),
+            mountpoint: own.mountpoint.clone(),
+            attach_status: own.attach_status,
+            attach_mode: own.attach_mode.clone(),
+            attach_time: own.attached_at,
+            detach_time: own.detached_at,
+            connector: own.connector.as_ref().map(object),
+            connection_info: own.connection_info.as_ref().map(object),
+            created_at: own.created_at,
+            updated_at: own.updated_at,
+        }
+    }
 }
 
 /// Refuses two rows of a kind with the same id.
@@ -461,6 +572,10 @@ impl StateDocument {
                 multiattach: volume.multiattach,
                 admin_metadata: volume.admin_metadata,
                 image_metadata: volume.image_metadata,
+                attachments: Vec::new(),
+                next_attachment: volume
+                    .next_attachment
+                    .map(|ObjectOnly(SlotDocument { id, created_at })| AttachmentSlot { id, created_at }),
                 created_at: volume.created_at,
                 updated_at: volume.updated_at,
                 consumes_quota: volume.consumes_quota,
@@ -492,6 +607,7 @@ impl StateDocument {
                 },
             });
         }
+        attach(self.attachments, &mut state.rows.volumes)?;
         refuse_repeated("volume", state.rows.volumes.iter().map(|volume| volume.id.as_uuid()).collect())?;
         refuse_repeated("snapshot", state.rows.snapshots.iter().map(|snapshot| snapshot.id.as_uuid()).collect())?;
         for (project, quotas) in &self.project_quotas {
@@ -557,11 +673,29 @@ pub fn state_document(mut reader: StateReader<'_>) -> Result<AnswerBody, StoreEr
     let types = reader.volume_types.clone();
     let mut document = ObjectWriter::open(&mut bytes);
     let mut volumes = RowsWriter::open(document.field("volumes"), &mut pieces);
-    reader.each(|volume: Volume| volumes.write(&VolumeDocument::of(volume, &types)))?;
+    let (mut of_volumes, mut pieces_of_attachments) = (Vec::new(), Vec::new());
+    let mut attachments = RowsWriter::open(&mut of_volumes, &mut pieces_of_attachments);
+    reader.each(|volume: Volume| {
+        for attachment in &volume.attachments {
+            attachments.write(&AttachmentDocument::of(volume.id, attachment));
+        }
+        volumes.write(&VolumeDocument::of(volume, &types));
+    })?;
     volumes.close();
+    attachments.close();
+    // Their rows have nothing that their volumes lack.
+    reader.each(|_: AttachmentPointer| {})?;
     let mut snapshots = RowsWriter::open(document.field("snapshots"), &mut pieces);
     reader.each(|snapshot: Snapshot| snapshots.write(&SnapshotDocument::of(snapshot, &types)))?;
     snapshots.close();
+    if of_volumes != b"[]" {
+        let bytes = document.field("attachments");
+        if !pieces_of_attachments.is_empty() {
+            pieces.push(std::mem::take(bytes));
+            pieces.append(&mut pieces_of_attachments);
+        }
+        bytes.append(&mut of_volumes);
+    }
     let StateSettings { deployment, projects, unreadable } = reader.settings()?;
     document.value("volume_types", &types.types);
     document.value("quotas", &limits_by_name(&deployment.quotas, &types));
@@ -675,6 +809,9 @@ impl VolumeDocument {
             multiattach: volume.multiattach,
             admin_metadata: volume.admin_metadata,
             image_metadata: volume.image_metadata,
+            next_attachment: volume
+                .next_attachment
+                .map(|AttachmentSlot { id, created_at }| ObjectOnly(SlotDocument { id, created_at })),
             project_id: volume.project_id,
             user_id: volume.user_id,
             created_at: volume.created_at,

@@ -23,6 +23,7 @@ pub enum Header {
     XOpsToken,
     XProjectId,
     XRoles,
+    XServiceRoles,
     XServiceToken,
     XUserId,
 }
@@ -52,6 +53,7 @@ impl Header {
             "x-ops-token" => Self::XOpsToken,
             "x-project-id" => Self::XProjectId,
             "x-roles" => Self::XRoles,
+            "x-service-roles" => Self::XServiceRoles,
             "x-service-token" => Self::XServiceToken,
             "x-user-id" => Self::XUserId,
             _ => return None,

@@ -122,10 +122,11 @@ impl Reply {
             Content::NonApi { media_type, body } => (media_type, body.into_bytes().into()),
         };
         let mut headers = Vec::with_capacity(8);
+        // Cinder names a media type even where there is no content.
+        if !media_type.is_empty() {
+            headers.push((CONTENT_TYPE, media_type.to_owned()));
+        }
         if self.status != StatusCode::NO_CONTENT {
-            if !media_type.is_empty() {
-                headers.push((CONTENT_TYPE, media_type.to_owned()));
-            }
             headers.push((CONTENT_LENGTH, body.length().to_string()));
         }
         headers.push((X_OPENSTACK_REQUEST_ID, request_id.to_owned()));

@@ -3,9 +3,11 @@
 use std::cmp::Ordering;
 
 use crate::domain::{Metadata, Timestamp};
-use crate::service::Error;
 use crate::service::policy::Rule;
+use crate::service::{Error, Service};
 use crate::store::Row;
+
+use super::pages::ListRequest;
 
 /// The value of a column for sorting and filtering.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,15 +88,37 @@ pub(in crate::service) use columns;
 
 /// A row that clients can list.
 pub trait Listed: Row + Columns {
-    /// The policy rule for listing.
-    const RULE: Rule;
+    /// The policy rule for listing, or `None` if every caller with a project may list.
+    const RULE: Option<Rule>;
     /// Whether a caller without a project gets an empty list, as for volumes in Cinder. For snapshots it gets an error.
     const UNSCOPED_LISTS_ARE_EMPTY: bool;
     /// Whether the marker may be a row that is not visible to the caller, as in Cinder's list of volumes.
     const MARKER_MAY_BE_FOREIGN: bool;
 
-    /// Returns the metadata.
-    fn metadata(&self) -> &Metadata;
+    /// Returns the metadata. By default a row has none.
+    fn metadata(&self) -> &Metadata {
+        static NONE: Metadata = Metadata::new();
+        &NONE
+    }
+
+    /// Adds to rows the fields that other rows have, and takes out rows that do not exist without them. By default a row has
+    /// all of its fields.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store.
+    fn complete(_service: &Service<'_>, rows: Vec<Option<Self>>) -> Result<Vec<Option<Self>>, Error> {
+        Ok(rows)
+    }
+
+    /// Returns the rows that the filters of a list name, if they can be read without the index. By default they cannot.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store.
+    fn named_by(_service: &Service<'_>, _query: &ListRequest) -> Result<Option<Vec<Self>>, Error> {
+        Ok(None)
+    }
 
     /// Returns the error for a marker that does not exist.
     fn not_found(id: &str) -> Error;

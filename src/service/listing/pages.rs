@@ -146,7 +146,7 @@ impl Service<'_> {
         query.limit = query.limit.min(self.largest_page(&prepared.deployment)?);
         let query = &query;
         let limit = query.limit;
-        match self.caller.allow_own(T::RULE) {
+        match T::RULE.map_or_else(|| self.caller.is_scoped(), |rule| self.caller.allow_own(rule)) {
             Err(Error::Unscoped) if T::UNSCOPED_LISTS_ARE_EMPTY => {
                 return Ok(ListPage::empty(limit, query.with_count.then_some(0)));
             }
@@ -161,12 +161,13 @@ impl Service<'_> {
         order.check::<T>()?;
         let records = self.records(query, prepared)?;
         let count = if query.with_count { Some(self.count::<T>(query, &records)?) } else { None };
-        let filled = match order.stored_direction() {
+        let named = T::named_by(self, query)?;
+        let filled = match order.stored_direction().filter(|_| named.is_none()) {
             Some(direction) => {
                 let after = marker.as_ref().map(|marker| marker.entry().position);
                 self.page_in_stored_order(query, records, direction, after)?
             }
-            None => self.page_in_any_order(query, &order, records, marker.as_ref())?,
+            None => self.page_in_any_order(query, &order, records, named, marker.as_ref())?,
         };
         let Filling { rows, bytes, most_bytes, is_cut, .. } = filled;
         Ok(ListPage { rows, count, limit, bytes, most_bytes, is_cut })
@@ -193,10 +194,9 @@ impl Service<'_> {
     fn marker<T: Listed>(&self, id: &str) -> Result<T, Error> {
         let not_found = || T::not_found(id);
         let id: T::Id = id.parse().map_err(|_| not_found())?;
-        let row = self.store.row::<T>(id)?;
-        row.and_then(|row| self.current(row))
-            .filter(|row| T::MARKER_MAY_BE_FOREIGN || self.caller.sees(row.project_id()))
-            .ok_or_else(not_found)
+        let row = self.store.row::<T>(id)?.and_then(|row| self.current(row));
+        let row = T::complete(self, vec![row])?.pop().flatten();
+        row.filter(|row| T::MARKER_MAY_BE_FOREIGN || self.caller.sees(row.project_id())).ok_or_else(not_found)
     }
 
     /// Returns the largest page size: the operator's if it is set, otherwise the setting `max_limit`.
@@ -294,20 +294,30 @@ impl Service<'_> {
         query: &ListRequest,
         order: &Order,
         records: Vec<ProjectRecord>,
+        named: Option<Vec<T>>,
         marker: Option<&T>,
     ) -> Result<Filling<T>, Error> {
         let marker = marker.map(|marker| order.values(marker));
         let most_at_once = rows_at_once(&records, &query.filters);
-        let keeps_rows = most_at_once > ROWS_AT_ONCE_IF_LARGE;
+        let keeps_rows = named.is_some() || most_at_once > ROWS_AT_ONCE_IF_LARGE;
         let (mut values, mut entries, mut rows) = (Vec::new(), Vec::new(), Vec::new());
-        self.scan::<T>(query, records, |row| {
+        let each = |row: T| {
             let own = order.values(&row);
             if marker.as_ref().is_none_or(|marker| order.compare(marker, &own).is_lt()) {
                 values.push(own);
                 entries.push(row.entry());
                 rows.extend(keeps_rows.then_some(Some(row)));
             }
-        })?;
+        };
+        match named {
+            Some(named) => {
+                named
+                    .into_iter()
+                    .filter(|row| query.filters.iter().all(|filter| filter.matches(row, None)))
+                    .for_each(each);
+            }
+            None => self.scan::<T>(query, records, each)?,
+        }
         let mut page = Filling::new(query.limit, self.settings.get()?.max_page_bytes);
         let sorted: Vec<usize> = order.sorted(&values).into_iter().skip(query.offset).take(query.limit).collect();
         if keeps_rows {
@@ -358,8 +368,10 @@ impl Service<'_> {
     fn matching<T: Listed>(&self, entries: &[Entry], filters: &[Filter]) -> Result<Vec<T>, Error> {
         let ids: Vec<Uuid> = entries.iter().map(|entry| entry.position.id).collect();
         let volumes = if filters.iter().any(Filter::needs_volume) { self.volumes_of(entries)? } else { Vec::new() };
-        let rows = self.store.rows::<T>(&ids)?.into_iter().zip(entries).filter_map(|(row, entry)| {
-            let row = self.current(row.readable()?)?;
+        let rows = self.store.rows::<T>(&ids)?.into_iter().map(|row| row.readable().and_then(|row| self.current(row)));
+        let rows = T::complete(self, rows.collect())?;
+        let rows = rows.into_iter().zip(entries).filter_map(|(row, entry)| {
+            let row = row?;
             let volume = volumes.binary_search_by_key(&entry.volume_id, |(id, _)| *id).ok().map(|at| &volumes[at].1);
             filters.iter().all(|filter| filter.matches(&row, volume)).then_some(row)
         });
