@@ -240,13 +240,15 @@ pub fn route(method: &Method, path: &str) -> Option<Route> {
     {
         *last = bare;
     }
-    if let Some(operation) = operation(method, &segments) {
+    let (first, behind) = segments.split_first()?;
+    // No resource has a name like a project id, so a path with one, as most have, is matched once.
+    let begins_with_project = is_project_id(first);
+    if !begins_with_project && let Some(operation) = operation(method, &segments) {
         return Some(Route { operation, project_id: None });
     }
-    let (first, segments) = segments.split_first()?;
-    let operation = operation(method, segments)?;
+    let operation = operation(method, behind)?;
     // One route does not check the form of the project id. A later check finds that the id is not the caller's.
-    if !is_project_id(first)
+    if !begins_with_project
         && (first.is_empty() || !matches!(operation, Operation::Metadata(_, _, MetadataOperation::Replace)))
     {
         return None;
