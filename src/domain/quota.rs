@@ -1,7 +1,8 @@
 //! The quota of a project, and the check of a request against it (`docs/spec/lifecycle.md` section 6).
 //!
 //! Resources are named as in Cinder: `snapshots`, `gigabytes`, `volumes`, and each of these with `_TYPE` for a volume
-//! type. Here the id of the type follows; clients are shown its name.
+//! type. Here the id of the type follows, and nothing for [`VolumeTypeId::DEFAULT`], the type of most volumes, so that
+//! records stay short. Clients are shown the name.
 
 use std::collections::BTreeMap;
 
@@ -115,15 +116,16 @@ pub fn of_type(resource: &str, id: VolumeTypeId) -> String {
         "gigabytes" => "gigabytes_",
         _ => "snapshots_",
     };
-    prefixed(prefix, id.as_uuid())
+    if id == VolumeTypeId::DEFAULT { prefix.to_owned() } else { prefixed(prefix, id.as_uuid()) }
 }
 
 /// Splits the name of a resource of a volume type into the resource and the type.
 #[must_use]
 pub fn type_of(resource: &str) -> Option<(&'static str, VolumeTypeId)> {
+    let id = |suffix: &str| if suffix.is_empty() { Some(VolumeTypeId::DEFAULT) } else { suffix.parse().ok() };
     RESOURCES_OF_TYPE
         .into_iter()
-        .find_map(|prefix| Some((prefix, resource.strip_prefix(prefix)?.strip_prefix('_')?.parse().ok()?)))
+        .find_map(|prefix| Some((prefix, id(resource.strip_prefix(prefix)?.strip_prefix('_')?)?)))
 }
 
 /// Returns the amounts that one snapshot or volume of `size` GiB and of a type adds to the counters.

@@ -308,6 +308,108 @@ fn a_change_of_a_service_may_stop_anywhere() {
     });
 }
 
+/// A type without volumes.
+const TYPE: &str = "eeeeeeee-0000-4000-8000-000000000001";
+
+/// Stops an operation on volume types everywhere.
+fn stop_with_type(operation: &Operation) {
+    let mut scene = scene(operation.schedule);
+    scene["volume_types"] = json!([{ "extra_specs": { "k": "v" } }]);
+    stop_everywhere_in(operation, &scene, "1000");
+}
+
+fn shown_type(service: &ComponentService) -> Value {
+    service.get(&format!("/v3/a1/types/{TYPE}")).body["volume_type"].clone()
+}
+
+#[test]
+fn the_creation_of_a_volume_type_may_stop_anywhere() {
+    let operation = Operation {
+        schedule: "clock",
+        creates: false,
+        run: |service| outcome(&service.call("POST", "/v3/a1/types", &json!({ "volume_type": { "name": "new" } }))),
+        repeated: &[200, 409],
+        acknowledged: |service| {
+            let types = service.get("/v3/a1/types").body["volume_types"].clone();
+            assert_eq!(types[0]["name"], "new", "{types}");
+        },
+    };
+    // The value of the types may be there, or be made by this request.
+    stop_with_type(&operation);
+    let (service, _) = ComponentService::with_memory(&[]);
+    assert_eq!((operation.run)(&service), 200);
+    (operation.acknowledged)(&service);
+}
+
+#[test]
+fn a_change_of_a_volume_type_may_stop_anywhere() {
+    stop_with_type(&Operation {
+        schedule: "clock",
+        creates: false,
+        run: |service| {
+            let body = json!({ "volume_type": { "name": "renamed" } });
+            outcome(&service.call("PUT", &format!("/v3/a1/types/{TYPE}"), &body))
+        },
+        repeated: &[200],
+        acknowledged: |service| assert_eq!(shown_type(service)["name"], "renamed"),
+    });
+}
+
+#[test]
+fn a_change_of_extra_specs_may_stop_anywhere() {
+    stop_with_type(&Operation {
+        schedule: "clock",
+        creates: false,
+        run: |service| {
+            outcome(&service.call("PUT", &format!("/v3/a1/types/{TYPE}/extra_specs/k"), &json!({ "k": "w" })))
+        },
+        repeated: &[200],
+        acknowledged: |service| assert_eq!(shown_type(service)["extra_specs"], json!({ "k": "w" })),
+    });
+}
+
+#[test]
+fn the_deletion_of_an_extra_spec_may_stop_anywhere() {
+    stop_with_type(&Operation {
+        schedule: "clock",
+        creates: false,
+        run: |service| outcome(&service.delete(&format!("/v3/a1/types/{TYPE}/extra_specs/k"))),
+        repeated: &[202, 404],
+        acknowledged: |service| assert_eq!(shown_type(service)["extra_specs"], json!({})),
+    });
+}
+
+#[test]
+fn a_change_of_access_may_stop_anywhere() {
+    let operation = Operation {
+        schedule: "clock",
+        creates: false,
+        run: |service| {
+            let body = json!({ "addProjectAccess": { "project": "b2" } });
+            outcome(&service.call("POST", &format!("/v3/a1/types/{TYPE}/action"), &body))
+        },
+        repeated: &[202, 409],
+        acknowledged: |service| {
+            let access = service.get(&format!("/v3/a1/types/{TYPE}/os-volume-type-access")).body;
+            assert_eq!(access["volume_type_access"][0]["project_id"], "b2");
+        },
+    };
+    let mut scene = scene(operation.schedule);
+    scene["volume_types"] = json!([{ "is_public": false }]);
+    stop_everywhere_in(&operation, &scene, "1000");
+}
+
+#[test]
+fn the_deletion_of_a_volume_type_may_stop_anywhere() {
+    stop_with_type(&Operation {
+        schedule: "clock",
+        creates: false,
+        run: |service| outcome(&service.delete(&format!("/v3/a1/types/{TYPE}"))),
+        repeated: &[202, 404],
+        acknowledged: |service| assert!(shown_type(service).is_null()),
+    });
+}
+
 #[test]
 fn a_merge_of_metadata_may_stop_anywhere() {
     stop_everywhere(&Operation {

@@ -40,3 +40,4 @@ mod repair;
 mod size;
 mod socket;
 mod store_costs;
+mod volume_types;

@@ -58,6 +58,16 @@ fn rich_state() -> Value {
             { "id": id('b', 4), "volume_id": id('a', 2), "project_id": "a1", "status": "updating" },
             { "id": id('b', 5), "volume_id": id('a', 2), "project_id": "a1", "deleted": true },
         ],
+        "volume_types": [
+            { "id": id('e', 2), "name": "fast", "description": "d", "is_public": false,
+              "extra_specs": { "multiattach": "<is> True", "none": null }, "access": ["b2", "a1"],
+              "qos_specs_id": id('9', 1),
+              "encryption": { "provider": "luks", "cipher": null, "key_size": 256, "control_location": "front-end" },
+              "created_at": "2026-01-03T00:00:00.000000", "updated_at": "2026-01-04T00:00:00.000000" },
+            { "id": id('e', 1), "name": "__DEFAULT__", "description": null, "is_public": true, "extra_specs": {},
+              "access": [], "qos_specs_id": null, "encryption": null, "created_at": "2026-01-02T00:00:00.000000",
+              "updated_at": null },
+        ],
         "quotas": { "snapshots": 33, "gigabytes_fast": 2 },
         "project_quotas": { "b2": { "snapshots": -1 }, "without-rows": { "volumes": 4 } },
         "quota_usage": { "a1": { "gigabytes": { "in_use": 77, "reserved": 0 } } },
@@ -138,7 +148,9 @@ fn what_get_gave_can_be_put_back_and_then_get_gives_the_same() {
             }
         }
     }
-    for field in ["quotas", "project_quotas", "quota_usage", "config", "resource_filters", "group_snapshot"] {
+    for field in
+        ["volume_types", "quotas", "project_quotas", "quota_usage", "config", "resource_filters", "group_snapshot"]
+    {
         assert_eq!(state[field], wanted[field], "{field}");
     }
     assert_eq!(state["services"][0], wanted["services"][0]);
