@@ -318,6 +318,27 @@ fn a_type_is_in_use_while_readers_see_a_volume_of_it() {
     assert_eq!(delete(&service), 202);
 }
 
+/// The names of types cost a show of a volume nothing, and a detailed list one call.
+#[test]
+fn types_cost_few_calls() {
+    let service = service();
+    service.put_state(&json!({ "volumes": [{ "volume_type": "type1" }], "volume_types": [{}] }));
+    let calls = |method: &str, path: &str, body: Value| {
+        service.key_value.faults.reset();
+        let answer = service.send(request("member", OWN, method, path, &body));
+        assert!(answer.status().is_success(), "{}", text(&answer));
+        (service.key_value.faults.calls().len(), service.key_value.faults.commits())
+    };
+    assert_eq!(calls("GET", &format!("/volumes/{VOLUME_ID}"), Value::Null), (1, 0));
+    assert_eq!(calls("GET", "/volumes", Value::Null), (2, 0));
+    assert_eq!(calls("GET", "/volumes/detail", Value::Null), (3, 0));
+    assert_eq!(calls("GET", "/types", Value::Null), (1, 0));
+    assert_eq!(calls("GET", &format!("/types/{TYPE}"), Value::Null), (1, 0));
+    let (of_type, commits) = calls("POST", "/volumes", json!({ "volume": { "size": 1, "volume_type": "type1" } }));
+    assert_eq!((calls("POST", "/volumes", json!({ "volume": { "size": 1 } })), commits), ((of_type, commits), 3));
+    assert_eq!(of_type, 7);
+}
+
 /// Sends two requests, the second before a call of the first. Returns the answers, or `None` if the first made fewer calls.
 fn cross(
     service: &NativeService,

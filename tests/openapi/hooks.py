@@ -37,6 +37,7 @@ def uuid(kind, number):
 VOLUMES = [uuid("a", number + 1) for number in range(len(VOLUME_STATUSES))]
 SNAPSHOTS = [uuid("b", number + 1) for number in range(len(SNAPSHOT_STATUSES))]
 KEYS = ["keep", "a b", "owner"]
+TYPES = [uuid("e", 1), uuid("e", 2), uuid("e", 3)]
 
 chance = random.Random(int(os.environ["OPENAPI_SEED"]))
 requests = 0
@@ -71,7 +72,20 @@ def seeds():
         for number, (id, status) in enumerate(zip(SNAPSHOTS, SNAPSHOT_STATUSES))
     ]
     roomy = {"snapshots": 1000, "volumes": 1000, "gigabytes": -1}
-    state = {"volumes": volumes, "snapshots": snapshots, "quotas": roomy, "services": [{"host": "host1@lvm"}]}
+    specs = {"multiattach": "<is> True", "owner": "lvm"}
+    encryption = {"provider": "luks", "cipher": "aes", "key_size": 256, "control_location": "front-end"}
+    types = [
+        {"id": TYPES[0], "name": "gold-1", "extra_specs": specs, "encryption": encryption},
+        {"id": TYPES[1], "name": "private", "is_public": False, "access": [PROJECT], "extra_specs": specs},
+        {"id": TYPES[2], "name": "open", "extra_specs": specs},
+    ]
+    state = {
+        "volumes": volumes,
+        "snapshots": snapshots,
+        "volume_types": types,
+        "quotas": roomy,
+        "services": [{"host": "host1@lvm"}],
+    }
     return [
         state,
         state,
@@ -103,9 +117,10 @@ def mostly(value, generated):
 
 def with_known_ids(value):
     if isinstance(value, dict):
-        known = {"volume_id": VOLUMES, "snapshot_id": SNAPSHOTS}
+        known = {"volume_id": VOLUMES, "snapshot_id": SNAPSHOTS, "volume_type": [None, "gold-1", TYPES[0], "__DEFAULT__"]}
+        is_object = {name for name, inner in value.items() if isinstance(inner, dict)}
         return {
-            name: mostly(known_id(known[name]), inner) if name in known else with_known_ids(inner)
+            name: mostly(known_id(known[name]), inner) if name in known and name not in is_object else with_known_ids(inner)
             for name, inner in value.items()
         }
     return value
@@ -140,12 +155,16 @@ def before_call(context, case, kwargs):
         "quota_project_id": [PROJECT, PROJECT, OTHER_PROJECT],
         "alias": ["os-snapshot-actions", "backups"],
         "key": KEYS,
+        "type_id": TYPES,
+        "spec_key": ["multiattach", "owner"],
     }
     for name in case.path_parameters or {}:
         if name in known:
             case.path_parameters[name] = mostly(known_id(known[name]), case.path_parameters[name])
     if isinstance(case.body, dict):
         case.body = with_known_ids(case.body)
+        if "spec_key" in (case.path_parameters or {}) and len(case.body) == 1:
+            case.path_parameters["spec_key"] = mostly(next(iter(case.body)), case.path_parameters["spec_key"])
         meta = case.body.get("meta")
         if "key" in (case.path_parameters or {}) and isinstance(meta, dict) and len(meta) == 1:
             key = next(iter(meta))
