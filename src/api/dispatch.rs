@@ -13,8 +13,8 @@ use super::volume_types::{self, VolumeTypeAction};
 use super::wire::faults::{Fault, MALFORMED_BODY};
 use super::wire::reply::Reply;
 use super::{
-    attachments, backups, discovery, extensions, limits, manageable_snapshots, metadata, not_offered, quota_sets,
-    resource_filters, services, snapshots, volumes,
+    attachments, backups, discovery, extensions, limits, manageable_snapshots, messages, metadata, not_offered,
+    quota_sets, resource_filters, services, snapshots, volumes,
 };
 
 /// An action that a body names.
@@ -78,6 +78,9 @@ pub fn dispatch(call: &Call<'_>, operation: &Operation, action: Option<Action>) 
         Operation::ListExtensions => extensions::list(),
         Operation::ShowExtension(alias) => extensions::show(alias),
         Operation::ListResourceFilters => resource_filters::list(call),
+        Operation::ListMessages => messages::list(call),
+        Operation::ShowMessage(id) => messages::show(call, id),
+        Operation::DeleteMessage(id) => messages::delete(call, id),
         Operation::ListAvailabilityZones => services::list_zones(call),
         Operation::ListServices => services::list(call),
         Operation::UpdateService(update) => services::update(call, *update),

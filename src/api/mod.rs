@@ -28,6 +28,7 @@ mod health;
 mod identity;
 mod limits;
 mod manageable_snapshots;
+mod messages;
 mod metadata;
 pub mod microversion;
 mod not_offered;

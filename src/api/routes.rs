@@ -55,6 +55,9 @@ pub enum Operation {
     CompleteAttachment(String),
     ListBackups,
     ShowBackup(String),
+    ListMessages,
+    ShowMessage(String),
+    DeleteMessage(String),
     ListAvailabilityZones,
     ListServices,
     UpdateService(ServiceUpdate),
@@ -257,7 +260,7 @@ pub fn route(method: &Method, path: &str) -> Option<Route> {
 }
 
 /// The resources for which Cinder's routing library adds all paths, even for operations that they do not have.
-const RESOURCES: [&str; 12] = [
+const RESOURCES: [&str; 13] = [
     "attachments",
     "snapshots",
     "volumes",
@@ -267,6 +270,7 @@ const RESOURCES: [&str; 12] = [
     "limits",
     "extensions",
     "resource_filters",
+    "messages",
     "os-availability-zone",
     "scheduler-stats",
     "types",
@@ -338,6 +342,9 @@ fn operation(method: &Method, segments: &[&str]) -> Option<Operation> {
         ["extensions"] if get => Op::ListExtensions,
         ["extensions", alias] if get => Op::ShowExtension(own(alias)),
         ["resource_filters"] if get => Op::ListResourceFilters,
+        ["messages"] if get => Op::ListMessages,
+        ["messages", id] if get => Op::ShowMessage(own(id)),
+        ["messages", id] if delete => Op::DeleteMessage(own(id)),
         ["os-availability-zone"] if get => Op::ListAvailabilityZones,
         ["os-services"] if get => Op::ListServices,
         ["os-services", "enable"] if put => Op::UpdateService(ServiceUpdate::Enable),

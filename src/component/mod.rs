@@ -18,7 +18,7 @@ use self::variables::SpinVariables;
 use crate::domain::lifecycle::Moment;
 use crate::settings::{LazySettings, SettingsError};
 use crate::store::{Notes, Store};
-use crate::tick;
+use crate::tick::{self, Bounds};
 
 mod bindings;
 mod http;
@@ -35,10 +35,11 @@ impl bindings::Guest for Component {
         let key_value = SpinKeyValue::default();
         let wrong = |error: SettingsError| bindings::Error::Other(error.to_string());
         let settings = LazySettings::new(&SpinVariables);
-        let rows = settings.checked().map_err(wrong)?.rows_per_tick;
+        let settings = settings.checked().map_err(wrong)?;
+        let bounds = Bounds { rows: settings.rows_per_tick, message_ttl: settings.message_ttl_seconds };
         let notes = Notes::default();
         let store = Store::new(&key_value, &RandomIdentifiers, &notes);
-        let report = tick::run(&store, Moment::scheduled(now()), rows);
+        let report = tick::run(&store, Moment::scheduled(now()), bounds);
         for line in notes.unreadable.lines() {
             eprintln!("the scheduled step {line}");
         }

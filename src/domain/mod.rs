@@ -7,6 +7,7 @@ pub mod attachment;
 pub mod caller;
 pub mod identifiers;
 pub mod lifecycle;
+pub mod message;
 pub mod metadata;
 pub mod quota;
 pub mod snapshot;
@@ -20,6 +21,7 @@ pub use attachment::{AttachStatus, Attachment, AttachmentId, AttachmentPointer, 
 pub use caller::{Caller, Roles};
 pub use identifiers::{GroupSnapshotId, ProjectId, UserId};
 pub use lifecycle::{Completion, Pending, Progression, Schedule};
+pub use message::{Message, MessageId};
 pub use snapshot::{Metadata, Snapshot, SnapshotId, SnapshotStatus};
 pub use strings::UnknownWord;
 pub use timestamp::Timestamp;

@@ -13,6 +13,7 @@ mod error;
 pub mod listing;
 mod lookup;
 pub mod manageable_snapshots;
+pub mod messages;
 pub mod metadata;
 pub mod ops;
 pub mod policy;

@@ -22,7 +22,7 @@ use crate::tick;
 pub use crate::store::deployment::{BackendService, Deployment, GroupSnapshot};
 pub use crate::store::repair::Repair;
 pub use crate::store::{Removal, Unreadable};
-pub use crate::tick::Report as TickReport;
+pub use crate::tick::{Bounds as TickBounds, Report as TickReport};
 
 /// How long a successful write proves that the store can be written.
 const PROOF_SECONDS: f64 = 10.0;
@@ -321,12 +321,12 @@ impl<'a> Ops<'a> {
     /// # Errors
     ///
     /// Errors of the store.
-    pub fn tick(&self, time: Option<Timestamp>, rows: usize) -> Result<(Timestamp, TickReport), StoreError> {
+    pub fn tick(&self, time: Option<Timestamp>, bounds: TickBounds) -> Result<(Timestamp, TickReport), StoreError> {
         let moment = match time {
             Some(time) => Moment::as_if(time, self.now),
             None => Moment::scheduled(self.now),
         };
-        Ok((moment.now, tick::run(&self.store, moment, rows)?))
+        Ok((moment.now, tick::run(&self.store, moment, bounds)?))
     }
 }
 
@@ -335,7 +335,9 @@ impl super::Service<'_> {
     /// step has handled the slot for a long time. Errors are ignored: the next step retries, and the delete must not
     /// fail.
     pub(super) fn relieve_full_agenda(&self) {
-        let _ = tick::run(&self.store, Moment::scheduled(self.now), Agenda::ENOUGH);
+        let message_ttl = self.settings.get().map_or(f64::MAX, |settings| settings.message_ttl_seconds);
+        let bounds = TickBounds { rows: Agenda::ENOUGH, message_ttl };
+        let _ = tick::run(&self.store, Moment::scheduled(self.now), bounds);
     }
 }
 

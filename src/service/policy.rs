@@ -87,6 +87,9 @@ rules! {
     UpdateQuotas: "volume_extension:quotas:update", Admin;
     DeleteQuotas: "volume_extension:quotas:delete", Admin;
     UsedLimits: "limits_extension:used_limits", Reader;
+    GetAllMessages: "message:get_all", Reader;
+    GetMessage: "message:get", Reader;
+    DeleteMessage: "message:delete", Member;
     GetAllServices: "volume_extension:services:index", Admin;
     UpdateService: "volume_extension:services:update", Admin;
     GetPools: "scheduler_extension:scheduler_stats:get_pools", Admin;
@@ -199,6 +202,9 @@ mod tests {
         (Rule::UpdateQuotas, "volume_extension:quotas:update", Least::Admin),
         (Rule::DeleteQuotas, "volume_extension:quotas:delete", Least::Admin),
         (Rule::UsedLimits, "limits_extension:used_limits", Least::Reader),
+        (Rule::GetAllMessages, "message:get_all", Least::Reader),
+        (Rule::GetMessage, "message:get", Least::Reader),
+        (Rule::DeleteMessage, "message:delete", Least::Member),
         (Rule::GetAllServices, "volume_extension:services:index", Least::Admin),
         (Rule::UpdateService, "volume_extension:services:update", Least::Admin),
         (Rule::GetPools, "scheduler_extension:scheduler_stats:get_pools", Least::Admin),

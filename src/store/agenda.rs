@@ -83,6 +83,24 @@ impl AgendaItem {
         }
     }
 
+    /// Returns an item for a row without size and quota, from its position in the index.
+    #[must_use]
+    pub fn of_uncounted(project: &ProjectId, kind: Kind, position: Position) -> Self {
+        let created = position.created_at.microseconds();
+        Self {
+            project: project.clone(),
+            kind,
+            id: position.id,
+            since: created,
+            due: created,
+            created,
+            size: 0,
+            volume_type: None,
+            counted: false,
+            purpose: Purpose::Row,
+        }
+    }
+
     /// Returns the item for the end of the work under way in a row, or for its time of creation if there is none.
     #[must_use]
     pub fn when_due<T: Row>(row: &T) -> Self {

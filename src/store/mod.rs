@@ -26,6 +26,7 @@ pub mod key_value;
 mod keys;
 mod legacy;
 pub mod listing;
+mod messages;
 mod notes;
 pub mod projects;
 mod readiness;

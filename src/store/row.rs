@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::domain::identifiers::IdentifierError;
 use crate::domain::lifecycle::{Moment, Occasion};
 use crate::domain::quota::{self, Amounts, Counted};
-use crate::domain::{AttachmentPointer, Pending, ProjectId, Snapshot, Timestamp, Volume, VolumeTypeId};
+use crate::domain::{AttachmentPointer, Message, Pending, ProjectId, Snapshot, Timestamp, Volume, VolumeTypeId};
 
 use super::codec::envelope::Stored;
 use super::index::{Entry, Position};
@@ -24,6 +24,7 @@ pub enum Kind {
     Snapshot,
     Volume,
     Attachment,
+    Message,
 }
 
 /// Rows of every kind.
@@ -32,6 +33,7 @@ pub struct Rows {
     pub snapshots: Vec<Snapshot>,
     pub volumes: Vec<Volume>,
     pub attachments: Vec<AttachmentPointer>,
+    pub messages: Vec<Message>,
 }
 
 /// Evaluates an expression with a name bound to the row type of a kind.
@@ -50,6 +52,10 @@ macro_rules! with_row_type {
                 type $row = $crate::domain::AttachmentPointer;
                 $result
             }
+            $crate::store::row::Kind::Message => {
+                type $row = $crate::domain::Message;
+                $result
+            }
         }
     };
 }
@@ -57,7 +63,7 @@ pub(crate) use with_row_type;
 
 impl Kind {
     /// Every kind, in the order of the indexes.
-    pub const ALL: [Self; 3] = [Snapshot::KIND, Volume::KIND, AttachmentPointer::KIND];
+    pub const ALL: [Self; 4] = [Snapshot::KIND, Volume::KIND, AttachmentPointer::KIND, Message::KIND];
 
     /// The order of the indexes is that of the variants, in the stored records too.
     const IS_IN_ORDER: () = {

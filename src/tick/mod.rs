@@ -18,5 +18,5 @@ mod plan;
 mod report;
 mod run;
 
-pub use report::Report;
+pub use report::{Bounds, Report};
 pub use run::run;

@@ -12,6 +12,15 @@ pub const ANNOUNCED_SECONDS: f64 = 60.0;
 /// Each look writes a line to the log.
 pub const POSTPONED_SECONDS: f64 = 3_600.0;
 
+/// The settings of a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bounds {
+    /// The most rows that one run looks at.
+    pub rows: usize,
+    /// How long a user message is kept, in seconds.
+    pub message_ttl: f64,
+}
+
 /// The result of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Report {

@@ -18,7 +18,7 @@ use super::attachments;
 use super::cascade::carry_on;
 use super::look_after::look_after;
 use super::plan::{Allowance, Observation, plan};
-use super::report::{POSTPONED_SECONDS, Report};
+use super::report::{Bounds, POSTPONED_SECONDS, Report};
 
 /// The part of the budget that is kept for cascades.
 const TENTH: usize = 10;
@@ -27,12 +27,13 @@ const TENTH: usize = 10;
 const HOUR: i64 = 3_600_000_000;
 const NAMING: i64 = 10_000_000;
 
-/// Runs the step once. It looks at no more than `rows` rows. The rest waits for the next run.
+/// Runs the step once, within its bounds. The rest waits for the next run.
 ///
 /// # Errors
 ///
 /// An error of the store. Everything done before it stays done.
-pub fn run(store: &Store<'_>, moment: Moment, rows: usize) -> Result<Report, StoreError> {
+pub fn run(store: &Store<'_>, moment: Moment, bounds: Bounds) -> Result<Report, StoreError> {
+    let rows = bounds.rows;
     let mut report = Report::default();
     let turn = u64::try_from(moment.clock.microseconds() / 1_000_000).unwrap_or_default();
     let of_every_run = if names_unreadable(moment) { *store } else { store.silent() };
@@ -86,7 +87,7 @@ pub fn run(store: &Store<'_>, moment: Moment, rows: usize) -> Result<Report, Sto
         }
     }
     if let Some(project) = project {
-        let looked_after = look_after(&of_every_run, &project, &agendas[slot_of(&project)].items, moment);
+        let looked_after = look_after(&of_every_run, &project, &agendas[slot_of(&project)].items, moment, bounds);
         let repaired = report.unless_contended(&mut allowance, of_every_run.without_unreadable(looked_after))?;
         report.repaired = repaired.flatten().unwrap_or_default();
     }

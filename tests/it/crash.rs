@@ -411,6 +411,22 @@ fn the_deletion_of_a_volume_type_may_stop_anywhere() {
 }
 
 #[test]
+fn a_delete_of_a_message_may_stop_anywhere() {
+    let message = "3e550000-0000-4000-8000-000000000001";
+    let mut scene = scene("clock");
+    scene["messages"] = json!([{ "id": message, "project_id": "a1" }]);
+    let operation = Operation {
+        schedule: "clock",
+        creates: false,
+        run: |service| outcome(&service.delete("/v3/a1/messages/3e550000-0000-4000-8000-000000000001")),
+        // Once it is gone, it is not found.
+        repeated: &[204, 404],
+        acknowledged: |service| assert_eq!(service.state()["messages"], json!([])),
+    };
+    stop_everywhere_in(&operation, &scene, "1000");
+}
+
+#[test]
 fn a_merge_of_metadata_may_stop_anywhere() {
     stop_everywhere(&Operation {
         schedule: "clock",

@@ -29,6 +29,7 @@ mod life;
 mod listing_properties;
 mod lists;
 mod memory;
+mod messages;
 mod model;
 mod ops;
 mod overlaps;

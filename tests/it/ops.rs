@@ -68,6 +68,13 @@ fn rich_state() -> Value {
               "access": [], "qos_specs_id": null, "encryption": null, "created_at": "2026-01-02T00:00:00.000000",
               "updated_at": null },
         ],
+        "messages": [
+            { "id": id('d', 1), "project_id": "a1" },
+            { "id": id('d', 2), "project_id": "b2", "request_id": null, "resource_type": null, "resource_uuid": null,
+              "event_id": "VOLUME_000002", "action_id": null, "detail_id": null, "message_level": "INFO",
+              "created_at": "2026-01-01T00:00:00.000001", "updated_at": "2026-01-02T00:00:00",
+              "expires_at": "2050-01-01T00:00:00.500000" },
+        ],
         "quotas": { "snapshots": 33, "gigabytes_fast": 2 },
         "project_quotas": { "b2": { "snapshots": -1 }, "without-rows": { "volumes": 4 } },
         "quota_usage": { "a1": { "gigabytes": { "in_use": 77, "reserved": 0 } } },
@@ -132,7 +139,7 @@ fn what_get_gave_can_be_put_back_and_then_get_gives_the_same() {
 
     // Every field of the document exists and has its value.
     let wanted = rich_state();
-    for kind in ["volumes", "snapshots", "attachments"] {
+    for kind in ["volumes", "snapshots", "attachments", "messages"] {
         for row in wanted[kind].as_array().expect("rows").iter().filter(|row| row["deleted"] != true) {
             let own = state[kind].as_array().expect("rows").iter().find(|own| own["id"] == row["id"]);
             let own = own.unwrap_or_else(|| panic!("{row} is missing"));

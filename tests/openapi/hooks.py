@@ -36,6 +36,7 @@ def uuid(kind, number):
 
 VOLUMES = [uuid("a", number + 1) for number in range(len(VOLUME_STATUSES))]
 SNAPSHOTS = [uuid("b", number + 1) for number in range(len(SNAPSHOT_STATUSES))]
+MESSAGES = [uuid("3", number + 1) for number in range(4)]
 KEYS = ["keep", "a b", "owner"]
 TYPES = [uuid("e", 1), uuid("e", 2), uuid("e", 3)]
 
@@ -71,6 +72,7 @@ def seeds():
         }
         for number, (id, status) in enumerate(zip(SNAPSHOTS, SNAPSHOT_STATUSES))
     ]
+    messages = [{"id": id, "created_at": f"2026-01-01T00:{number:02}:00"} for number, id in enumerate(MESSAGES)]
     roomy = {"snapshots": 1000, "volumes": 1000, "gigabytes": -1}
     specs = {"multiattach": "<is> True", "owner": "lvm"}
     encryption = {"provider": "luks", "cipher": "aes", "key_size": 256, "control_location": "front-end"}
@@ -82,6 +84,7 @@ def seeds():
     state = {
         "volumes": volumes,
         "snapshots": snapshots,
+        "messages": messages,
         "volume_types": types,
         "quotas": roomy,
         "services": [{"host": "host1@lvm"}],
@@ -152,6 +155,7 @@ def before_call(context, case, kwargs):
         "project_id": [PROJECT],
         "snapshot_id": SNAPSHOTS,
         "volume_id": VOLUMES,
+        "message_id": MESSAGES,
         "quota_project_id": [PROJECT, PROJECT, OTHER_PROJECT],
         "alias": ["os-snapshot-actions", "backups"],
         "key": KEYS,

@@ -10,7 +10,7 @@ use crate::api::wire::headers::Header;
 use crate::api::wire::reply::{Content, Reply};
 use crate::api::wire::request::{Body, Headers, Request};
 use crate::domain::Timestamp;
-use crate::service::ops::{Ops, Removal, Repair, TickReport, Unreadable};
+use crate::service::ops::{Ops, Removal, Repair, TickBounds, TickReport, Unreadable};
 use crate::settings::{LazySettings, OPS_TOKEN, Settings, SettingsError, Variables};
 
 use super::explain::explanation_document;
@@ -66,8 +66,9 @@ pub fn answer(request: &Request<'_>, path: &str, environment: &Environment<'_>) 
         "tick" if method == Method::POST => {
             let body = read_body(request)?;
             let TickRequest { now } = if body.is_empty() { TickRequest::default() } else { read(&body)? };
-            let rows = settings(environment)?.rows_per_tick;
-            let (now, TickReport { removed, settled, repaired, more }) = ops.tick(now, rows)?;
+            let settings = settings(environment)?;
+            let bounds = TickBounds { rows: settings.rows_per_tick, message_ttl: settings.message_ttl_seconds };
+            let (now, TickReport { removed, settled, repaired, more }) = ops.tick(now, bounds)?;
             let document = json!({
                 "now": now.to_string(), "removed": removed, "settled": settled, "repaired": repaired, "more": more,
             });

@@ -20,8 +20,9 @@ use crate::domain::snapshot::{Cause, Transition};
 use crate::domain::trees::map_of;
 use crate::domain::volume_type::DEFAULT_TYPE;
 use crate::domain::{
-    AttachStatus, Attachment, AttachmentId, AttachmentPointer, AttachmentSlot, GroupSnapshotId, Metadata, ProjectId,
-    Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume, VolumeId, VolumeStatus, VolumeType, VolumeTypes,
+    AttachStatus, Attachment, AttachmentId, AttachmentPointer, AttachmentSlot, GroupSnapshotId, Message, MessageId,
+    Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume, VolumeId, VolumeStatus,
+    VolumeType, VolumeTypes,
 };
 use crate::json::ObjectOnly;
 use crate::service::StoreError;
@@ -36,6 +37,7 @@ pub struct StateDocument {
     volumes: Vec<ObjectOnly<VolumeDocument>>,
     snapshots: Vec<ObjectOnly<SnapshotDocument>>,
     attachments: Vec<ObjectOnly<AttachmentDocument>>,
+    messages: Vec<ObjectOnly<MessageDocument>>,
     /// The types. `__DEFAULT__` is added unless it is here, and so is every type that another field names.
     volume_types: Vec<ObjectOnly<VolumeType>>,
     quotas: Amounts,
@@ -222,6 +224,23 @@ struct SnapshotDocument {
     history: Vec<(Timestamp, SnapshotStatus, Cause)>,
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct MessageDocument {
+    id: MessageId,
+    project_id: ProjectId,
+    request_id: Option<String>,
+    resource_type: Option<String>,
+    resource_uuid: Option<String>,
+    event_id: String,
+    action_id: Option<String>,
+    detail_id: Option<String>,
+    message_level: String,
+    created_at: Timestamp,
+    updated_at: Option<Timestamp>,
+    expires_at: Timestamp,
+}
+
 /// Distinguishes null from a missing field.
 fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
@@ -256,12 +275,15 @@ struct SlotDocument {
 
 /// The ids and times of `setup_defaults` in the vectors.
 mod defaults {
-    use super::{AttachmentId, ProjectId, SnapshotId, Timestamp, UserId, Uuid, VolumeId};
+    use super::{AttachmentId, MessageId, ProjectId, SnapshotId, Timestamp, UserId, Uuid, VolumeId};
 
     pub const VOLUME: VolumeId = VolumeId::new(Uuid::from_u128(0xaaaa_aaaa_0000_4000_8000_0000_0000_0001));
     pub const SNAPSHOT: SnapshotId = SnapshotId::new(Uuid::from_u128(0xbbbb_bbbb_0000_4000_8000_0000_0000_0001));
     pub const ATTACHMENT: AttachmentId = AttachmentId::new(Uuid::from_u128(0xa77a_c4ed_0000_4000_8000_0000_0000_0001));
     pub const INSTANCE: &str = "11110000-0000-4000-8000-000000000001";
+    pub const MESSAGE: MessageId = MessageId::new(Uuid::from_u128(0x3e55_0000_0000_4000_8000_0000_0000_0001));
+    /// 2036-01-01
+    pub const EXPIRES_AT: Timestamp = Timestamp::from_seconds(2_082_758_400);
     pub const CREATED_AT: Timestamp = Timestamp::from_seconds(1_767_225_600);
 
     pub fn project() -> ProjectId {
@@ -348,6 +370,64 @@ impl Default for AttachmentDocument {
             connection_info: None,
             created_at: defaults::CREATED_AT,
             updated_at: None,
+        }
+    }
+}
+
+impl Default for MessageDocument {
+    fn default() -> Self {
+        let word = |word: &str| Some(word.to_owned());
+        Self {
+            id: defaults::MESSAGE,
+            project_id: defaults::project(),
+            request_id: word("req-12345678-0000-4000-8000-000000000001"),
+            resource_type: word("VOLUME_SNAPSHOT"),
+            resource_uuid: Some(defaults::SNAPSHOT.to_string()),
+            event_id: "VOLUME_VOLUME_SNAPSHOT_006_014".to_owned(),
+            action_id: word("006"),
+            detail_id: word("014"),
+            message_level: "ERROR".to_owned(),
+            created_at: defaults::CREATED_AT,
+            updated_at: None,
+            expires_at: defaults::EXPIRES_AT,
+        }
+    }
+}
+
+impl From<MessageDocument> for Message {
+    fn from(message: MessageDocument) -> Self {
+        Self {
+            id: message.id,
+            project_id: message.project_id,
+            request_id: message.request_id,
+            resource_type: message.resource_type,
+            resource_uuid: message.resource_uuid,
+            event_id: message.event_id,
+            action_id: message.action_id,
+            detail_id: message.detail_id,
+            level: message.message_level,
+            created_at: message.created_at,
+            updated_at: message.updated_at,
+            expires_at: message.expires_at,
+        }
+    }
+}
+
+impl From<Message> for MessageDocument {
+    fn from(message: Message) -> Self {
+        Self {
+            id: message.id,
+            project_id: message.project_id,
+            request_id: message.request_id,
+            resource_type: message.resource_type,
+            resource_uuid: message.resource_uuid,
+            event_id: message.event_id,
+            action_id: message.action_id,
+            detail_id: message.detail_id,
+            message_level: message.level,
+            created_at: message.created_at,
+            updated_at: message.updated_at,
+            expires_at: message.expires_at,
         }
     }
 }
@@ -608,6 +688,8 @@ impl StateDocument {
             });
         }
         attach(self.attachments, &mut state.rows.volumes)?;
+        state.rows.messages = self.messages.into_iter().map(|ObjectOnly(message)| message.into()).collect();
+        refuse_repeated("message", state.rows.messages.iter().map(|message| message.id.as_uuid()).collect())?;
         refuse_repeated("volume", state.rows.volumes.iter().map(|volume| volume.id.as_uuid()).collect())?;
         refuse_repeated("snapshot", state.rows.snapshots.iter().map(|snapshot| snapshot.id.as_uuid()).collect())?;
         for (project, quotas) in &self.project_quotas {
@@ -696,6 +778,9 @@ pub fn state_document(mut reader: StateReader<'_>) -> Result<AnswerBody, StoreEr
         }
         bytes.append(&mut of_volumes);
     }
+    let mut messages = RowsWriter::open(document.field("messages"), &mut pieces);
+    reader.each(|message: Message| messages.write(&MessageDocument::from(message)))?;
+    messages.close();
     let StateSettings { deployment, projects, unreadable } = reader.settings()?;
     document.value("volume_types", &types.types);
     document.value("quotas", &limits_by_name(&deployment.quotas, &types));
