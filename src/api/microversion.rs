@@ -59,6 +59,8 @@ pub const LIMITS_OF_PROJECT: Microversion = Microversion::v3(39);
 pub const REVERT: Microversion = Microversion::v3(40);
 /// `user_id` in detail views.
 pub const SNAPSHOT_USER: Microversion = Microversion::v3(41);
+/// A volume in use may be extended.
+pub const EXTEND_IN_USE: Microversion = Microversion::v3(42);
 /// `os-complete` of attachments.
 pub const ATTACHMENT_COMPLETION: Microversion = Microversion::v3(44);
 /// `with_count`.

@@ -45,6 +45,7 @@ mod snapshots;
 mod volume_actions;
 mod volume_attach_actions;
 mod volume_types;
+mod volume_update_actions;
 mod volumes;
 pub mod wire;
 

@@ -48,8 +48,8 @@ pub fn show(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
     };
     let mut set: Map<String, Value> = if with_usage {
         let mut set = Map::new();
-        for Quota { resource, limit, in_use, .. } in quotas {
-            set.insert(resource, json!({ "limit": limit, "in_use": in_use, "reserved": 0 }));
+        for Quota { resource, limit, in_use, reserved, .. } in quotas {
+            set.insert(resource, json!({ "limit": limit, "in_use": in_use, "reserved": reserved }));
         }
         set
     } else {

@@ -79,6 +79,10 @@ pub enum Check {
     Progress,
     /// A string of 1 to 255 code points, or null.
     ShortStringOrNull,
+    /// A boolean, a string, or null.
+    BooleanOrString,
+    /// An object of strings of any length. A key may contain a slash.
+    ImageMetadata,
     /// An object, a string, or null.
     Reference,
     /// A whole number of at least one, as a number or a string, or null.
@@ -101,6 +105,9 @@ pub fn is_true(value: &Value) -> bool {
         _ => false,
     }
 }
+
+/// The longest value in the metadata of an image, which is that of a text in `MySQL`.
+const LONGEST_TEXT: usize = 65_535;
 
 /// Checks a body.
 ///
@@ -192,21 +199,45 @@ impl Check {
                 | Self::StringOrNull
                 | Self::ObjectOrNull(_)
                 | Self::AnyObjectOrNull
+                | Self::BooleanOrString
                 | Self::Size
         )
     }
 }
 
+impl Check {
+    /// Returns what the items of an object may be, for a check of items.
+    const fn item_schema(&self) -> Option<ItemSchema> {
+        Some(match self {
+            Self::MetadataOrNull | Self::Specs | Self::OneMetadataItem { slash_allowed: true } => {
+                ItemSchema::WITH_SLASH
+            }
+            Self::Metadata | Self::OneMetadataItem { slash_allowed: false } => ItemSchema::WITH_SPACE,
+            Self::NullableSpecs => ItemSchema { nullable: true, ..ItemSchema::WITH_SLASH },
+            Self::ImageMetadata => ItemSchema { longest: LONGEST_TEXT, ..ItemSchema::WITH_SLASH },
+            Self::SpecsOfPath => ItemSchema::OF_PATH,
+            _ => return None,
+        })
+    }
+}
+
 fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), Fault> {
     let field = Some(name);
+    if let (Some(schema), Value::Object(items)) = (check.item_schema(), value) {
+        check_metadata(items, value, field, schema)?;
+        return if matches!(check, Check::OneMetadataItem { .. }) { check_is_one(items, value, field) } else { Ok(()) };
+    }
     match (check, value) {
         (Check::Object(schema), _) => check_object(schema, value, field).map(drop),
         (Check::NonEmptyObject, Value::Object(content)) if !content.is_empty() => Ok(()),
         (Check::NonEmptyObject, Value::Object(_)) => Err(failure(field, value, "{} should be non-empty")),
         (Check::NonEmptyObject, _) => Err(wrong_type(field, value, "'object'")),
         (Check::Anything, _)
-        | (Check::Force | Check::Boolean, Value::Bool(_))
-        | (Check::String | Check::StringOrNull | Check::ObjectOrString | Check::Reference, Value::String(_))
+        | (Check::Force | Check::Boolean | Check::BooleanOrString, Value::Bool(_))
+        | (
+            Check::BooleanOrString | Check::String | Check::StringOrNull | Check::ObjectOrString | Check::Reference,
+            Value::String(_),
+        )
         | (Check::AnyObjectOrNull | Check::ObjectOrString | Check::Reference, Value::Object(_)) => Ok(()),
         (check, Value::Null) if check.accepts_null() => Ok(()),
         (Check::ObjectOrNull(schema), Value::Object(_)) => check_object(schema, value, field).map(drop),
@@ -258,6 +289,7 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
             | Check::NotBlank,
             _,
         ) => Err(wrong_type(field, value, "'string'")),
+        (Check::BooleanOrString, _) => Err(wrong_type(field, value, "'string', 'null', 'boolean'")),
         (Check::Force | Check::Boolean, Value::String(word)) => {
             if FORCE_TRUE.contains(&word.as_str()) || FORCE_FALSE.contains(&word.as_str()) {
                 return Ok(());
@@ -265,21 +297,14 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
             Err(not_a_boolean(value, name))
         }
         (Check::Force | Check::Boolean, _) => Err(wrong_type(field, value, "'boolean', 'string'")),
-        (Check::MetadataOrNull, Value::Object(items)) => check_metadata(items, value, field, ItemSchema::WITH_SLASH),
         (Check::MetadataOrNull, _) => Err(wrong_type(field, value, "'object', 'null'")),
-        (Check::Metadata, Value::Object(items)) => check_metadata(items, value, field, ItemSchema::WITH_SPACE),
-        (Check::Specs, Value::Object(items)) => check_metadata(items, value, field, ItemSchema::WITH_SLASH),
-        (Check::NullableSpecs, Value::Object(items)) => {
-            check_metadata(items, value, field, ItemSchema { nullable: true, ..ItemSchema::WITH_SLASH })
-        }
-        (Check::SpecsOfPath, Value::Object(items)) => check_metadata(items, value, field, ItemSchema::OF_PATH),
-        (Check::OneMetadataItem { slash_allowed }, Value::Object(items)) => {
-            let schema = if *slash_allowed { ItemSchema::WITH_SLASH } else { ItemSchema::WITH_SPACE };
-            check_metadata(items, value, field, schema)?;
-            check_is_one(items, value, field)
-        }
         (
-            Check::Metadata | Check::Specs | Check::NullableSpecs | Check::SpecsOfPath | Check::OneMetadataItem { .. },
+            Check::Metadata
+            | Check::Specs
+            | Check::NullableSpecs
+            | Check::SpecsOfPath
+            | Check::ImageMetadata
+            | Check::OneMetadataItem { .. },
             _,
         ) => Err(wrong_type(field, value, "'object'")),
         (Check::Reference, _) => Err(wrong_type(field, value, "'object', 'null', 'string'")),
@@ -375,12 +400,14 @@ struct ItemSchema {
     others: &'static str,
     /// Whether a value may be null.
     nullable: bool,
+    /// The longest value, in code points.
+    longest: usize,
 }
 
 impl ItemSchema {
-    const WITH_SLASH: Self = Self { others: ". /", nullable: false };
-    const WITH_SPACE: Self = Self { others: ". ", nullable: false };
-    const OF_PATH: Self = Self { others: ".", nullable: true };
+    const WITH_SLASH: Self = Self { others: ". /", nullable: false, longest: LONGEST };
+    const WITH_SPACE: Self = Self { others: ". ", nullable: false, longest: LONGEST };
+    const OF_PATH: Self = Self { others: ".", nullable: true, longest: LONGEST };
 }
 
 /// Checks keys by a pattern, and that the values of matching keys are strings. One newline at the end of a key is
@@ -391,7 +418,7 @@ fn check_metadata(
     field: Option<&str>,
     schema: ItemSchema,
 ) -> Result<(), Fault> {
-    let ItemSchema { others, nullable } = schema;
+    let ItemSchema { others, nullable, longest } = schema;
     let allowed =
         |byte: u8| byte.is_ascii_alphanumeric() || b"-_:".contains(&byte) || others.as_bytes().contains(&byte);
     let mut refused = Vec::new();
@@ -402,7 +429,10 @@ fn check_metadata(
             continue;
         }
         match value {
-            Value::String(content) => check_length(content, value, key)?,
+            Value::String(content) if content.chars().count() > longest => {
+                return Err(failure(Some(key), value, &format!("{} is too long", repr(value))));
+            }
+            Value::String(_) => {}
             Value::Null if nullable => {}
             _ if nullable => return Err(wrong_type(Some(key), value, "'string', 'null'")),
             _ => return Err(wrong_type(Some(key), value, "'string'")),

@@ -10,6 +10,7 @@ use super::call::Call;
 use super::microversion;
 use super::schema::{self, Check, ObjectSchema};
 use super::volume_attach_actions::{self, AttachAction};
+use super::volume_update_actions::{self, UpdateAction};
 use super::wire::body::{object, string};
 use super::wire::faults::Fault;
 use super::wire::reply::{Content, Reply};
@@ -55,6 +56,7 @@ pub enum VolumeAction {
     Revert,
     ResetStatus,
     Attach(AttachAction),
+    Update(UpdateAction),
 }
 
 impl VolumeAction {
@@ -67,7 +69,10 @@ impl VolumeAction {
         match name_of(body)? {
             "revert" => Ok(Self::Revert),
             "os-reset_status" => Ok(Self::ResetStatus),
-            other => AttachAction::named(other).map(Self::Attach).ok_or_else(|| no_such_action(other)),
+            other => AttachAction::named(other)
+                .map(Self::Attach)
+                .or_else(|| UpdateAction::named(other).map(Self::Update))
+                .ok_or_else(|| no_such_action(other)),
         }
     }
 }
@@ -76,6 +81,7 @@ impl VolumeAction {
 pub fn act(call: &Call<'_>, id: &str, action: VolumeAction) -> Result<Reply, Fault> {
     match action {
         VolumeAction::Attach(action) => return volume_attach_actions::act(call, id, action),
+        VolumeAction::Update(action) => return volume_update_actions::act(call, id, action),
         VolumeAction::Revert if call.version < microversion::REVERT => return Err(Fault::not_found()),
         VolumeAction::Revert => {
             let body = schema::check(&REVERT, call.body.as_ref())?;

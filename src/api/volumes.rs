@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::domain::attachment::{ATTACHED_MODE, READONLY};
 use crate::domain::{
@@ -170,6 +170,9 @@ fn view<'a>(call: &Call<'_>, volume: &'a Volume, types: &'a VolumeTypes, extende
         add("consumes_quota", volume.consumes_quota.into());
     }
     if extended {
+        if !volume.image_metadata.is_empty() {
+            add("volume_image_metadata", json!(volume.image_metadata));
+        }
         add("os-vol-tenant-attr:tenant_id", volume.project_id.as_str().into());
         if admin {
             add("os-vol-host-attr:host", volume.host.clone().into());
@@ -179,7 +182,7 @@ fn view<'a>(call: &Call<'_>, volume: &'a Volume, types: &'a VolumeTypes, extende
     }
     VolumeView {
         id: volume.id,
-        status: volume.status.as_str(),
+        status: shown_status(volume),
         size: volume.size,
         availability_zone: volume.availability_zone.as_deref(),
         created_at: volume.created_at,
@@ -238,6 +241,16 @@ fn shown_metadata(volume: &Volume) -> Cow<'_, Metadata> {
         }
     }
     shown
+}
+
+/// Returns the status that clients see: Cinder hides that a volume is being adopted.
+fn shown_status(volume: &Volume) -> &str {
+    match volume.status.as_str() {
+        "managing" => "creating",
+        "error_managing" => "error",
+        "error_managing_deleting" => "deleting",
+        status => status,
+    }
 }
 
 fn summary<'a>(call: &Call<'_>, volume: &'a Volume) -> SummaryView<'a> {

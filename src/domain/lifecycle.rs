@@ -39,6 +39,8 @@ pub enum Completion {
     Cascade,
     /// A backend finishes reading (a backup) or writing (a revert): the status becomes `available` again.
     Release,
+    /// A backend finishes extending a volume: the volume has its new size, and the status from before.
+    Extend,
     /// No work is known, as after `os-reset_status`. Only the time bound ends the status.
     None,
 }
@@ -49,6 +51,7 @@ words!(Completion, "a completion of work under way", {
     Remove => "remove",
     Cascade => "cascade",
     Release => "release",
+    Extend => "extend",
     None => "none",
 });
 
@@ -209,6 +212,25 @@ impl Pending {
         Self { schedule: Schedule::Clock, begun, due: self.due.min(at), gives_up: self.gives_up.max(at), ..self }
     }
 
+    /// Returns the same work, but ended by the clock, as after a report that it has ended.
+    #[must_use]
+    pub fn ending_by_clock(self) -> Self {
+        Self { schedule: Schedule::Clock, ..self }
+    }
+
+    /// Returns work that fails at a time.
+    #[must_use]
+    pub const fn failing(now: Timestamp, at: Timestamp) -> Self {
+        Self {
+            completion: Completion::None,
+            schedule: Schedule::OnRequest,
+            begun: now,
+            due: at,
+            gives_up: at,
+            retries: 0,
+        }
+    }
+
     /// Returns whether the trigger of the work lets it end now, the time bound aside.
     #[must_use]
     pub fn comes_due(&self, now: Timestamp, occasion: Occasion) -> bool {
@@ -258,7 +280,7 @@ const MINUTE: f64 = 60.0;
 pub struct Delays {
     /// How work ends.
     pub progression: Progression,
-    /// The seconds from an accepted create (or manage, revert, or backup) to its end.
+    /// The seconds from an accepted create (or manage, revert, extend, or backup) to its end.
     pub create_seconds: f64,
     /// The seconds from an accepted delete (or unmanage) to its end.
     pub delete_seconds: f64,

@@ -25,5 +25,5 @@ pub use message::{Message, MessageId};
 pub use snapshot::{Metadata, Snapshot, SnapshotId, SnapshotStatus};
 pub use strings::UnknownWord;
 pub use timestamp::Timestamp;
-pub use volume::{Volume, VolumeId, VolumeStatus};
+pub use volume::{Extension, Volume, VolumeId, VolumeStatus};
 pub use volume_type::{VolumeType, VolumeTypeId, VolumeTypes};

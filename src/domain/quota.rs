@@ -145,6 +145,33 @@ pub fn amounts_of(counted: Counted, size: u32, volume_type: Option<VolumeTypeId>
     amounts
 }
 
+/// Returns the amounts that an extension of a volume of a type adds to the counters.
+#[must_use]
+pub fn amounts_of_extension(increase: u32, volume_type: Option<VolumeTypeId>) -> Amounts {
+    let mut amounts = amounts_of(Counted::Volumes, increase, volume_type, true);
+    amounts.retain(|resource, _| resource.starts_with("gigabytes"));
+    amounts
+}
+
+/// Checks that an extension fits. As in Cinder, the refusal shows the figures of `gigabytes`, whichever counter refuses.
+///
+/// # Errors
+///
+/// Fails with the refusal that Cinder would answer.
+pub fn admit_extension(
+    requested: &Amounts,
+    limit_of: impl Fn(&str) -> i64,
+    used: impl Fn(&str) -> i64,
+) -> Result<(), QuotaRefusal> {
+    admit(Counted::Volumes, requested, &limit_of, &used).map_err(|refusal| match refusal {
+        QuotaRefusal::Gigabytes { requested, .. } => {
+            let resource = "gigabytes".to_owned();
+            QuotaRefusal::Gigabytes { limit: limit_of(&resource), used: used(&resource), resource, requested }
+        }
+        refusal => refusal,
+    })
+}
+
 /// Checks that `requested` fits: no counter may exceed the largest count, or its limit if it has one. If several
 /// counters exceed their limits, the first name in sorted order decides.
 ///

@@ -35,6 +35,7 @@ impl VolumeStatus {
     pub const ERROR_EXTENDING: Self = Self(Cow::Borrowed("error_extending"));
     pub const ERROR_MANAGING: Self = Self(Cow::Borrowed("error_managing"));
     pub const IN_USE: Self = Self(Cow::Borrowed("in-use"));
+    pub const EXTENDING: Self = Self(Cow::Borrowed("extending"));
     pub const MAINTENANCE: Self = Self(Cow::Borrowed("maintenance"));
     pub const RESERVED: Self = Self(Cow::Borrowed("reserved"));
     pub const REVERTING: Self = Self(Cow::Borrowed("reverting"));
@@ -58,6 +59,7 @@ impl VolumeStatus {
             "creating" => Some(Completion::Create),
             "deleting" => Some(Completion::Remove),
             "reverting" => Some(Completion::Release),
+            "extending" => Some(Completion::Extend),
             _ => None,
         }
     }
@@ -75,6 +77,17 @@ impl fmt::Display for VolumeStatus {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.as_str())
     }
+}
+
+/// An extension of a volume, from its request until the project counts the new size (`docs/adr/0024-extend.md`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extension {
+    /// The size in GiB that the project counts.
+    pub from: u32,
+    /// The size in GiB that the volume has once the work has ended well.
+    pub to: u32,
+    /// The time of the request, which tells extensions of one volume apart.
+    pub begun: Timestamp,
 }
 
 /// A volume, as its row has it. Every reader calls [`Volume::effective`] first.
@@ -117,6 +130,8 @@ pub struct Volume {
     pub updated_at: Option<Timestamp>,
     pub consumes_quota: bool,
     pub pending: Option<Pending>,
+    /// The extension that is under way, or that has ended and is not settled with the project's quota.
+    pub extension: Option<Extension>,
 }
 
 /// The reason why a snapshot of a volume cannot be created now (`docs/spec/snapshots-api.md` section 3). The messages
@@ -154,10 +169,17 @@ impl Volume {
         {
             match ending {
                 Ending::Completed(Completion::Remove, _) => return None,
+                Ending::Completed(Completion::Extend, at) => {
+                    self.size = self.extension.map_or(self.size, |extension| extension.to);
+                    self.enter(self.status_after_extension(), None, at);
+                }
                 Ending::Completed(_, at) => self.enter(VolumeStatus::AVAILABLE, None, at),
                 Ending::Retried(again) => self.enter(self.status.clone(), Some(again), pending.gives_up),
                 Ending::GivenUp(at) if self.status == VolumeStatus::DELETING => {
                     self.enter(VolumeStatus::ERROR_DELETING, None, at);
+                }
+                Ending::GivenUp(at) if self.status == VolumeStatus::EXTENDING => {
+                    self.enter(VolumeStatus::ERROR_EXTENDING, None, at);
                 }
                 Ending::GivenUp(at) => self.enter(VolumeStatus::ERROR, None, at),
             }
@@ -170,6 +192,26 @@ impl Volume {
         self.status = status;
         self.pending = pending;
         self.updated_at = Some(now);
+    }
+
+    /// Returns the status that an extension that ends well leaves. As in Cinder, attachments decide.
+    const fn status_after_extension(&self) -> VolumeStatus {
+        if self.attachments.is_empty() { VolumeStatus::AVAILABLE } else { VolumeStatus::IN_USE }
+    }
+
+    /// Returns whether an extension is under way, so that it may still change the size.
+    #[must_use]
+    pub fn is_extending(&self) -> bool {
+        self.extension.is_some() && self.pending.is_some_and(|pending| pending.completion == Completion::Extend)
+    }
+
+    /// Returns the volume without an extension that has ended. Its size is final.
+    #[must_use]
+    pub fn with_extension_settled(mut self) -> Self {
+        if !self.is_extending() {
+            self.extension = None;
+        }
+        self
     }
 
     /// Returns whether a migration is in progress.
@@ -285,6 +327,7 @@ pub(crate) mod tests {
             updated_at: None,
             consumes_quota: true,
             pending: None,
+            extension: None,
         }
     }
 

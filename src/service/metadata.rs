@@ -157,12 +157,12 @@ impl Service<'_> {
         mut change: impl FnMut(T) -> Result<(T, R), Error>,
     ) -> Result<R, Error> {
         // The project of a large row has been marked when the row became large.
-        let mut is_marked = metadata::is_large(found.metadata());
+        let mut is_marked = found.metadata_size() > metadata::LARGE;
         loop {
             let answer = self.change_row(found, |row| {
-                let size_before = metadata::size(row.metadata());
+                let size_before = row.metadata_size();
                 let (row, answer) = change(row)?;
-                let size = metadata::size(row.metadata());
+                let size = row.metadata_size();
                 if size > size_before && size > metadata::LARGE {
                     self.refuse_too_much_metadata(size)?;
                     if !is_marked {

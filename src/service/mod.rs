@@ -26,6 +26,7 @@ pub mod snapshots;
 pub mod volume_actions;
 pub mod volume_attach_actions;
 pub mod volume_types;
+pub mod volume_update_actions;
 pub mod volumes;
 
 use error::FROZEN;

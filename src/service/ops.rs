@@ -12,6 +12,7 @@ use crate::domain::quota::Amounts;
 use crate::domain::trees::map_of;
 use crate::domain::{AttachmentPointer, ProjectId, Snapshot, SnapshotId, Timestamp, Volume, VolumeTypeId, VolumeTypes};
 use crate::store::agenda::{Agenda, AgendaItem};
+use crate::store::extension::Reservation;
 use crate::store::index::Direction;
 use crate::store::projects::ProjectRecord;
 use crate::store::row::with_row_type;
@@ -34,6 +35,8 @@ pub struct ProjectSettings {
     pub quotas: Amounts,
     /// The open counters, see [`ProjectRecord::usage`].
     pub usage: Amounts,
+    /// The amounts that are reserved besides `usage`. They follow from the rows.
+    pub reserved: Amounts,
 }
 
 /// The whole state, as an operator replaces it.
@@ -74,6 +77,8 @@ pub struct StateReader<'a> {
     pub volume_types: VolumeTypes,
     /// The rows that count towards quota, by project.
     counted: BTreeMap<ProjectId, Vec<AlikeRows>>,
+    /// The amounts that extensions under way have reserved, by project.
+    reserved: BTreeMap<ProjectId, Amounts>,
 }
 
 /// Rows of a project that each count the same amounts towards quota.
@@ -103,7 +108,7 @@ impl StateReader<'_> {
                 break;
             }
             for row in self.store.rows::<T>(&ids)?.into_iter().filter_map(StoredRow::readable) {
-                if let Some(row) = row.effective(self.now, Occasion::Reading) {
+                if let Some(row) = row.effective(self.now, Occasion::Reading).map(Row::with_extension_settled) {
                     self.count(&row);
                     each(row);
                 }
@@ -116,6 +121,12 @@ impl StateReader<'_> {
     fn count<T: Row>(&mut self, row: &T) {
         if !row.consumes_quota() {
             return;
+        }
+        if let Some(extension) = row.extension() {
+            let reserved = self.reserved.entry(row.project_id().clone()).or_default();
+            for (resource, amount) in Reservation::of(row, extension).amounts() {
+                *reserved.entry(resource).or_default() += amount;
+            }
         }
         let alike = match self.counted.get_mut(row.project_id()) {
             Some(alike) => alike,
@@ -135,7 +146,7 @@ impl StateReader<'_> {
     /// # Errors
     ///
     /// Errors of the store.
-    pub fn settings(self) -> Result<StateSettings, StoreError> {
+    pub fn settings(mut self) -> Result<StateSettings, StoreError> {
         let gigabytes = self.deployment.snapshots_count_gigabytes();
         let settings = self.records.into_iter().map(|record| {
             let mut counted = Amounts::new();
@@ -145,7 +156,8 @@ impl StateReader<'_> {
                 }
             }
             let usage = record.usage_of(&counted);
-            (record.project, ProjectSettings { quotas: record.quotas, usage })
+            let reserved = self.reserved.remove(&record.project).unwrap_or_default();
+            (record.project, ProjectSettings { quotas: record.quotas, usage, reserved })
         });
         let projects = map_of(settings.filter(|(_, settings)| *settings != ProjectSettings::default()));
         self.store.note_slots()?;
@@ -222,8 +234,8 @@ impl<'a> Ops<'a> {
         let deployment = self.store.without_unreadable(self.store.deployment())?.unwrap_or_default();
         let mut volume_types = self.store.without_unreadable(self.store.volume_types())?.unwrap_or_default();
         volume_types.reserved = None;
-        let (store, now, counted) = (self.store, self.now, BTreeMap::new());
-        Ok(StateReader { store, now, stored, records, deployment, volume_types, counted })
+        let (store, now, counted, reserved) = (self.store, self.now, BTreeMap::new(), BTreeMap::new());
+        Ok(StateReader { store, now, stored, records, deployment, volume_types, counted, reserved })
     }
 
     /// Replaces the whole state.
@@ -360,6 +372,9 @@ impl NewProject {
     fn count(&mut self, row: &impl Row, snapshots_count_gigabytes: bool, now: Timestamp, agenda: &mut Vec<AgendaItem>) {
         let item = AgendaItem::when_due(row);
         self.record.has_large_rows |= row.is_large();
+        if let Some(extension) = row.extension().filter(|_| row.consumes_quota()) {
+            self.record.reservations.insert(row.id(), Reservation::of(row, extension));
+        }
         let volume = row.indexed_volume();
         self.record.has_snapshots_of_other_projects_volumes |= !volume.is_nil() && !self.volumes.contains(&volume);
         for (resource, amount) in &item.amounts(snapshots_count_gigabytes) {

@@ -83,6 +83,12 @@ rules! {
     CompleteAttachment: "volume:attachment_complete", Member;
     DeleteAttachment: "volume:attachment_delete", Member;
     MultiattachBootableVolume: "volume:multiattach_bootable_volume", Member;
+    ExtendVolume: "volume:extend", Member;
+    ExtendAttachedVolume: "volume:extend_attached_volume", Member;
+    CompleteExtension: "volume_extension:volume_admin_actions:extend_volume_completion", Admin;
+    UpdateReadonlyFlag: "volume:update_readonly_flag", Member;
+    SetImageMetadata: "volume_extension:volume_image_metadata:set", Member;
+    RemoveImageMetadata: "volume_extension:volume_image_metadata:remove", Member;
     ShowQuotas: "volume_extension:quotas:show", Reader;
     UpdateQuotas: "volume_extension:quotas:update", Admin;
     DeleteQuotas: "volume_extension:quotas:delete", Admin;
@@ -198,6 +204,12 @@ mod tests {
         (Rule::CompleteAttachment, "volume:attachment_complete", Least::Member),
         (Rule::DeleteAttachment, "volume:attachment_delete", Least::Member),
         (Rule::MultiattachBootableVolume, "volume:multiattach_bootable_volume", Least::Member),
+        (Rule::ExtendVolume, "volume:extend", Least::Member),
+        (Rule::ExtendAttachedVolume, "volume:extend_attached_volume", Least::Member),
+        (Rule::CompleteExtension, "volume_extension:volume_admin_actions:extend_volume_completion", Least::Admin),
+        (Rule::UpdateReadonlyFlag, "volume:update_readonly_flag", Least::Member),
+        (Rule::SetImageMetadata, "volume_extension:volume_image_metadata:set", Least::Member),
+        (Rule::RemoveImageMetadata, "volume_extension:volume_image_metadata:remove", Least::Member),
         (Rule::ShowQuotas, "volume_extension:quotas:show", Least::Reader),
         (Rule::UpdateQuotas, "volume_extension:quotas:update", Least::Admin),
         (Rule::DeleteQuotas, "volume_extension:quotas:delete", Least::Admin),

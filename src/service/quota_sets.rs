@@ -20,6 +20,8 @@ pub struct Quota {
     pub limit: i64,
     /// The value of its counter, which is zero before the first reservation.
     pub in_use: i64,
+    /// The amount that extensions under way have reserved.
+    pub reserved: i64,
 }
 
 impl Service<'_> {
@@ -140,6 +142,7 @@ impl Service<'_> {
         let quota = |(resource, key): (String, String)| Quota {
             limit: own_limit(&key).unwrap_or_else(|| deployment.default_limit(&key, limits)),
             in_use: in_use(&key).unwrap_or(0),
+            reserved: record.as_ref().map_or(0, |record| record.reserved(&key)),
             resource,
             key,
         };

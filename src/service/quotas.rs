@@ -21,13 +21,13 @@ impl Service<'_> {
         let limit_of = |resource: &str| {
             record.quotas.get(resource).copied().unwrap_or_else(|| deployment.default_limit(resource, limits))
         };
-        let refusal = match quota::admit(counted, requested, limit_of, |resource| record.in_use(resource)) {
+        let refusal = match quota::admit(counted, requested, limit_of, |resource| record.used(resource)) {
             Ok(()) => return Ok(()),
             Err(refusal) => refusal,
         };
         let settled = self.store.settled_project(&record.project, self.now, deployment)?;
         let admitted = settled.map_or(Err(refusal), |settled| {
-            quota::admit(counted, requested, limit_of, |resource| settled.in_use(resource))
+            quota::admit(counted, requested, limit_of, |resource| settled.used(resource))
         });
         match admitted {
             // Only the message needs the names of types.

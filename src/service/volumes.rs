@@ -22,6 +22,7 @@ use crate::store::{Change, Kind, Listing, StoredRow};
 use super::listing::{Column, Listed, columns};
 use super::metadata::{Access, HasMetadata};
 use super::policy::Rule;
+use super::volume_update_actions::is_busy;
 use super::{Error, Service};
 
 /// The host of volumes of the built-in catalogue.
@@ -137,6 +138,7 @@ impl Service<'_> {
             updated_at: None,
             consumes_quota: true,
             pending: Some(self.begin(Completion::Create)?),
+            extension: None,
         };
         let amounts = quota::amounts_of(Counted::Volumes, size, volume.volume_type_id, true);
         let created = self.store.create_volume(&volume, &amounts, |record| {
@@ -176,6 +178,7 @@ impl Service<'_> {
         let (volume, types) = self.readable_volume_and_types(id)?;
         self.caller.allow(Rule::UpdateVolume, &volume.project_id)?;
         let volume = self.change_row_with_metadata(&volume, |mut volume| {
+            volume.may_be_updated()?;
             if let Some(name) = &update.name {
                 volume.name.clone_from(name);
             }
@@ -224,16 +227,21 @@ impl Service<'_> {
         // All rows are put on the agenda before any row changes. If we stop halfway, the scheduled step finds the
         // snapshots and removes them with their volume.
         let pending = self.begin(if are_many { Completion::Cascade } else { Completion::Remove })?;
+        let volume = self.end_extension(volume)?;
         self.announce(&snapshots, Some(&volume), pending)?;
         let slots: Vec<AttachmentSlot> = volume.attachment_slots().collect();
-        let before = self.change_row(&volume, |mut volume| {
-            if !volume.may_be_deleted(force) {
+        let before = self.change_row(&volume, |mut row| {
+            if !row.may_be_deleted(force) {
                 return Err(not_deletable());
             }
-            Self::are_announced(&volume, &slots)?;
-            let before = volume.clone();
-            volume.enter(VolumeStatus::DELETING, Some(pending), self.now);
-            Ok(Change::Write(volume, before))
+            Self::are_announced(&row, &slots)?;
+            if row.extension.is_some() || row.size != volume.size {
+                // The item on the agenda says how much quota the removal gives back.
+                return Err(is_busy(&row));
+            }
+            let before = row.clone();
+            row.enter(VolumeStatus::DELETING, Some(pending), self.now);
+            Ok(Change::Write(row, before))
         })?;
 
         // A snapshot may have been created since we looked. A create checks the volume once more after it has written
@@ -387,6 +395,10 @@ impl Listed for Volume {
 
     fn metadata(&self) -> &Metadata {
         &self.metadata
+    }
+
+    fn metadata_size(&self) -> usize {
+        metadata::size(&self.metadata) + metadata::size(&self.image_metadata)
     }
 
     fn not_found(id: &str) -> Error {

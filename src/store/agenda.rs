@@ -33,6 +33,8 @@ pub enum Purpose {
     Creates,
     /// The row is removed with its volume, even if the request that deletes both stops between the two.
     Volume,
+    /// The row is extended: once the extension has ended, it is settled with the quota of the project.
+    Extension,
 }
 
 /// A row that the scheduled step must look at.
@@ -79,7 +81,7 @@ impl AgendaItem {
             size: row.size(),
             volume_type: row.volume_type_id(),
             counted: row.consumes_quota(),
-            purpose: Purpose::Row,
+            purpose: if row.extension().is_some() { Purpose::Extension } else { Purpose::Row },
         }
     }
 
@@ -173,6 +175,8 @@ impl Agenda {
             Some(known) if item.purpose == Purpose::New && known.purpose != Purpose::New => known.clone(),
             // A row that is removed with its volume is, whatever else happens to it first.
             Some(known) if known.purpose == Purpose::Volume => (*item).clone().with_purpose(Purpose::Volume),
+            // An extension is settled, whatever else happens to the row.
+            Some(known) if known.purpose == Purpose::Extension => (*item).clone().with_purpose(Purpose::Extension),
             _ => (*item).clone(),
         }));
     }

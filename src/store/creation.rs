@@ -371,16 +371,16 @@ impl Store<'_> {
     }
 
     /// Drops the entries of announced creates. A snapshot has the size of its volume, so the amounts are known without
-    /// the row. If the volume is gone too, the project is counted as a whole.
+    /// the row. If the volume is gone too, or has changed since, the project is counted as a whole.
     fn drop_creates(
         &self,
         project: &ProjectId,
         unwritten: &[(Kind, Entry)],
         clock: Timestamp,
     ) -> Result<usize, StoreError> {
-        let volumes: Vec<Uuid> = unwritten.iter().map(|(_, entry)| entry.volume_id).collect();
+        let entries: Vec<Entry> = unwritten.iter().map(|(_, entry)| *entry).collect();
         let mut items = Vec::with_capacity(unwritten.len());
-        for ((kind, entry), volume) in unwritten.iter().zip(self.sizes_of_volumes(&volumes)?) {
+        for ((kind, entry), volume) in unwritten.iter().zip(self.sizes_of_volumes(&entries)?) {
             let Some(volume) = volume else { continue };
             let item = AgendaItem::of_entry(project, *kind, entry, volume);
             items.push(item.at(clock, clock));
@@ -441,20 +441,27 @@ impl Store<'_> {
         })
     }
 
-    /// Returns the sizes of the readable volumes with these ids, in their order. An id may come more than once. The volumes
-    /// may be of any projects, so any of them may be large.
-    pub(super) fn sizes_of_volumes(&self, ids: &[Uuid]) -> Result<Vec<Option<VolumeSize>>, StoreError> {
-        let mut distinct = ids.to_vec();
+    /// Returns the sizes of the volumes of snapshots, in the order of the entries of these. A size is `None` if the volume is
+    /// gone or cannot be read, and if it may have changed since the snapshot was made. The volumes may be of any projects,
+    /// so any of them may be large.
+    pub(super) fn sizes_of_volumes(&self, entries: &[Entry]) -> Result<Vec<Option<VolumeSize>>, StoreError> {
+        let mut distinct: Vec<Uuid> = entries.iter().map(|entry| entry.volume_id).collect();
         distinct.sort_unstable();
         distinct.dedup();
-        let mut sizes: Vec<Option<VolumeSize>> = Vec::with_capacity(distinct.len());
+        let mut sizes: Vec<Option<(VolumeSize, Option<Timestamp>)>> = Vec::with_capacity(distinct.len());
         for ids in distinct.chunks(LARGE_ROWS_AT_ONCE) {
             let volumes = self.rows::<Volume>(ids)?.into_iter().map(StoredRow::readable);
-            let size = |volume: Volume| VolumeSize { size: volume.size, volume_type: volume.volume_type_id };
+            let size = |volume: Volume| {
+                (VolumeSize { size: volume.size, volume_type: volume.volume_type_id }, volume.updated_at)
+            };
             sizes.extend(volumes.map(|volume| volume.map(size)));
         }
-        let size = |id| distinct.binary_search(id).ok().and_then(|at| sizes[at]);
-        Ok(ids.iter().map(size).collect())
+        let size = |entry: &Entry| {
+            let (size, updated_at) = sizes[distinct.binary_search(&entry.volume_id).ok()?]?;
+            let is_older = |updated_at: Timestamp| updated_at.plus_seconds(RUNNING_SECONDS) < entry.position.created_at;
+            updated_at.is_none_or(is_older).then_some(size)
+        };
+        Ok(entries.iter().map(size).collect())
     }
 }
 

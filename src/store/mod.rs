@@ -9,6 +9,7 @@
 //! - Delete: the agenda, then the row. An agenda item whose row is not being removed is dropped.
 //! - Removal: the rows, then the record. Readers skip an entry whose row is gone, and its item is still on the agenda.
 //!   Quota is given back with the entry, in one swap, so a repeated removal gives nothing twice.
+//! - Extend: the agenda, the project's record, which reserves the quota, and the row. [`extension`] says why.
 //!
 //! This layer must not know HTTP, microversions, or who may do what. The layout is argued in
 //! `docs/adr/0002-store-layout.md` and `docs/adr/0003-agenda-and-compact-pages.md`.
@@ -21,6 +22,7 @@ mod compare_and_swap;
 pub mod creation;
 pub mod deployment;
 pub mod directory;
+pub mod extension;
 pub mod index;
 pub mod key_value;
 mod keys;

@@ -4,6 +4,9 @@
 //! index, its count, and its quota never disagree.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
 
 use crate::domain::ProjectId;
 use crate::domain::quota::Amounts;
@@ -15,6 +18,7 @@ use super::codec::envelope::{decode_optional, encode_fresh};
 use super::compare_and_swap::Change;
 use super::creation::Creates;
 use super::deployment::Deployment;
+use super::extension::Reservation;
 use super::index::{Index, Page, PageChanges, PageId, PageSource, Position};
 use super::key_value::StoreError;
 use super::keys;
@@ -53,6 +57,8 @@ pub struct ProjectRecord {
     pub has_large_rows: bool,
     /// The creates whose rows may not be written.
     pub creates: Creates,
+    /// The extensions of volumes that are not settled, by volume. They take quota besides `usage`.
+    pub reservations: BTreeMap<Uuid, Reservation>,
 }
 
 impl ProjectRecord {
@@ -69,6 +75,7 @@ impl ProjectRecord {
             has_snapshots_of_other_projects_volumes: false,
             has_large_rows: false,
             creates: Creates::default(),
+            reservations: BTreeMap::new(),
         }
     }
 
@@ -93,6 +100,19 @@ impl ProjectRecord {
     #[must_use]
     pub fn in_use(&self, resource: &str) -> i64 {
         self.usage.get(resource).or_else(|| self.totals.get(resource)).copied().unwrap_or(0)
+    }
+
+    /// Returns the amount of a resource that is reserved for extensions.
+    #[must_use]
+    pub fn reserved(&self, resource: &str) -> i64 {
+        let amounts = self.reservations.values().map(Reservation::amounts);
+        amounts.filter_map(|amounts| amounts.get(resource).copied()).fold(0, i64::saturating_add)
+    }
+
+    /// Returns the use of a resource and the amount that is reserved.
+    #[must_use]
+    pub fn used(&self, resource: &str) -> i64 {
+        self.in_use(resource).saturating_add(self.reserved(resource))
     }
 
     /// Counts rows that were created, and opens their counters.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::domain::quota::Amounts;
 use crate::domain::trees::{map_of, set_of};
-use crate::domain::{Pending, ProjectId, Timestamp};
+use crate::domain::{Extension, Pending, ProjectId, Timestamp};
 
 use super::Store;
 use super::agenda::{self, Agenda, AgendaItem, Purpose};
@@ -98,7 +98,15 @@ pub(super) struct IndexedRow {
     pub(super) item: AgendaItem,
     volume_id: Uuid,
     pub(super) pending: Option<Pending>,
+    extension: Option<Extension>,
     is_large: bool,
+}
+
+impl IndexedRow {
+    /// Returns whether the scheduled step must look at the row.
+    pub(super) fn needs_tick(&self, clock: Timestamp) -> bool {
+        self.extension.is_some() || self.pending.is_some_and(|pending| pending.needs_tick(clock))
+    }
 }
 
 /// The rows with some ids.
@@ -273,7 +281,9 @@ impl Store<'_> {
             let entries = self.every_entry(record.index(kind))?;
             let ids: Vec<Uuid> = entries.iter().map(|entry| entry.position.id).collect();
             let rows = self.counted(kind, &ids, rows_at_once([&record]))?.rows.into_iter();
-            let may_end = |row: &IndexedRow| row.pending.is_some_and(|pending| pending.may_end_in_tick());
+            let may_end = |row: &IndexedRow| {
+                row.extension.is_some() || row.pending.is_some_and(|pending| pending.may_end_in_tick())
+            };
             let own = rows.filter(|row| row.item.project == *project && may_end(row));
             items.extend(own.map(|row| row.item));
         }
@@ -367,6 +377,11 @@ impl Store<'_> {
         }
         record.creates.missed.clear();
         let repair = &mut inspection.repair;
+        for (kind, _, rows, kept) in &mut kinds {
+            if *kind == Kind::Volume {
+                repair.counters += reconcile_reservations(record, rows, kept, known.now);
+            }
+        }
         let mut totals = known.snapshots_count_gigabytes.map(|_| Amounts::new());
         for (kind, indexed, rows, kept) in kinds {
             repair.rows += rows.len();
@@ -394,10 +409,10 @@ impl Store<'_> {
                 record.has_large_rows = true;
                 inspection.is_whole = false;
             }
-            let needs_tick = |row: &IndexedRow| row.pending.is_some_and(|pending| pending.needs_tick(known.now));
+            let needs_tick = |row: &IndexedRow| row.needs_tick(known.now);
             inspection.unscheduled.extend(rows.into_iter().filter(needs_tick).map(|row| row.item));
         }
-        repair.counters = match totals {
+        repair.counters += match totals {
             Some(totals) => recount(record, totals),
             None => limit_counts(record),
         };
@@ -432,8 +447,8 @@ impl Store<'_> {
             }
         }
         if with_row_type!(kind, R => R::HAS_SIZE_OF_VOLUME) {
-            let volumes: Vec<Uuid> = under_way.iter().map(|(entry, ..)| entry.volume_id).collect();
-            for ((entry, item, _), volume) in under_way.iter_mut().zip(self.sizes_of_volumes(&volumes)?) {
+            let entries: Vec<Entry> = under_way.iter().map(|(entry, ..)| *entry).collect();
+            for ((entry, item, _), volume) in under_way.iter_mut().zip(self.sizes_of_volumes(&entries)?) {
                 if item.is_none() {
                     *item = volume.map(|volume| AgendaItem::of_entry(&record.project, kind, entry, volume));
                 }
@@ -513,6 +528,7 @@ impl Store<'_> {
                         item: AgendaItem::when_due(&row),
                         volume_id: row.indexed_volume(),
                         pending: row.pending(),
+                        extension: row.extension(),
                         is_large: row.is_large(),
                     }),
                     StoredRow::Gone => {}
@@ -579,6 +595,34 @@ fn rebuild(
     let (index, built) = Index::build(entries, source);
     *record.index_mut(kind) = index;
     changes.written.extend(built.written);
+}
+
+/// Makes the items of volumes with reservations say what the record counts for them, and removes the reservations that
+/// nothing will settle any more. Returns their number.
+fn reconcile_reservations(
+    record: &mut ProjectRecord,
+    rows: &mut [IndexedRow],
+    kept: &mut [(Entry, Option<AgendaItem>)],
+    now: Timestamp,
+) -> usize {
+    let before = record.reservations.len();
+    record.reservations.retain(|volume, reservation| {
+        let Extension { from, begun, .. } = reservation.extension;
+        if let Some(row) = rows.iter_mut().find(|row| row.item.id == *volume) {
+            if row.extension.is_none() && !may_be_running(begun, now) {
+                return false;
+            }
+            row.item.size = from;
+            return true;
+        }
+        let kept = kept.iter_mut().find(|(entry, _)| entry.position.id == *volume);
+        if let Some((_, Some(item))) = kept {
+            item.size = from;
+            return true;
+        }
+        kept.is_some()
+    });
+    before - record.reservations.len()
 }
 
 /// Lowers the counts of rows to the number of entries, and returns how many were higher. Whatever a row that cannot be read

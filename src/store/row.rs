@@ -12,7 +12,9 @@ use uuid::Uuid;
 use crate::domain::identifiers::IdentifierError;
 use crate::domain::lifecycle::{Moment, Occasion};
 use crate::domain::quota::{self, Amounts, Counted};
-use crate::domain::{AttachmentPointer, Message, Pending, ProjectId, Snapshot, Timestamp, Volume, VolumeTypeId};
+use crate::domain::{
+    AttachmentPointer, Extension, Message, Pending, ProjectId, Snapshot, Timestamp, Volume, VolumeTypeId,
+};
 
 use super::codec::envelope::Stored;
 use super::index::{Entry, Position};
@@ -135,7 +137,7 @@ pub trait Row: Stored + Clone + PartialEq {
         Uuid::nil()
     }
 
-    /// Returns the size in GiB.
+    /// Returns the size in GiB that the project counts.
     fn size(&self) -> u32;
 
     /// Returns the volume type.
@@ -150,6 +152,17 @@ pub trait Row: Stored + Clone + PartialEq {
     /// Returns the row with other work under way, and nothing else changed.
     #[must_use]
     fn with_pending(self, pending: Option<Pending>) -> Self;
+
+    /// Returns the extension that is under way or that is not settled with the project's quota. By default there is none.
+    fn extension(&self) -> Option<Extension> {
+        None
+    }
+
+    /// Returns the row without an extension that has ended. By default there is none.
+    #[must_use]
+    fn with_extension_settled(self) -> Self {
+        self
+    }
 
     /// Returns the row as it is at a time, or `None` if it is gone by then.
     fn effective(self, now: Timestamp, occasion: Occasion) -> Option<Self>;
@@ -178,6 +191,6 @@ pub trait Row: Stored + Clone + PartialEq {
 
     /// Returns whether the scheduled step must look at the row.
     fn needs_tick(&self, clock: Timestamp) -> bool {
-        self.pending().is_some_and(|pending| pending.needs_tick(clock))
+        self.extension().is_some() || self.pending().is_some_and(|pending| pending.needs_tick(clock))
     }
 }

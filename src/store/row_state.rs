@@ -30,6 +30,8 @@ pub enum RowState {
     Completed,
     /// It is a volume that is removed after its snapshots, and the time for that has come.
     Cascading,
+    /// It is a volume whose extension has ended, and is not settled with the quota of its project.
+    Extended,
     /// Its work goes on.
     Waiting,
     /// Nothing is under way, or the work has ended for every reader of the clock. Nothing needs to be written. The
@@ -53,11 +55,15 @@ impl RowState {
         if T::KIND == Kind::Volume && row.pending().is_some_and(is_cascading) {
             return Self::Cascading;
         }
+        let then = row.clone().at(moment);
+        if then.as_ref().is_some_and(|row| row.extension() != row.clone().with_extension_settled().extension()) {
+            return Self::Extended;
+        }
         let is_under_way = row.pending().is_some();
         let waits_for_tick = row.pending().is_some_and(|pending| pending.schedule == Schedule::NextTick);
         let goes_on = |row: Option<T>| row.map(|row| row.pending().is_some());
-        let seen = goes_on(row.clone().effective(moment.clock, Occasion::Reading));
-        let then = goes_on(row.at(moment));
+        let seen = goes_on(row.effective(moment.clock, Occasion::Reading));
+        let then = goes_on(then);
         match Self::compare(is_under_way, seen, then) {
             // The schedule was late, or the clock was set forward. The work ends with this tick all the same.
             Self::Idle if waits_for_tick && moment.occasion != Occasion::Reading => Self::Completed,

@@ -184,6 +184,10 @@ impl Store<'_> {
                 let removed = record.index_mut(kind).remove(&positions, &mut writes.pages, writes.source)?;
                 let removed = set_of(removed);
                 for item in of_kind().filter(|item| removed.contains(&item.position())) {
+                    let mut item = (*item).clone();
+                    if let Some(reservation) = record.reservations.remove(&item.id) {
+                        item.size = reservation.extension.from;
+                    }
                     record.give_back(&item.amounts(snapshots_count_gigabytes));
                 }
             }

@@ -47,7 +47,9 @@ impl Store<'_> {
         for ((project, known), record) in projects.iter().zip(records) {
             let Some(Some(record)) = self.without_unreadable(record)? else { continue };
             if let Some(entries) = self.without_unreadable(self.listed_everywhere(&record, known))?.flatten() {
-                let one = Surveyed { record, entries, rows: 0, totals: Amounts::new(), is_well: true };
+                // A reservation says what the project counts for a volume, which a repair compares with the row.
+                let is_well = record.reservations.is_empty();
+                let one = Surveyed { record, entries, rows: 0, totals: Amounts::new(), is_well };
                 surveyed.insert(project.clone(), one);
             }
         }
@@ -61,8 +63,7 @@ impl Store<'_> {
                     return;
                 }
                 one.rows += 1;
-                let needs_tick = row.pending.is_some_and(|pending| pending.needs_tick(now));
-                one.is_well &= !needs_tick || scheduled.contains(&row.item.row());
+                one.is_well &= !row.needs_tick(now) || scheduled.contains(&row.item.row());
                 for (resource, amount) in row.item.amounts(deployment.snapshots_count_gigabytes()) {
                     *one.totals.entry(resource).or_default() += amount;
                 }

@@ -113,7 +113,7 @@ impl Store<'_> {
         Ok(ended.map(|(item, _)| item).collect())
     }
 
-    /// Returns the record of a project as it will be after the removals that are due.
+    /// Returns the record of a project as it will be after the removals and extensions that are due.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn settled_project(
         &self,
@@ -125,6 +125,7 @@ impl Store<'_> {
         for item in removals {
             record.give_back(&item.amounts(deployment.snapshots_count_gigabytes()));
         }
+        self.settle_ended_extensions(&mut record, now)?;
         Ok(Some(record))
     }
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::domain::lifecycle::Occasion;
 use crate::domain::quota::Counted;
-use crate::domain::{Pending, ProjectId, Timestamp, UserId, Volume, VolumeId, VolumeStatus, VolumeTypeId};
+use crate::domain::{Extension, Pending, ProjectId, Timestamp, UserId, Volume, VolumeId, VolumeStatus, VolumeTypeId};
 use crate::domain::{attachment, metadata};
 
 use super::Store;
@@ -48,8 +48,9 @@ impl Row for Volume {
         self.created_at
     }
 
+    /// A project counts the size from before an extension until the extension is settled.
     fn size(&self) -> u32 {
-        self.size
+        self.extension.map_or(self.size, |extension| extension.from)
     }
 
     fn volume_type_id(&self) -> Option<VolumeTypeId> {
@@ -57,7 +58,8 @@ impl Row for Volume {
     }
 
     fn is_large(&self) -> bool {
-        metadata::is_large(&self.metadata) || attachment::size(&self.attachments) > attachment::LARGE
+        metadata::size(&self.metadata) + metadata::size(&self.image_metadata) > metadata::LARGE
+            || attachment::size(&self.attachments) > attachment::LARGE
     }
 
     fn consumes_quota(&self) -> bool {
@@ -70,6 +72,14 @@ impl Row for Volume {
 
     fn with_pending(self, pending: Option<Pending>) -> Self {
         Self { pending, ..self }
+    }
+
+    fn extension(&self) -> Option<Extension> {
+        self.extension
+    }
+
+    fn with_extension_settled(self) -> Self {
+        self.with_extension_settled()
     }
 
     fn effective(self, now: Timestamp, occasion: Occasion) -> Option<Self> {
@@ -109,6 +119,8 @@ struct StoredVolume<'a> {
     #[serde(borrow)]
     attachments: Vec<StoredAttachment<'a>>,
     next_attachment: Option<StoredSlot>,
+    /// The size before, the size after, and the time of the request.
+    extension: Option<(u32, u32, i64)>,
 }
 
 impl Stored for Volume {
@@ -152,6 +164,7 @@ impl<'a> From<&'a Volume> for StoredVolume<'a> {
             image_metadata: pairs(&volume.image_metadata),
             attachments: volume.attachments.iter().map(Into::into).collect(),
             next_attachment: volume.next_attachment.map(Into::into),
+            extension: volume.extension.map(|Extension { from, to, begun }| (from, to, begun.microseconds())),
         }
     }
 }
@@ -193,6 +206,11 @@ impl TryFrom<StoredVolume<'_>> for Volume {
             updated_at: stored.updated.map(Timestamp::from_microseconds),
             consumes_quota: !stored.uncounted,
             pending,
+            extension: stored.extension.map(|(from, to, begun)| Extension {
+                from,
+                to,
+                begun: Timestamp::from_microseconds(begun),
+            }),
         })
     }
 }
@@ -266,6 +284,7 @@ mod tests {
             updated_at: None,
             consumes_quota: true,
             pending: None,
+            extension: Some(Extension { from: 258, to: 259, begun: Timestamp::from_microseconds(4) }),
         };
         let mut bytes = Vec::new();
         full.write(&mut bytes).expect("writes");
@@ -277,6 +296,7 @@ mod tests {
             b"\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x03\x01\x01a\x01m\x01\x01i\x01m",
             b"\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x04\x04\0\x01\x01s\0\x01\x02/d\x08attached\x02rw\x01\x02\0\x01\x02{}\0",
             b"\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05\x02",
+            b"\x01\x82\x02\x83\x02\x08",
         ];
         assert_eq!(bytes, expected.concat(), "{}", bytes.escape_ascii());
         assert_eq!(Volume::read(1, &bytes), Ok(full));

@@ -4,7 +4,7 @@ use std::slice;
 
 use crate::domain::lifecycle::Moment;
 use crate::domain::trees::set_of;
-use crate::domain::{ProjectId, Timestamp};
+use crate::domain::{ProjectId, Timestamp, VolumeId};
 use crate::store::agenda::{self, AgendaItem};
 use crate::store::row::with_row_type;
 use crate::store::{Change, Row, Store, StoreError};
@@ -60,6 +60,7 @@ pub fn apply(
         schedule,
         begin_now,
         complete,
+        extended,
         end,
         gone,
         unwritten,
@@ -85,6 +86,13 @@ pub fn apply(
     for item in complete {
         let settled = settle(store, &item, moment);
         if done.unless_hindered(store, allowance, slice::from_ref(&item), settled)?.is_some() {
+            done.forget.push(item);
+            done.report.settled += 1;
+        }
+    }
+    for item in extended {
+        let settled = settle_extension(store, &item, moment);
+        if done.unless_hindered(store, allowance, slice::from_ref(&item), settled)? == Some(true) {
             done.forget.push(item);
             done.report.settled += 1;
         }
@@ -182,6 +190,12 @@ fn begun_now(store: &Store<'_>, item: &AgendaItem, clock: Timestamp) -> Result<A
 /// Returns whether an item is so old that the request that announced it has written its row or never will.
 pub fn is_stale(item: &AgendaItem, moment: Moment) -> bool {
     Timestamp::from_microseconds(item.due).plus_seconds(ANNOUNCED_SECONDS) <= moment.clock
+}
+
+/// Settles an extension with the quota of its project, and returns whether nothing is left to do for the volume.
+fn settle_extension(store: &Store<'_>, item: &AgendaItem, moment: Moment) -> Result<bool, StoreError> {
+    let id = VolumeId::new(item.id);
+    Ok(store.settle_extension(id, moment)? && !store.schedule_removal_again(id)?)
 }
 
 /// Splits items into those whose rows have an entry in their index, and those whose rows have none.

@@ -35,7 +35,7 @@ pub struct Observation {
     pub is_stale: bool,
     /// Whether the clock was set back since the item was made.
     pub is_from_future: bool,
-    /// Whether the row is so new that the request that creates it may still be running.
+    /// Whether the row is so new that the request that creates it, or the one that extends it, may still be running.
     pub is_new: bool,
 }
 
@@ -49,6 +49,8 @@ pub struct Plan {
     pub begin_now: Vec<AgendaItem>,
     /// Rows to settle whose work has ended well.
     pub complete: Vec<AgendaItem>,
+    /// Volumes whose extension has ended, or was never begun, to settle with the quota of their projects.
+    pub extended: Vec<AgendaItem>,
     /// Rows to settle as gone, and then to remove.
     pub end: Vec<AgendaItem>,
     /// Rows that are gone. If an index still has their entry, the entry is removed.
@@ -71,12 +73,31 @@ pub struct Plan {
     pub more: bool,
 }
 
+/// The compare-and-swaps that settle one extension.
+const SWAPS_OF_EXTENSION: usize = 3;
+
+impl Plan {
+    /// Plans to settle an extension, as far as the allowance goes.
+    fn extend(&mut self, item: AgendaItem, allowance: &mut Allowance) {
+        match allowance.settled.checked_sub(SWAPS_OF_EXTENSION) {
+            Some(settled) => {
+                allowance.settled = settled;
+                self.extended.push(item);
+            }
+            None => self.more = true,
+        }
+    }
+}
+
 /// Plans the work on one slot, and takes the compare-and-swaps for it out of the allowance.
 pub fn plan(observations: Vec<Observation>, allowance: &mut Allowance) -> Plan {
     let mut plan = Plan::default();
     for Observation { item, state, is_scheduled, is_stale, is_from_future, is_new } in observations {
         match state {
             RowState::Ending | RowState::Completed if allowance.settled == 0 => plan.more = true,
+            RowState::Idle if item.purpose == Purpose::Extension && is_new && !is_from_future => {}
+            RowState::Extended => plan.extend(item, allowance),
+            RowState::Idle if item.purpose == Purpose::Extension => plan.extend(item, allowance),
             RowState::Completed => {
                 allowance.settled -= 1;
                 plan.complete.push(item);
@@ -151,6 +172,7 @@ mod tests {
             ("schedule", &plan.schedule),
             ("begin now", &plan.begin_now),
             ("complete", &plan.complete),
+            ("extended", &plan.extended),
             ("end", &plan.end),
             ("gone", &plan.gone),
             ("unwritten", &plan.unwritten),
@@ -171,9 +193,9 @@ mod tests {
 
     #[test]
     fn each_state_has_one_plan() {
-        use Purpose::{New, Row, Volume};
-        use RowState::{Cascading, Completed, Ended, Ending, Gone, Idle, Unreadable, Waiting};
-        let cases: [Case; 26] = [
+        use Purpose::{Extension, New, Row, Volume};
+        use RowState::{Cascading, Completed, Ended, Ending, Extended, Gone, Idle, Unreadable, Waiting};
+        let cases: [Case; 33] = [
             (Gone, Row, true, false, false, &["gone"]),
             (Gone, Volume, true, false, false, &["gone"]),
             (Gone, New, true, false, false, &["unwritten"]),
@@ -198,11 +220,19 @@ mod tests {
             (Idle, Row, true, false, false, &[]),
             (Idle, Row, true, true, false, &["forget"]),
             (Idle, Volume, true, true, false, &["forget"]),
+            (Extended, Extension, true, false, false, &["extended"]),
+            (Extended, Row, false, false, false, &["extended"]),
+            (Extended, Extension, true, false, true, &["more"]),
+            (Idle, Extension, true, false, false, &["extended"]),
+            (Waiting, Extension, true, true, false, &[]),
+            (Gone, Extension, true, false, false, &["gone"]),
+            (Ended, Extension, true, false, false, &["remove"]),
             (Unreadable, Row, true, false, false, &["postpone"]),
             (Unreadable, New, true, true, true, &["postpone"]),
         ];
         for (state, purpose, is_scheduled, is_stale, is_used_up, expected) in cases {
-            let mut allowance = Allowance { settled: usize::from(!is_used_up), batches: 1, creates: 0, contended: 0 };
+            let settled = if is_used_up { 0 } else { SWAPS_OF_EXTENSION };
+            let mut allowance = Allowance { settled, batches: 1, creates: 0, contended: 0 };
             let observation = Observation {
                 item: item(1, purpose),
                 state,
@@ -213,8 +243,8 @@ mod tests {
             };
             let plan = plan(vec![observation.clone()], &mut allowance);
             assert_eq!(lists(&plan), expected, "{observation:?}");
-            let settles = plan.complete.len() + plan.end.len();
-            assert_eq!(allowance.settled + settles, usize::from(!is_used_up), "{observation:?}");
+            let settles = plan.complete.len() + plan.end.len() + SWAPS_OF_EXTENSION * plan.extended.len();
+            assert_eq!(allowance.settled + settles, settled, "{observation:?}");
         }
     }
 
@@ -248,8 +278,9 @@ mod tests {
 
     #[test]
     fn a_create_that_may_be_running_is_left_alone() {
-        for state in [RowState::Gone, RowState::Idle, RowState::Waiting] {
-            let item = item(1, Purpose::New);
+        let states = [RowState::Gone, RowState::Idle, RowState::Waiting].map(|state| (state, Purpose::New));
+        for (state, purpose) in states.into_iter().chain([(RowState::Idle, Purpose::Extension)]) {
+            let item = item(1, purpose);
             let observation =
                 Observation { item, state, is_scheduled: true, is_stale: false, is_from_future: false, is_new: true };
             let plan = plan(vec![observation], &mut Allowance::OF_ONE_RUN.clone());

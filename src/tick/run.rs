@@ -194,7 +194,8 @@ fn observe(
     for (number, (item, state)) in items.into_iter().zip(states).enumerate() {
         let is_stale = is_stale(&item, moment);
         let is_from_future = item.is_from_future(moment.clock);
-        let is_running = may_be_running(Timestamp::from_microseconds(item.created), moment.clock);
+        let begun = if item.purpose == Purpose::Extension { item.since } else { item.created };
+        let is_running = may_be_running(Timestamp::from_microseconds(begun), moment.clock);
         let is_new = is_running || is_left[number];
         let is_scheduled = number < scheduled;
         observations.push(Observation { item, state, is_scheduled, is_stale, is_from_future, is_new });

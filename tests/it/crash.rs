@@ -212,10 +212,11 @@ fn assert_converges(service: &ComponentService, operation: &Operation, case: &st
     let rows = |kind: &str| state[kind].as_array().cloned().unwrap_or_default();
     for row in rows("snapshots").iter().chain(&rows("volumes")) {
         let status = row["status"].as_str().unwrap_or_default();
-        assert!(!["creating", "deleting"].contains(&status) && row["pending"].is_null(), "{case}: {row}");
+        assert!(!["creating", "deleting", "extending"].contains(&status) && row["pending"].is_null(), "{case}: {row}");
     }
     for (resource, usage) in state["quota_usage"]["a1"].as_object().into_iter().flatten() {
         assert_eq!(usage["in_use"], counted(&rows("snapshots"), &rows("volumes"), resource), "{case}: {resource}");
+        assert_eq!(usage["reserved"], 0, "{case}: {resource}");
     }
     let volumes: BTreeSet<String> = rows("volumes").iter().map(id_of).collect();
     for snapshot in rows("snapshots") {
@@ -585,6 +586,152 @@ fn every_other_write_may_stop_anywhere() {
     ];
     for operation in &operations {
         stop_everywhere(operation);
+    }
+}
+
+fn act_on_volume(service: &ComponentService, body: &Value) -> Outcome {
+    outcome(&service.call("POST", &format!("/v3/a1/volumes/{VOLUME}/action"), body))
+}
+
+fn volume_in_state(service: &ComponentService) -> Value {
+    let state = service.state();
+    let own = state["volumes"].as_array().into_iter().flatten().find(|volume| volume["id"] == VOLUME);
+    own.cloned().expect("the volume")
+}
+
+/// Returns a scene in which the volume is being extended from 2 GiB to 5 GiB.
+fn scene_of_extension(schedule: &str, due: u64) -> Value {
+    let mut scene = scene(schedule);
+    for number in [0, 1] {
+        scene["volumes"][number]["status"] = json!("extending");
+        scene["volumes"][number]["previous_status"] = json!("available");
+        scene["volumes"][number]["new_size"] = json!(5);
+        scene["volumes"][number]["pending"] =
+            json!({ "completion": "extend", "schedule": schedule, "due": time(due), "gives_up": time(due + 3600) });
+    }
+    scene
+}
+
+#[test]
+fn an_extension_of_a_volume_may_stop_anywhere() {
+    for schedule in ["clock", "told"] {
+        stop_everywhere(&Operation {
+            schedule,
+            creates: false,
+            run: |service| act_on_volume(service, &json!({ "os-extend": { "new_size": 5 } })),
+            // The reservation of a request that was stopped stays until a tick has looked.
+            repeated: &[202, 400, 503],
+            acknowledged: |service| {
+                let volume = volume_in_state(service);
+                assert_eq!((&volume["status"], &volume["new_size"]), (&json!("extending"), &json!(5)));
+            },
+        });
+    }
+}
+
+#[test]
+fn an_extension_of_an_extended_volume_may_stop_anywhere() {
+    let operation = Operation {
+        schedule: "clock",
+        creates: false,
+        run: |service| act_on_volume(service, &json!({ "os-extend": { "new_size": 6 } })),
+        repeated: &[202, 400, 503],
+        acknowledged: |service| assert_eq!(volume_in_state(service)["new_size"], 6),
+    };
+    stop_everywhere_in(&operation, &scene_of_extension("clock", 0), "1000");
+}
+
+#[test]
+fn a_refused_extension_may_stop_anywhere() {
+    let mut scene = scene("clock");
+    scene["quotas"]["gigabytes"] = json!(70);
+    let operation = Operation {
+        schedule: "clock",
+        creates: false,
+        run: |service| match act_on_volume(service, &json!({ "os-extend": { "new_size": 500 } })) {
+            413 => 200,
+            outcome => outcome,
+        },
+        repeated: &[200],
+        acknowledged: |service| assert_eq!(volume_in_state(service)["previous_status"], "available"),
+    };
+    stop_everywhere_in(&operation, &scene, "1000");
+}
+
+#[test]
+fn a_report_of_an_extension_may_stop_anywhere() {
+    let operation = Operation {
+        schedule: "told",
+        creates: false,
+        run: |service| act_on_volume(service, &json!({ "os-extend_volume_completion": {} })),
+        repeated: &[202, 400],
+        acknowledged: |service| assert_eq!(volume_in_state(service)["pending"]["schedule"], "clock"),
+    };
+    stop_everywhere_in(&operation, &scene_of_extension("told", 2), "1000");
+}
+
+#[test]
+fn a_tick_of_an_ended_extension_may_stop_anywhere() {
+    let operation = Operation {
+        schedule: "clock",
+        creates: false,
+        run: |service| if service.tick().is_ok() { 200 } else { 500 },
+        repeated: &[200],
+        acknowledged: |service| assert_eq!(volume_in_state(service)["size"], 5),
+    };
+    stop_everywhere_in(&operation, &scene_of_extension("clock", 0), "1000");
+}
+
+#[test]
+fn a_delete_of_an_extended_volume_may_stop_anywhere() {
+    let operation = Operation {
+        schedule: "clock",
+        creates: false,
+        run: |service| outcome(&service.delete(&format!("/v3/a1/volumes/{DOOMED}?cascade=true"))),
+        repeated: &[202, 400],
+        acknowledged: |service| {
+            assert_eq!(service.status_of(&format!("/v3/a1/volumes/{DOOMED}")).as_deref(), Some("deleting"));
+        },
+    };
+    stop_everywhere_in(&operation, &scene_of_extension("clock", 0), "1000");
+}
+
+/// Tests the actions that write a flag of a volume or the metadata of its image.
+#[test]
+fn every_write_to_the_row_of_a_volume_may_stop_anywhere() {
+    let writes = [
+        RowWrite {
+            run: |service| act_on_volume(service, &json!({ "os-set_bootable": { "bootable": true } })),
+            repeated: &[200],
+            acknowledged: |service| assert_eq!(volume_in_state(service)["bootable"], true),
+        },
+        RowWrite {
+            run: |service| act_on_volume(service, &json!({ "os-update_readonly_flag": { "readonly": true } })),
+            repeated: &[202],
+            acknowledged: |service| {
+                assert_eq!(volume_in_state(service)["admin_metadata"], json!({ "readonly": "True" }));
+            },
+        },
+        RowWrite {
+            run: |service| act_on_volume(service, &json!({ "os-set_image_metadata": { "metadata": { "k": "v" } } })),
+            repeated: &[200],
+            acknowledged: |service| assert_eq!(volume_in_state(service)["image_metadata"], json!({ "k": "v" })),
+        },
+        RowWrite {
+            run: |service| {
+                let set = act_on_volume(service, &json!({ "os-set_image_metadata": { "metadata": { "k": "v" } } }));
+                if set < 300 {
+                    act_on_volume(service, &json!({ "os-unset_image_metadata": { "key": "k" } }))
+                } else {
+                    set
+                }
+            },
+            repeated: &[200],
+            acknowledged: |service| assert_eq!(volume_in_state(service)["image_metadata"], Value::Null),
+        },
+    ];
+    for RowWrite { run, repeated, acknowledged } in writes {
+        stop_everywhere(&Operation { schedule: "clock", creates: false, run, repeated, acknowledged });
     }
 }
 

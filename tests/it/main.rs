@@ -16,6 +16,7 @@ mod costs;
 mod crash;
 mod damage;
 mod dev_identity;
+mod extensions;
 mod formats;
 mod growth;
 mod histories;

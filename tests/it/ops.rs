@@ -39,6 +39,9 @@ fn rich_state() -> Value {
             { "id": id('a', 3), "project_id": "a1", "status": "deleting" },
             { "id": id('a', 4), "project_id": "a1", "status": "creating", "pending": null,
               "next_attachment": { "id": id('d', 3), "created_at": "2026-03-01T00:00:00" } },
+            { "id": id('a', 5), "project_id": "a1", "status": "extending", "previous_status": "in-use", "size": 2,
+              "new_size": 4, "admin_metadata": { "readonly": "True" }, "image_metadata": { "image_id": "x" },
+              "pending": { "completion": "extend", "schedule": "told", "begun": time(2), "due": time(5), "gives_up": time(9) } },
         ],
         "attachments": [
             { "id": id('d', 1), "volume_id": id('a', 1), "instance_uuid": null, "attached_host": "h", "mountpoint": null,
@@ -77,7 +80,7 @@ fn rich_state() -> Value {
         ],
         "quotas": { "snapshots": 33, "gigabytes_fast": 2 },
         "project_quotas": { "b2": { "snapshots": -1 }, "without-rows": { "volumes": 4 } },
-        "quota_usage": { "a1": { "gigabytes": { "in_use": 77, "reserved": 0 } } },
+        "quota_usage": { "a1": { "gigabytes": { "in_use": 77, "reserved": 2 } } },
         "services": [
             { "host": "h@b", "binary": "cinder-volume", "disabled": true, "disabled_reason": "why", "frozen": true,
               "availability_zone": "zone", "up": false, "updated_at": "2026-03-01T00:00:00.000000", "absent": true },
@@ -133,7 +136,7 @@ fn what_get_gave_between_a_delete_and_its_tick_changes_nothing() {
 fn what_get_gave_can_be_put_back_and_then_get_gives_the_same() {
     let service = ComponentService::new(&[]);
     let put_first = put(&service, &rich_state().to_string());
-    assert_eq!((put_first.status, put_first.body), (200, json!({ "volumes": 4, "snapshots": 4 })));
+    assert_eq!((put_first.status, put_first.body), (200, json!({ "volumes": 5, "snapshots": 4 })));
     let given = text(&service.send(operator("GET", "/_ops/state", b"")));
     let state: Value = serde_json::from_str(&given).expect("JSON");
 

@@ -20,9 +20,9 @@ use crate::domain::snapshot::{Cause, Transition};
 use crate::domain::trees::map_of;
 use crate::domain::volume_type::DEFAULT_TYPE;
 use crate::domain::{
-    AttachStatus, Attachment, AttachmentId, AttachmentPointer, AttachmentSlot, GroupSnapshotId, Message, MessageId,
-    Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume, VolumeId, VolumeStatus,
-    VolumeType, VolumeTypes,
+    AttachStatus, Attachment, AttachmentId, AttachmentPointer, AttachmentSlot, Extension, GroupSnapshotId, Message,
+    MessageId, Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume, VolumeId,
+    VolumeStatus, VolumeType, VolumeTypes,
 };
 use crate::json::ObjectOnly;
 use crate::service::StoreError;
@@ -194,6 +194,9 @@ struct VolumeDocument {
     /// The work under way. Without this field, a transient status begins its work when the document is loaded.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pending: Option<Option<ObjectOnly<PendingDocument>>>,
+    /// The size after the extension that is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_size: Option<u32>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -325,6 +328,7 @@ impl Default for VolumeDocument {
             updated_at: None,
             consumes_quota: true,
             pending: None,
+            new_size: None,
         }
     }
 }
@@ -482,7 +486,7 @@ fn amounts(
     Ok(amounts)
 }
 
-/// Reads an open counter.
+/// Reads an open counter. `reserved` follows from the extensions that are under way.
 fn counter(value: &Value) -> Option<i64> {
     let counter = value.as_object()?;
     let is_known =
@@ -628,7 +632,14 @@ impl StateDocument {
         let mut state = State::default();
         let mut types = types_of(self.volume_types)?;
         for ObjectOnly(volume) in self.volumes {
-            let pending = work(volume.pending, volume.status.completion(), delays, now);
+            // No work ends the status `extending` without a new size, so only the time bound does.
+            let completion = volume.status.completion().map(|completion| match (completion, volume.new_size) {
+                (Completion::Extend, None) => Completion::None,
+                (completion, _) => completion,
+            });
+            let pending = work(volume.pending, completion, delays, now);
+            let begun = pending.map_or(now, |pending| pending.begun);
+            let extension = volume.new_size.map(|to| Extension { from: volume.size, to, begun });
             state.rows.volumes.push(Volume {
                 id: volume.id,
                 project_id: volume.project_id,
@@ -660,6 +671,7 @@ impl StateDocument {
                 updated_at: volume.updated_at,
                 consumes_quota: volume.consumes_quota,
                 pending,
+                extension,
             });
         }
         for ObjectOnly(snapshot) in self.snapshots.into_iter().filter(|ObjectOnly(snapshot)| !snapshot.deleted) {
@@ -793,7 +805,7 @@ pub fn state_document(mut reader: StateReader<'_>) -> Result<AnswerBody, StoreEr
     }
     let Deployment { no_snapshot_gb_quota, osapi_max_limit, .. } = deployment;
     document.value("config", &Config { no_snapshot_gb_quota, osapi_max_limit });
-    document.value("quota_usage", &ByProject { projects: &projects, of: &|own| counters_by_name(&own.usage, &types) });
+    document.value("quota_usage", &ByProject { projects: &projects, of: &|own| counters_by_name(own, &types) });
     document
         .value("project_quotas", &ByProject { projects: &projects, of: &|own| limits_by_name(&own.quotas, &types) });
     if !unreadable.is_empty() {
@@ -849,7 +861,7 @@ impl<T: Serialize> Serialize for ByProject<'_, T> {
     }
 }
 
-/// An open counter. `reserved` is always zero, because a reservation and its commit are one step here.
+/// An open counter.
 #[derive(Serialize)]
 struct Counter {
     in_use: i64,
@@ -861,9 +873,12 @@ fn is_left(resource: &str, types: &VolumeTypes) -> bool {
     quota::type_of(resource).is_some_and(|(_, id)| types.get(id).is_none())
 }
 
-fn counters_by_name(usage: &Amounts, types: &VolumeTypes) -> BTreeMap<String, Counter> {
-    let open = usage.iter().filter(|(resource, in_use)| **in_use != 0 || !is_left(resource, types));
-    map_of(open.map(|(resource, in_use)| (types.resource_name(resource), Counter { in_use: *in_use, reserved: 0 })))
+fn counters_by_name(settings: &ProjectSettings, types: &VolumeTypes) -> BTreeMap<String, Counter> {
+    let open = settings.usage.iter().filter(|(resource, in_use)| **in_use != 0 || !is_left(resource, types));
+    let reserved = |resource: &String| settings.reserved.get(resource).copied().unwrap_or(0);
+    map_of(open.map(|(resource, in_use)| {
+        (types.resource_name(resource), Counter { in_use: *in_use, reserved: reserved(resource) })
+    }))
 }
 
 fn limits_by_name(limits: &Amounts, types: &VolumeTypes) -> Amounts {
@@ -903,6 +918,7 @@ impl VolumeDocument {
             updated_at: volume.updated_at,
             consumes_quota: volume.consumes_quota,
             pending: Some(volume.pending.map(|pending| ObjectOnly(pending.into()))),
+            new_size: volume.extension.map(|extension| extension.to),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::domain::{Metadata, Timestamp};
+use crate::domain::{Metadata, Timestamp, metadata};
 use crate::service::policy::Rule;
 use crate::service::{Error, Service};
 use crate::store::Row;
@@ -118,6 +118,11 @@ pub trait Listed: Row + Columns {
     /// Errors of the store.
     fn named_by(_service: &Service<'_>, _query: &ListRequest) -> Result<Option<Vec<Self>>, Error> {
         Ok(None)
+    }
+
+    /// Returns the size of all metadata of the row, in bytes.
+    fn metadata_size(&self) -> usize {
+        metadata::size(self.metadata())
     }
 
     /// Returns the error for a marker that does not exist.

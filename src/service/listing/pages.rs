@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::domain::{ProjectId, Volume, metadata};
+use crate::domain::{ProjectId, Volume};
 use crate::service::{Error, Service, resource_filters};
 use crate::store::deployment::Deployment;
 use crate::store::index::{Direction, Entry, Position};
@@ -125,7 +125,7 @@ impl<T: Listed> Filling<T> {
         if self.is_full() {
             return;
         }
-        let bytes = self.bytes + metadata::size(row.metadata());
+        let bytes = self.bytes + row.metadata_size();
         if bytes > self.most_bytes && !self.rows.is_empty() {
             self.is_cut = true;
         } else {

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::quota::Amounts;
-use crate::domain::{ProjectId, Timestamp};
+use crate::domain::{Extension, ProjectId, Timestamp, VolumeTypeId};
 use crate::store::creation::Creates;
 use crate::store::directory::{Directory, DirectoryEntry};
+use crate::store::extension::Reservation;
 use crate::store::index::{Index, PageId};
 use crate::store::projects::ProjectRecord;
 use crate::store::row::Kind;
@@ -42,6 +43,26 @@ struct StoredRecord {
     creates_since: Option<i64>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     missed: BTreeSet<Uuid>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    reservations: Vec<StoredReservation>,
+}
+
+/// The stored form of a [`Reservation`]: the volume, its sizes, its type, and the time of the request.
+#[derive(Serialize, Deserialize)]
+struct StoredReservation(Uuid, u32, u32, Option<VolumeTypeId>, i64);
+
+impl From<(&Uuid, &Reservation)> for StoredReservation {
+    fn from((volume, reservation): (&Uuid, &Reservation)) -> Self {
+        let Extension { from, to, begun } = reservation.extension;
+        Self(*volume, from, to, reservation.volume_type, begun.microseconds())
+    }
+}
+
+impl From<StoredReservation> for (Uuid, Reservation) {
+    fn from(StoredReservation(volume, from, to, volume_type, begun): StoredReservation) -> Self {
+        let extension = Extension { from, to, begun: Timestamp::from_microseconds(begun) };
+        (volume, Reservation { extension, volume_type })
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference, which is small on 64-bit targets only")]
@@ -62,6 +83,7 @@ impl Stored for ProjectRecord {
             announcement: self.creates.announcement,
             creates_since: self.creates.since.map(Timestamp::microseconds),
             missed: self.creates.missed.clone(),
+            reservations: self.reservations.iter().map(StoredReservation::from).collect(),
         };
         serde_json::to_writer(&mut *bytes, &stored).map_err(|error| error.to_string())?;
         bytes.push(b'\n');
@@ -84,6 +106,7 @@ impl Stored for ProjectRecord {
             since: stored.creates_since.map(Timestamp::from_microseconds),
             missed: stored.missed,
         };
+        record.reservations = stored.reservations.into_iter().map(Into::into).collect();
         let mut indexes = Bytes::new(&bytes[end + 1..]);
         for (number, kind) in Kind::ALL.into_iter().enumerate() {
             if number >= FIRST_KINDS && indexes.is_empty() {
