@@ -236,8 +236,16 @@ impl Store<'_> {
             Ok::<_, E>(())
         });
         match outcome {
-            // The record no longer remembers whether this write landed, but `confirm` sees whether it lists the row.
-            Ok(()) | Err(UpdateError::Store(StoreError::Unknown(_))) => Ok(written),
+            Ok(()) => Ok(written),
+            // The record no longer remembers whether this write landed, but it says whether it lists the row. A row is never
+            // written without its entry.
+            Err(UpdateError::Store(StoreError::Unknown(key))) => {
+                if self.has_entry(creation)? {
+                    Ok(written)
+                } else {
+                    Err(StoreError::Undone(key).into())
+                }
+            }
             Err(UpdateError::Refused(refusal)) => Err(refusal),
             Err(UpdateError::Store(error)) => Err(error.into()),
         }
@@ -251,6 +259,20 @@ impl Store<'_> {
             return scheduled.map(|()| true);
         }
         Ok(self.without_unreadable(scheduled)?.is_some())
+    }
+
+    /// Returns whether the record lists a row.
+    fn has_entry(&self, creation: &Creation<'_>) -> Result<bool, StoreError> {
+        for _ in 0..RECORD_READS {
+            let Some(record) = self.project(creation.project)? else { return Ok(false) };
+            let listed = record.index(creation.kind).listed(&[creation.entry.position], self);
+            match listed.map_err(|error| self.lost_page(creation.project, error)) {
+                // A page was replaced since the record was read.
+                Err(StoreError::Contended(_)) => {}
+                listed => return Ok(!listed?.is_empty()),
+            }
+        }
+        Err(StoreError::Unknown(keys::project(creation.project)))
     }
 
     /// Checks that the record still lists a row that was just written, and reads another key in the same call. If the entry

@@ -234,6 +234,26 @@ fn a_repair_does_not_list_the_row_of_a_create_that_was_dropped() {
     assert_eq!(rows_of(&service, SNAPSHOTS).len(), 3);
 }
 
+/// So many other creates come between the read of the record and its swap that the record cannot say whether the swap has
+/// landed. It has not, so the create must not write its row.
+#[test]
+fn a_create_that_does_not_know_whether_it_is_listed_writes_no_row_without_an_entry() {
+    let service = service(&[], 0);
+    let path = format!("/v3/{PROJECT}/snapshots");
+    let body = json!({ "snapshot": { "volume_id": VOLUME } });
+    let mut create = Running::start(&service, 1, client("POST", &path, &body));
+    create.stop_before(CallKind::Swap, RECORD);
+    for _ in 0..40 {
+        service.new_snapshot(&format!("/v3/{PROJECT}"), VOLUME);
+    }
+    while create.step() {
+        let listed = service.ids(&path).len();
+        assert_eq!(rows_of(&service, SNAPSHOTS).len(), listed, "every stored row is listed, before {:?}", create.next);
+    }
+    assert_eq!(create.finish().status(), 503);
+    assert_well(&service, "afterwards");
+}
+
 /// A repair reads the row of a snapshot whose deletion came after it read the agenda. Before it looks at the agenda again, a tick
 /// removes the row and forgets it.
 #[test]
