@@ -100,7 +100,8 @@ impl VolumeType {
 
     /// Returns a public type without extra specs, as a state document implies it.
     fn named(name: &str) -> Self {
-        let created_at = Timestamp::from_seconds(0);
+        // The year 2000: types that are made later come first in lists.
+        let created_at = Timestamp::from_seconds(946_684_800);
         Self { id: VolumeTypeId::of_name(name), name: name.to_owned(), created_at, ..Self::default() }
     }
 

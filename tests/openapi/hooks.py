@@ -162,6 +162,8 @@ def before_call(context, case, kwargs):
         "type_id": TYPES,
         "spec_key": ["multiattach", "owner"],
     }
+    if "/types/" in case.path and case.path.endswith("/action"):
+        known["type_id"] = [TYPES[1]]
     for name in case.path_parameters or {}:
         if name in known:
             case.path_parameters[name] = mostly(known_id(known[name]), case.path_parameters[name])
