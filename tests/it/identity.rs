@@ -37,6 +37,7 @@ fn modes() -> [(&'static str, Vec<Pair>, u16); 3] {
                 ("x-user-id", b"u"),
                 ("x-project-id", b"a1"),
                 ("x-roles", b"admin"),
+                ("x-service-roles", b"service"),
             ],
             200,
         ),

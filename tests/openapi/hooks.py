@@ -37,6 +37,7 @@ def uuid(kind, number):
 VOLUMES = [uuid("a", number + 1) for number in range(len(VOLUME_STATUSES))]
 SNAPSHOTS = [uuid("b", number + 1) for number in range(len(SNAPSHOT_STATUSES))]
 MESSAGES = [uuid("3", number + 1) for number in range(4)]
+ATTACHMENTS = [f"a77ac4ed-0000-4000-8000-{number + 1:012}" for number in range(3)]
 KEYS = ["keep", "a b", "owner"]
 TYPES = [uuid("e", 1), uuid("e", 2), uuid("e", 3)]
 
@@ -72,6 +73,11 @@ def seeds():
         }
         for number, (id, status) in enumerate(zip(SNAPSHOTS, SNAPSHOT_STATUSES))
     ]
+    # One of the volume in use, one that failed, and one of another project.
+    attachments = [
+        {"id": id, "volume_id": VOLUMES[volume], "attach_status": status}
+        for id, volume, status in zip(ATTACHMENTS, (3, 0, 4), ("attached", "error_attaching", "attached"))
+    ]
     messages = [{"id": id, "created_at": f"2026-01-01T00:{number:02}:00"} for number, id in enumerate(MESSAGES)]
     roomy = {"snapshots": 1000, "volumes": 1000, "gigabytes": -1}
     specs = {"multiattach": "<is> True", "owner": "lvm"}
@@ -84,6 +90,7 @@ def seeds():
     state = {
         "volumes": volumes,
         "snapshots": snapshots,
+        "attachments": attachments,
         "messages": messages,
         "volume_types": types,
         "quotas": roomy,
@@ -120,7 +127,13 @@ def mostly(value, generated):
 
 def with_known_ids(value):
     if isinstance(value, dict):
-        known = {"volume_id": VOLUMES, "snapshot_id": SNAPSHOTS, "volume_type": [None, "gold-1", TYPES[0], "__DEFAULT__"]}
+        known = {
+            "volume_id": VOLUMES,
+            "volume_uuid": VOLUMES,
+            "attachment_id": ATTACHMENTS,
+            "snapshot_id": SNAPSHOTS,
+            "volume_type": [None, "gold-1", TYPES[0], "__DEFAULT__"],
+        }
         is_object = {name for name, inner in value.items() if isinstance(inner, dict)}
         return {
             name: mostly(known_id(known[name]), inner) if name in known and name not in is_object else with_known_ids(inner)
@@ -156,6 +169,7 @@ def before_call(context, case, kwargs):
         "snapshot_id": SNAPSHOTS,
         "volume_id": VOLUMES,
         "message_id": MESSAGES,
+        "attachment_id": ATTACHMENTS,
         "quota_project_id": [PROJECT, PROJECT, OTHER_PROJECT],
         "alias": ["os-snapshot-actions", "backups"],
         "key": KEYS,
@@ -177,7 +191,8 @@ def before_call(context, case, kwargs):
             if isinstance(key, str) and key and "/" not in key:
                 case.path_parameters["key"] = mostly(key, case.path_parameters["key"])
     query = case.query if isinstance(case.query, dict) else {}
-    for name, values in {"marker": SNAPSHOTS, "volume_id": VOLUMES, "host": [HOST, "host1@lvm"]}.items():
+    markers = ATTACHMENTS if "/attachments" in case.path else SNAPSHOTS
+    for name, values in {"marker": markers, "volume_id": VOLUMES, "host": [HOST, "host1@lvm"]}.items():
         if name in query:
             query[name] = mostly(known_id(values), query[name])
     # Most queries are shortened: many filters at once match nothing, and `sort` with `sort_key` is refused.
@@ -200,7 +215,7 @@ def before_call(context, case, kwargs):
     )
     case.headers["Accept"] = accept
     if chance.random() < 0.3:
-        minor = chance.choice([0, 7, 8, 14, 22, 31, 34, 40, 41, 45, 65, 66, 71, 71, 71, 72])
+        minor = chance.choice([0, 7, 8, 14, 22, 27, 31, 34, 40, 41, 44, 45, 54, 65, 66, 71, 71, 71, 72])
         case.headers["OpenStack-API-Version"] = f"volume 3.{minor}"
     if chance.random() < 0.02:
         case.headers["Content-Type"] = "text/plain"
