@@ -52,6 +52,8 @@ fn measured() -> BTreeMap<String, u64> {
     service.tick().expect("a run of the schedule");
     let one = format!("/v3/a1/snapshots/{}", snapshot_id(4_321));
     let metadata = format!("{one}/metadata");
+    let volume = format!("/v3/a1/volumes/{VOLUME}");
+    let action = format!("{volume}/action");
     let operations = [
         ("discover", "GET", "/v3/".to_owned(), Value::Null),
         ("show", "GET", one.clone(), Value::Null),
@@ -64,6 +66,15 @@ fn measured() -> BTreeMap<String, u64> {
         // The first create of a few seconds announces those that follow it.
         ("next create", "POST", "/v3/a1/snapshots".to_owned(), json!({ "snapshot": { "volume_id": VOLUME } })),
         ("delete", "DELETE", one, Value::Null),
+        ("reserve a volume", "POST", action.clone(), json!({ "os-reserve": null })),
+        (
+            "attach a volume",
+            "POST",
+            action.clone(),
+            json!({ "os-attach": { "host_name": "h", "mountpoint": "/dev/vdb" } }),
+        ),
+        ("show a volume in use", "GET", volume, Value::Null),
+        ("detach a volume", "POST", action, json!({ "os-detach": {} })),
     ];
     let mut costs = BTreeMap::new();
     let mut count = |name: &str, before: u64| {
