@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::domain::Caller;
 use crate::service::Service;
@@ -52,6 +53,7 @@ impl<'a> Call<'a> {
     #[must_use]
     pub fn new(
         request: &'a Request<'a>,
+        id: Uuid,
         route: &Route,
         parameters: Parameters,
         body: Option<Value>,
@@ -62,7 +64,7 @@ impl<'a> Call<'a> {
     ) -> Self {
         let Environment { key_value, identifiers, ref notes, now, clock, .. } = *environment;
         Self {
-            service: Service::new(key_value, identifiers, notes, caller, now, clock, settings),
+            service: Service::new(key_value, identifiers, notes, caller, now, clock, settings).of_request(id),
             version,
             parameters,
             body,

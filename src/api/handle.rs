@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::header::LOCATION;
 use http::{Method, StatusCode};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::domain::ProjectId;
 use crate::domain::identifiers::prefixed;
@@ -31,9 +32,10 @@ const LONGEST_LOGGED_PATH: usize = 256;
 /// Answers a request.
 #[must_use]
 pub fn handle(request: &Request<'_>, environment: &Environment<'_>) -> Answer {
-    let request_id = prefixed("req-", environment.identifiers.uuid());
+    let id = environment.identifiers.uuid();
+    let request_id = prefixed("req-", id);
     let mut named_version = None;
-    let reply = reply(request, environment, &mut named_version);
+    let reply = reply(request, id, environment, &mut named_version);
     // The client chooses the path, so only a part of it is written.
     let path = request.path.get(..LONGEST_LOGGED_PATH).unwrap_or(request.path);
     if let Some(cause) = &reply.cause {
@@ -47,7 +49,12 @@ pub fn handle(request: &Request<'_>, environment: &Environment<'_>) -> Answer {
     reply.into_answer(&request_id, named_version.as_deref(), vendor_type)
 }
 
-fn reply(request: &Request<'_>, environment: &Environment<'_>, named_version: &mut Option<Cow<'static, str>>) -> Reply {
+fn reply(
+    request: &Request<'_>,
+    id: Uuid,
+    environment: &Environment<'_>,
+    named_version: &mut Option<Cow<'static, str>>,
+) -> Reply {
     let path = routes::decoded(request.path);
     if path.starts_with(ops::PREFIX) {
         return ops::answer(request, &path, environment).unwrap_or_else(|fault| told(fault, environment));
@@ -62,12 +69,12 @@ fn reply(request: &Request<'_>, environment: &Environment<'_>, named_version: &m
     if request.headers.content_length().is_some_and(|length| length > LARGEST_BODY as u64) {
         return too_large();
     }
-    resource_layer(request, &routes::with_single_slashes(path), environment, named_version).unwrap_or_else(|refusal| {
-        match refusal {
+    resource_layer(request, id, &routes::with_single_slashes(path), environment, named_version).unwrap_or_else(
+        |refusal| match refusal {
             Refusal::Fault(fault) => told(fault, environment),
             Refusal::Reply(reply) => reply,
-        }
-    })
+        },
+    )
 }
 
 /// Returns the reply with a fault. The store knows whether the request may have changed something before the fault.
@@ -106,6 +113,7 @@ impl<T: Into<Fault>> From<T> for Refusal {
 
 fn resource_layer(
     request: &Request<'_>,
+    id: Uuid,
     path: &str,
     environment: &Environment<'_>,
     named_version: &mut Option<Cow<'static, str>>,
@@ -160,6 +168,6 @@ fn resource_layer(
         return Err(Fault::bad_request(BAD_REQUEST).into());
     }
     let parameters = Parameters::parse(request.query)?;
-    let call = Call::new(request, &route, parameters, body, &caller, version, &settings, environment);
+    let call = Call::new(request, id, &route, parameters, body, &caller, version, &settings, environment);
     Ok(dispatch::dispatch(&call, &route.operation, action)?)
 }

@@ -346,6 +346,7 @@ mod tests {
             due: now.plus_seconds(1.0),
             gives_up: now.plus_seconds(60.0),
             retries: 0,
+            request_id: None,
         });
         volume.attachments = vec![attachment(1, AttachStatus::Attached)];
         volume.detach(Some(AttachmentId::new(uuid::Uuid::from_u128(1))), now);

@@ -9,6 +9,7 @@
 //! the clock comes to where it was (`docs/adr/0018-clocks.md`).
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::Timestamp;
 use super::strings::words;
@@ -41,6 +42,8 @@ pub enum Completion {
     Release,
     /// A backend finishes extending a volume: the volume has its new size, and the status from before.
     Extend,
+    /// No backend does the work, or an agent has reported that it failed: it fails.
+    Fail,
     /// No work is known, as after `os-reset_status`. Only the time bound ends the status.
     None,
 }
@@ -52,6 +55,7 @@ words!(Completion, "a completion of work under way", {
     Cascade => "cascade",
     Release => "release",
     Extend => "extend",
+    Fail => "fail",
     None => "none",
 });
 
@@ -87,6 +91,8 @@ pub struct Pending {
     pub gives_up: Timestamp,
     /// The number of retries that are left. Each has as much time as the first attempt.
     pub retries: u8,
+    /// The request that began the work, if a failure leaves a user message.
+    pub request_id: Option<Uuid>,
 }
 
 /// How [`Pending`] work has ended.
@@ -194,7 +200,42 @@ impl Pending {
             Schedule::Clock => self.completion == Completion::Cascade,
             Schedule::OnRequest => false,
         };
-        waits_for_tick || (self.removes() && !self.is_given_up(clock))
+        waits_for_tick || self.may_leave_message() || (self.removes() && !self.is_given_up(clock))
+    }
+
+    /// Returns whether the work may fail and then leaves a user message, which the scheduled step writes. Work that the clock
+    /// completes never fails.
+    #[must_use]
+    pub fn may_leave_message(&self) -> bool {
+        self.request_id.is_some() && (self.completion == Completion::Fail || self.schedule == Schedule::OnRequest)
+    }
+
+    /// Returns the time when the work failed by the clock, or `None` if it has not.
+    #[must_use]
+    pub fn failed_at(&self, clock: Timestamp) -> Option<Timestamp> {
+        match self.ending(clock, Occasion::Reading)? {
+            Ending::GivenUp(at) | Ending::Completed(Completion::Fail, at) => Some(at),
+            Ending::Retried(again) => again.failed_at(clock),
+            Ending::Completed(..) => None,
+        }
+    }
+
+    /// Returns the same work, failed at `at` for everyone who reads the clock.
+    #[must_use]
+    pub fn failed(self, at: Timestamp) -> Self {
+        let (begun, gives_up) = (self.begun.min(at), self.gives_up.max(at));
+        Self { completion: Completion::Fail, schedule: Schedule::Clock, begun, due: at, gives_up, retries: 0, ..self }
+    }
+
+    /// Returns the time from which the scheduled step looks at the work. Until its bound, only a request ends a create that
+    /// waits for one, and clients see that by themselves.
+    #[must_use]
+    pub fn looked_at(&self) -> Timestamp {
+        if self.completion == Completion::Create && self.schedule == Schedule::OnRequest && self.may_leave_message() {
+            self.gives_up
+        } else {
+            self.due
+        }
     }
 
     fn is_given_up(&self, clock: Timestamp) -> bool {
@@ -228,6 +269,7 @@ impl Pending {
             due: at,
             gives_up: at,
             retries: 0,
+            request_id: None,
         }
     }
 
@@ -296,6 +338,8 @@ impl Delays {
     pub fn begin(&self, completion: Completion, now: Timestamp) -> Pending {
         let (delay, schedule) = match (completion, self.progression) {
             (Completion::None, _) => (0.0, Schedule::OnRequest),
+            // The scheduler refuses by itself, however work ends.
+            (Completion::Fail, _) => (self.create_seconds, Schedule::Clock),
             (Completion::Remove | Completion::Cascade, progression) => (self.delete_seconds, progression.schedule()),
             (_, progression) => (self.create_seconds, progression.schedule()),
         };
@@ -310,7 +354,8 @@ impl Delays {
             // An operator may want a delay longer than the bound, so the bound starts when the work is due.
             gives_up: now.plus_seconds(delay).plus_seconds(patience),
             // There is no work to retry.
-            retries: if completion == Completion::None { 0 } else { self.retries },
+            retries: if matches!(completion, Completion::None | Completion::Fail) { 0 } else { self.retries },
+            request_id: None,
         }
     }
 }

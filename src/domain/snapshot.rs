@@ -3,6 +3,7 @@
 
 use super::identifiers::uuid_identifier;
 use super::lifecycle::{Completion, Ending, Occasion, Pending};
+use super::message::Event;
 use super::strings::words;
 use super::{GroupSnapshotId, ProjectId, Timestamp, UserId, VolumeId, VolumeTypeId};
 use std::collections::BTreeMap;
@@ -155,6 +156,8 @@ pub enum Cause {
     Retried,
     /// The time bound of the work passed, and no retries were left.
     GivenUp,
+    /// No backend was there for the work.
+    Failed,
 }
 
 words!(Cause, "a cause of a snapshot's status", {
@@ -168,6 +171,7 @@ words!(Cause, "a cause of a snapshot's status", {
     Completed => "completed",
     Retried => "retried",
     GivenUp => "given up",
+    Failed => "failed",
 });
 
 /// The reason why an event is not allowed now.
@@ -193,6 +197,11 @@ impl Snapshot {
         {
             match ending {
                 Ending::Completed(Completion::Remove, _) => return None,
+                // A report has set the status already, and the message is about to be written.
+                Ending::Completed(Completion::Fail, _) if self.status.completion().is_none() => self.pending = None,
+                Ending::Completed(Completion::Fail, at) => {
+                    self.enter(self.status.given_up(), None, at, Cause::Failed);
+                }
                 Ending::Completed(completion, at) => {
                     self.enter(SnapshotStatus::Available, None, at, Cause::Completed);
                     if completion == Completion::Create {
@@ -209,6 +218,21 @@ impl Snapshot {
             }
         }
         Some(self)
+    }
+
+    /// Returns the failure of the work under way that a user message tells of. Cinder has none for a snapshot that is adopted,
+    /// forgotten, or reverted to.
+    #[must_use]
+    pub fn failure(&self) -> Option<Event> {
+        match (self.status, self.pending?.completion) {
+            (SnapshotStatus::Creating | SnapshotStatus::Error, Completion::Create | Completion::Fail) => {
+                Some(Event::SNAPSHOT_CREATE)
+            }
+            (SnapshotStatus::Deleting | SnapshotStatus::ErrorDeleting, Completion::Remove | Completion::Fail) => {
+                Some(Event::SNAPSHOT_DELETE)
+            }
+            _ => None,
+        }
     }
 
     /// Checks that delete and unmanage are allowed (`docs/spec/snapshots-api.md` section 6).

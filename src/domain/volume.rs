@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::identifiers::uuid_identifier;
 use super::lifecycle::{Completion, Ending, Occasion, Pending};
+use super::message::Event;
 use super::{Attachment, AttachmentSlot, Metadata, ProjectId, SnapshotId, Timestamp, UserId, VolumeTypeId};
 
 uuid_identifier!(
@@ -173,6 +174,7 @@ impl Volume {
                     self.size = self.extension.map_or(self.size, |extension| extension.to);
                     self.enter(self.status_after_extension(), None, at);
                 }
+                Ending::Completed(Completion::Fail, at) => self.enter(VolumeStatus::ERROR, None, at),
                 Ending::Completed(_, at) => self.enter(VolumeStatus::AVAILABLE, None, at),
                 Ending::Retried(again) => self.enter(self.status.clone(), Some(again), pending.gives_up),
                 Ending::GivenUp(at) if self.status == VolumeStatus::DELETING => {
@@ -185,6 +187,17 @@ impl Volume {
             }
         }
         Some(self)
+    }
+
+    /// Returns the failure of the work under way that a user message tells of. Cinder has none for a deletion or a revert.
+    #[must_use]
+    pub fn failure(&self) -> Option<Event> {
+        match (self.status.as_str(), self.pending?.completion) {
+            ("creating", Completion::Fail) => Some(Event::VOLUME_SCHEDULE),
+            ("creating", Completion::Create) => Some(Event::VOLUME_CREATE),
+            ("extending", Completion::Extend) => Some(Event::EXTEND),
+            _ => None,
+        }
     }
 
     /// Changes the status at `now`, and starts the work of the new status.

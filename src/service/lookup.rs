@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 
+use uuid::Uuid;
+
 use crate::domain::lifecycle::{Completion, Occasion, Pending};
 use crate::domain::{Caller, Snapshot, SnapshotId, Timestamp, Volume, VolumeId, VolumeTypes};
 use crate::settings::LazySettings;
@@ -22,6 +24,8 @@ pub struct Service<'a> {
     pub(super) settings: &'a LazySettings<'a>,
     /// The rows that this request may still make to begin now, each with a compare-and-swap.
     may_begin_now: Cell<u32>,
+    /// The id of the request, which user messages name.
+    request_id: Uuid,
 }
 
 /// The rows that one request makes to begin now, at most. A compare-and-swap costs more than a read.
@@ -40,7 +44,23 @@ impl<'a> Service<'a> {
         settings: &'a LazySettings<'a>,
     ) -> Self {
         let store = Store::new(key_value, identifiers, notes);
-        Self { store, identifiers, caller, now, clock, settings, may_begin_now: Cell::new(BEGUN_AT_ONCE) }
+        Self {
+            store,
+            identifiers,
+            caller,
+            now,
+            clock,
+            settings,
+            may_begin_now: Cell::new(BEGUN_AT_ONCE),
+            request_id: Uuid::nil(),
+        }
+    }
+
+    /// Returns the service for the request with this id.
+    #[must_use]
+    pub const fn of_request(mut self, request_id: Uuid) -> Self {
+        self.request_id = request_id;
+        self
     }
 
     /// Returns the time when the request began.
@@ -49,9 +69,12 @@ impl<'a> Service<'a> {
         self.now
     }
 
-    /// Returns a pending operation that starts now.
+    /// Returns a pending operation that starts now. If it may fail, it remembers the request for the user message.
     pub(super) fn begin(&self, completion: Completion) -> Result<Pending, Error> {
-        Ok(self.settings.get()?.delays.begin(completion, self.now))
+        let pending = self.settings.get()?.delays.begin(completion, self.now);
+        let leaves_message =
+            matches!(completion, Completion::Create | Completion::Remove | Completion::Extend | Completion::Fail);
+        Ok(Pending { request_id: leaves_message.then_some(self.request_id), ..pending })
     }
 
     /// Returns the current state of a snapshot that is visible to the caller. If it is not visible, the error is the

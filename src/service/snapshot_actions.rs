@@ -3,6 +3,8 @@
 use crate::domain::snapshot::Cause;
 use crate::domain::{Completion, Snapshot, SnapshotStatus};
 use crate::store::Change;
+use crate::store::agenda::AgendaItem;
+use crate::store::slots::slot_of;
 
 use super::policy::Rule;
 use super::{Error, Service};
@@ -16,6 +18,14 @@ impl Service<'_> {
     pub fn report_snapshot_status(&self, id: &str, reported: &str, progress: Option<&str>) -> Result<(), Error> {
         let snapshot = self.visible_snapshot(id)?;
         self.caller.allow(Rule::UpdateSnapshotStatus, &snapshot.project_id)?;
+        let leaves_message = ["error", "error_deleting"].contains(&reported)
+            && snapshot.failure().is_some()
+            && snapshot.pending.is_some_and(|pending| pending.request_id.is_some());
+        if leaves_message {
+            // The scheduled step writes the user message, even if we stop here.
+            self.store.schedule(&[AgendaItem::now(&snapshot, self.now)])?;
+        }
+        let before = snapshot.pending;
         self.change_row(&snapshot, |mut snapshot| {
             let current = snapshot.status;
             let reportable = Snapshot::reportable(current).ok_or_else(|| {
@@ -27,13 +37,22 @@ impl Service<'_> {
                 Error::BadRequest(message)
             })?;
             // A report of the same status is a sign of life, so the work under way goes on.
-            let pending = if status == current { snapshot.pending } else { None };
+            let failed = snapshot.pending.filter(|_| leaves_message).map(|pending| pending.failed(self.now));
+            let pending = if status == current { snapshot.pending } else { failed };
             snapshot.enter(status, pending, self.now, Cause::Report);
             if let Some(progress) = progress {
                 snapshot.progress = Some(progress.to_owned());
             }
             Ok(Change::Write(snapshot, ()))
-        })
+        })?;
+        // The scheduled step need not look whether the work is given up. It does no harm if it looks.
+        if let Some(pending) = before.filter(|pending| !leaves_message && pending.may_leave_message())
+            && reported == "available"
+        {
+            let item = AgendaItem::for_work(&snapshot, pending);
+            self.store.without_unreadable(self.store.forget(slot_of(&snapshot.project_id), &[item]))?;
+        }
+        Ok(())
     }
 
     /// Sets a status for an administrator, whatever the current status is (`os-reset_status`). No backend does any

@@ -3,7 +3,7 @@
 use crate::domain::lifecycle::{Completion, Occasion};
 use crate::domain::quota::{self, Counted};
 use crate::domain::snapshot::Cause;
-use crate::domain::{Metadata, Snapshot, SnapshotId, SnapshotStatus, Timestamp, Volume, VolumeId};
+use crate::domain::{Metadata, Pending, Snapshot, SnapshotId, SnapshotStatus, Timestamp, Volume, VolumeId};
 use crate::store::Change;
 use crate::store::agenda::AgendaItem;
 use crate::store::deployment::Deployment;
@@ -66,7 +66,11 @@ impl Service<'_> {
         Self::refuse_if_volume_is_frozen(&volume, &deployment)?;
         self.caller.allow(Rule::CreateSnapshot, &volume.project_id)?;
         volume.may_be_snapshotted(in_use_accepted)?;
-        let snapshot = self.begin_snapshot(new, &volume, Completion::Create)?;
+        let mut snapshot = self.begin_snapshot(new, &volume, Completion::Create)?;
+        if volume.host.as_deref().is_some_and(|host| !volume.is_clustered() && !deployment.finds_backend(host)) {
+            // As in Cinder, the scheduler leaves no message for a snapshot.
+            snapshot.pending = Some(Pending { request_id: None, ..self.begin(Completion::Fail)? });
+        }
         let after = self.save_new_snapshot(&snapshot, &volume, &deployment)?;
 
         // The volume may have been deleted meanwhile. A delete looks for snapshots after it has marked the volume, so

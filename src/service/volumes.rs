@@ -109,6 +109,7 @@ impl Service<'_> {
         let size = size_of_new_volume(new.size, snapshot.as_ref())?;
         self.refuse_reserved_type(&types, volume_type)?;
         self.check_new_metadata(&new.metadata)?;
+        let has_backend = deployment.finds_backend(HOST);
         let volume = Volume {
             id: VolumeId::new(self.identifiers.uuid()),
             project_id,
@@ -137,7 +138,7 @@ impl Service<'_> {
             created_at: self.now,
             updated_at: None,
             consumes_quota: true,
-            pending: Some(self.begin(Completion::Create)?),
+            pending: Some(self.begin(if has_backend { Completion::Create } else { Completion::Fail })?),
             extension: None,
         };
         let amounts = quota::amounts_of(Counted::Volumes, size, volume.volume_type_id, true);

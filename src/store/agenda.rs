@@ -67,7 +67,7 @@ impl AgendaItem {
     /// Returns an item that makes the scheduled step look at a row when work is due.
     #[must_use]
     pub fn for_work<T: Row>(row: &T, work: Pending) -> Self {
-        Self::of(row, work.begun, work.due)
+        Self::of(row, work.begun, work.looked_at())
     }
 
     fn of<T: Row>(row: &T, since: Timestamp, due: Timestamp) -> Self {

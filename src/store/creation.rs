@@ -199,7 +199,12 @@ impl Store<'_> {
         };
         let record = self.list_and_count(&creation, &mut admit)?;
         self.set_many(std::slice::from_ref(&creation.row))?;
-        Ok(self.confirm(&creation, &record, also)?)
+        let also = self.confirm(&creation, &record, also)?;
+        if let Some(pending) = row.pending().filter(|pending| ends_with_tick.is_none() && pending.may_leave_message()) {
+            // If we stop before this, the scheduled step finds the row when it looks after the project.
+            self.schedule(&[AgendaItem::for_work(row, pending)])?;
+        }
+        Ok(also)
     }
 
     /// Lists and counts a row in its project's record, after announcing it. Returns the bytes of the record.

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::domain::identifiers::IdentifierError;
 use crate::domain::lifecycle::{Moment, Occasion};
+use crate::domain::message::Event;
 use crate::domain::quota::{self, Amounts, Counted};
 use crate::domain::{
     AttachmentPointer, Extension, Message, Pending, ProjectId, Snapshot, Timestamp, Volume, VolumeTypeId,
@@ -148,6 +149,11 @@ pub trait Row: Stored + Clone + PartialEq {
 
     /// Returns the work under way.
     fn pending(&self) -> Option<Pending>;
+
+    /// Returns the failure of the work under way that a user message tells of, if it is one.
+    fn failure(&self) -> Option<Event> {
+        None
+    }
 
     /// Returns the row with other work under way, and nothing else changed.
     #[must_use]

@@ -32,6 +32,8 @@ pub enum RowState {
     Cascading,
     /// It is a volume whose extension has ended, and is not settled with the quota of its project.
     Extended,
+    /// Its work has failed at this time, for readers too, and a user message is due.
+    Failed(Timestamp),
     /// Its work goes on.
     Waiting,
     /// Nothing is under way, or the work has ended for every reader of the clock. Nothing needs to be written. The
@@ -54,6 +56,10 @@ impl RowState {
         };
         if T::KIND == Kind::Volume && row.pending().is_some_and(is_cascading) {
             return Self::Cascading;
+        }
+        let failed = row.pending().filter(Pending::may_leave_message);
+        if let Some(at) = failed.and_then(|pending| pending.failed_at(moment.clock)) {
+            return Self::Failed(at);
         }
         let then = row.clone().at(moment);
         if then.as_ref().is_some_and(|row| row.extension() != row.clone().with_extension_settled().extension()) {

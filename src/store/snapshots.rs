@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::lifecycle::Occasion;
+use crate::domain::message::Event;
 use crate::domain::metadata;
 use crate::domain::quota::Counted;
 use crate::domain::snapshot::Transition;
@@ -66,6 +67,10 @@ impl Row for Snapshot {
 
     fn pending(&self) -> Option<Pending> {
         self.pending
+    }
+
+    fn failure(&self) -> Option<Event> {
+        self.failure()
     }
 
     fn with_pending(self, pending: Option<Pending>) -> Self {
@@ -196,6 +201,7 @@ mod tests {
                 due: Timestamp::from_microseconds(1),
                 gives_up: Timestamp::from_microseconds(2),
                 retries: 3,
+                request_id: Some(uuid::Uuid::from_u128(7)),
             }),
             history: vec![Transition {
                 at: Timestamp::from_microseconds(4),
@@ -210,7 +216,7 @@ mod tests {
             b"\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x02a1\x01\x01u".as_slice(),
             b"\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02\0\x01\x02\xc3\xa9\0\x01",
             b"\x09restoring\x01\x020%\0\x01\x84\x04\0\0",
-            b"\x01\x07release\x09next-tick\x0a\x02\x04\x03",
+            b"\x01\x07release\x09next-tick\x0a\x02\x04\x03\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x07",
             b"\x01\x01k\x01v",
             b"\x01\x08\x0abacking-up\x0fos-reset_status",
         ];

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::lifecycle::Occasion;
+use crate::domain::message::Event;
 use crate::domain::quota::Counted;
 use crate::domain::{Extension, Pending, ProjectId, Timestamp, UserId, Volume, VolumeId, VolumeStatus, VolumeTypeId};
 use crate::domain::{attachment, metadata};
@@ -68,6 +69,10 @@ impl Row for Volume {
 
     fn pending(&self) -> Option<Pending> {
         self.pending
+    }
+
+    fn failure(&self) -> Option<Event> {
+        self.failure()
     }
 
     fn with_pending(self, pending: Option<Pending>) -> Self {

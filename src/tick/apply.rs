@@ -2,9 +2,10 @@
 
 use std::slice;
 
-use crate::domain::lifecycle::Moment;
+use crate::domain::lifecycle::{Moment, Occasion};
+use crate::domain::quota::Amounts;
 use crate::domain::trees::set_of;
-use crate::domain::{ProjectId, Timestamp, VolumeId};
+use crate::domain::{Message, Pending, ProjectId, Timestamp, VolumeId};
 use crate::store::agenda::{self, AgendaItem};
 use crate::store::row::with_row_type;
 use crate::store::{Change, Row, Store, StoreError};
@@ -18,6 +19,9 @@ pub const ROWS_PER_BATCH: usize = 250;
 /// The number of items to forget at which a run writes the agenda even if it has removed rows. Fewer items wait for a
 /// run that removes nothing, so that a removal stays at two commits.
 const FORGOTTEN_AT_ONCE: usize = 500;
+
+/// The time, in seconds, for which a failure must last before its message is left.
+const CONFIRMED_SECONDS: f64 = 5.0;
 
 /// The items that the run on a slot is done with so far, those that it must leave for later, and its report.
 struct Done {
@@ -54,6 +58,7 @@ pub fn apply(
     slot: usize,
     plan: Plan,
     moment: Moment,
+    message_ttl: f64,
     allowance: &mut Allowance,
 ) -> Result<Report, StoreError> {
     let Plan {
@@ -61,6 +66,8 @@ pub fn apply(
         begin_now,
         complete,
         extended,
+        confirm,
+        fail,
         end,
         gone,
         unwritten,
@@ -94,6 +101,16 @@ pub fn apply(
         let settled = settle_extension(store, &item, moment);
         if done.unless_hindered(store, allowance, slice::from_ref(&item), settled)? == Some(true) {
             done.forget.push(item);
+            done.report.settled += 1;
+        }
+    }
+    let soon = moment.clock.plus_seconds(CONFIRMED_SECONDS);
+    moved.extend(confirm.into_iter().map(|item| (item.clone(), item.at(moment.clock, soon))));
+    for item in fail {
+        let failed = leave_message(store, &item, moment, message_ttl);
+        if let Some(is_settled) = done.unless_hindered(store, allowance, slice::from_ref(&item), failed)? {
+            // The quota of an extension that has failed is settled by the next run.
+            done.forget.extend(is_settled.then_some(item));
             done.report.settled += 1;
         }
     }
@@ -215,6 +232,41 @@ fn split_by_entry(
         }
     }
     Ok((with, without))
+}
+
+/// Leaves the user message of work that has failed, and then records in the row that it has. A run that stops in between does
+/// both again: the same failure gives the same message. Returns whether nothing is left to do for the row.
+fn leave_message(store: &Store<'_>, item: &AgendaItem, moment: Moment, message_ttl: f64) -> Result<bool, StoreError> {
+    with_row_type!(item.kind, R => leave_message_of::<R>(store, item.id.into(), moment, message_ttl))
+}
+
+fn leave_message_of<T: Row>(
+    store: &Store<'_>,
+    id: T::Id,
+    moment: Moment,
+    message_ttl: f64,
+) -> Result<bool, StoreError> {
+    let Some(row) = store.row::<T>(id)? else { return Ok(true) };
+    let failed = |row: &T| {
+        let pending = row.pending().filter(Pending::may_leave_message)?;
+        Some((pending.request_id?, [pending.begun, pending.failed_at(moment.clock)?]))
+    };
+    if let (Some((request, times)), Some(event)) = (failed(&row), row.failure()) {
+        let message = Message::of(event, row.project_id(), row.id(), request, times, message_ttl);
+        if store.row::<Message>(message.id)?.is_none() {
+            store.create(&message, &Amounts::new(), false, None, |_| Ok::<_, StoreError>(()))?;
+        }
+    }
+    store.update(id, |row: Option<T>| {
+        let settled = row.filter(|row| failed(row).is_some());
+        Ok(match settled.and_then(|row| row.effective(moment.clock, Occasion::Reading)) {
+            Some(settled) => {
+                let is_settled = settled.extension().is_none();
+                Change::Write(settled, is_settled)
+            }
+            None => Change::Leave(false),
+        })
+    })
 }
 
 /// Records in a row that its work has ended. From then on, a row whose removal is due is gone for every reader, so no

@@ -23,6 +23,9 @@ impl Allowance {
     pub const OF_ONE_RUN: Self = Self { settled: 100, batches: 40, creates: 40, contended: 2 };
 }
 
+/// The compare-and-swaps for the message of a failure: the agenda, the record, and the row that has failed.
+const SWAPS_OF_A_MESSAGE: usize = 3;
+
 /// The state of a row, and the agenda item that names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about an item, which a plan combines freely")]
@@ -51,6 +54,10 @@ pub struct Plan {
     pub complete: Vec<AgendaItem>,
     /// Volumes whose extension has ended, or was never begun, to settle with the quota of their projects.
     pub extended: Vec<AgendaItem>,
+    /// Rows whose work has failed, as far as one can see. They are looked at again a little later.
+    pub confirm: Vec<AgendaItem>,
+    /// Rows whose work has failed: a user message is left, and then they are settled.
+    pub fail: Vec<AgendaItem>,
     /// Rows to settle as gone, and then to remove.
     pub end: Vec<AgendaItem>,
     /// Rows that are gone. If an index still has their entry, the entry is removed.
@@ -98,6 +105,13 @@ pub fn plan(observations: Vec<Observation>, allowance: &mut Allowance) -> Plan {
             RowState::Idle if item.purpose == Purpose::Extension && is_new && !is_from_future => {}
             RowState::Extended => plan.extend(item, allowance),
             RowState::Idle if item.purpose == Purpose::Extension => plan.extend(item, allowance),
+            // The clock may have been set forward by mistake for a moment, so the failure must last.
+            RowState::Failed(at) if is_scheduled && item.since < at.microseconds() => plan.confirm.push(item),
+            RowState::Failed(_) if allowance.settled < SWAPS_OF_A_MESSAGE => plan.more = true,
+            RowState::Failed(_) => {
+                allowance.settled -= SWAPS_OF_A_MESSAGE;
+                plan.fail.push(item);
+            }
             RowState::Completed => {
                 allowance.settled -= 1;
                 plan.complete.push(item);
@@ -147,6 +161,7 @@ pub fn plan(observations: Vec<Observation>, allowance: &mut Allowance) -> Plan {
 mod tests {
     use uuid::Uuid;
 
+    use crate::domain::Timestamp;
     use crate::store::Kind;
 
     use super::*;
@@ -173,6 +188,8 @@ mod tests {
             ("begin now", &plan.begin_now),
             ("complete", &plan.complete),
             ("extended", &plan.extended),
+            ("confirm", &plan.confirm),
+            ("fail", &plan.fail),
             ("end", &plan.end),
             ("gone", &plan.gone),
             ("unwritten", &plan.unwritten),
@@ -187,6 +204,10 @@ mod tests {
         names.chain(plan.more.then_some("more")).collect()
     }
 
+    /// The time of the items below, and a later one.
+    const START: Timestamp = Timestamp::from_seconds(0);
+    const LATER: Timestamp = Timestamp::from_seconds(1);
+
     /// A state, a purpose, whether the item is scheduled, whether it is stale, whether the allowance is used up, and the
     /// lists of the plan.
     type Case = (RowState, Purpose, bool, bool, bool, &'static [&'static str]);
@@ -194,8 +215,8 @@ mod tests {
     #[test]
     fn each_state_has_one_plan() {
         use Purpose::{Extension, New, Row, Volume};
-        use RowState::{Cascading, Completed, Ended, Ending, Extended, Gone, Idle, Unreadable, Waiting};
-        let cases: [Case; 33] = [
+        use RowState::{Cascading, Completed, Ended, Ending, Extended, Failed, Gone, Idle, Unreadable, Waiting};
+        let cases: [Case; 38] = [
             (Gone, Row, true, false, false, &["gone"]),
             (Gone, Volume, true, false, false, &["gone"]),
             (Gone, New, true, false, false, &["unwritten"]),
@@ -227,11 +248,16 @@ mod tests {
             (Waiting, Extension, true, true, false, &[]),
             (Gone, Extension, true, false, false, &["gone"]),
             (Ended, Extension, true, false, false, &["remove"]),
+            (Failed(START), Row, true, false, false, &["fail"]),
+            (Failed(START), New, true, true, false, &["fail"]),
+            (Failed(START), Row, true, false, true, &["more"]),
+            (Failed(LATER), Row, true, false, false, &["confirm"]),
+            (Failed(LATER), Row, false, false, false, &["fail"]),
             (Unreadable, Row, true, false, false, &["postpone"]),
             (Unreadable, New, true, true, true, &["postpone"]),
         ];
         for (state, purpose, is_scheduled, is_stale, is_used_up, expected) in cases {
-            let settled = if is_used_up { 0 } else { SWAPS_OF_EXTENSION };
+            let settled = if is_used_up { 0 } else { SWAPS_OF_EXTENSION.max(SWAPS_OF_A_MESSAGE) };
             let mut allowance = Allowance { settled, batches: 1, creates: 0, contended: 0 };
             let observation = Observation {
                 item: item(1, purpose),
@@ -243,7 +269,8 @@ mod tests {
             };
             let plan = plan(vec![observation.clone()], &mut allowance);
             assert_eq!(lists(&plan), expected, "{observation:?}");
-            let settles = plan.complete.len() + plan.end.len() + SWAPS_OF_EXTENSION * plan.extended.len();
+            let settles = plan.complete.len() + plan.end.len();
+            let settles = settles + SWAPS_OF_EXTENSION * plan.extended.len() + SWAPS_OF_A_MESSAGE * plan.fail.len();
             assert_eq!(allowance.settled + settles, settled, "{observation:?}");
         }
     }

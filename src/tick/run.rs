@@ -65,7 +65,7 @@ pub fn run(store: &Store<'_>, moment: Moment, bounds: Bounds) -> Result<Report, 
             let mut plan = plan(observations, &mut allowance);
             cascades.append(&mut plan.cascade);
             plan.forget.extend(seen_creates);
-            let done = apply(store, slot, plan, moment, &mut allowance);
+            let done = apply(store, slot, plan, moment, bounds.message_ttl, &mut allowance);
             // Only an operator's run gets here with a slot of a newer format, which it leaves alone.
             let done = report.unless_contended(&mut allowance, store.without_unreadable(done))?;
             report.add(done.flatten().unwrap_or_default());

@@ -26,6 +26,8 @@ const DELETING: &str = "bbbbbbbb-0000-4000-8000-000000000004";
 /// A volume that is deleted with its two snapshots.
 const DOOMED: &str = "aaaaaaaa-0000-4000-8000-000000000002";
 const DOOMED_SNAPSHOTS: [&str; 2] = ["bbbbbbbb-0000-4000-8000-000000000005", "bbbbbbbb-0000-4000-8000-000000000006"];
+/// The name of a snapshot whose work fails, which leaves one message.
+const FAILS: &str = "fails";
 /// The prefix of the ids of snapshots that only make the listing long.
 const FILLER: &str = "cccccccc";
 
@@ -207,12 +209,23 @@ fn assert_converges(service: &ComponentService, operation: &Operation, case: &st
     service.advance(10.0);
     tick();
     tick();
+    if service.state()["snapshots"].as_array().into_iter().flatten().any(|row| row["name"] == FAILS) {
+        // A failure must last before its message is left, and then the message's own item is forgotten.
+        for _ in 0..3 {
+            service.advance(6.0);
+            tick();
+        }
+    }
     assert_reads_agree(service, 0, case);
     let state = service.state();
     let rows = |kind: &str| state[kind].as_array().cloned().unwrap_or_default();
     for row in rows("snapshots").iter().chain(&rows("volumes")) {
         let status = row["status"].as_str().unwrap_or_default();
         assert!(!["creating", "deleting", "extending"].contains(&status) && row["pending"].is_null(), "{case}: {row}");
+    }
+    for snapshot in rows("snapshots").iter().filter(|row| row["name"] == FAILS) {
+        let of_row = |message: &&Value| message["resource_uuid"] == snapshot["id"];
+        assert_eq!(rows("messages").iter().filter(of_row).count(), 1, "{case}: one message for one failure");
     }
     for (resource, usage) in state["quota_usage"]["a1"].as_object().into_iter().flatten() {
         assert_eq!(usage["in_use"], counted(&rows("snapshots"), &rows("volumes"), resource), "{case}: {resource}");
@@ -235,7 +248,9 @@ fn assert_converges(service: &ComponentService, operation: &Operation, case: &st
     assert_eq!(service.state(), state, "{case}: an idle tick changes nothing");
 
     let report = service.operate("POST", "/_ops/repair", &Value::Null);
-    let count = rows("snapshots").len() + rows("volumes").len() + assert_attachments_agree(service, &state, case);
+    let messages = rows("messages").len();
+    let count =
+        rows("snapshots").len() + rows("volumes").len() + messages + assert_attachments_agree(service, &state, case);
     assert_eq!(report.body["rows"], count, "{case}: every stored row is listed");
     for wrong in ["entries_without_row", "rows_without_entry", "counters", "rows_without_agenda"] {
         assert_eq!(report.body[wrong], 0, "{case}: {report:?}");
@@ -409,6 +424,54 @@ fn the_deletion_of_a_volume_type_may_stop_anywhere() {
         repeated: &[202, 404],
         acknowledged: |service| assert!(shown_type(service).is_null()),
     });
+}
+
+/// Returns the scene in which the creation of `CREATING` fails, and leaves a message.
+fn failing_scene(schedule: &str, gives_up: u64) -> Value {
+    let mut scene = scene(schedule);
+    let snapshot = &mut scene["snapshots"][1];
+    assert_eq!(snapshot["id"], CREATING);
+    snapshot["name"] = json!(FAILS);
+    snapshot["pending"]["gives_up"] = json!(time(gives_up));
+    snapshot["pending"]["request_id"] = json!("12345678-0000-4000-8000-000000000001");
+    scene
+}
+
+#[test]
+fn a_report_of_a_failure_may_stop_anywhere() {
+    let operation = Operation {
+        schedule: "told",
+        creates: false,
+        run: |service| {
+            let path = format!("/v3/a1/snapshots/{CREATING}/action");
+            outcome(&service.call("POST", &path, &json!({ "os-update_snapshot_status": { "status": "error" } })))
+        },
+        // Once it has failed, a second report is refused, as in Cinder.
+        repeated: &[202, 400],
+        acknowledged: |service| assert_eq!(snapshot_status(service, CREATING).as_deref(), Some("error")),
+    };
+    // If the report does not arrive, the work is given up, which is the same failure.
+    stop_everywhere_in(&operation, &failing_scene("told", 3), "1000");
+}
+
+#[test]
+fn a_run_that_leaves_a_message_may_stop_anywhere() {
+    let operation = Operation {
+        schedule: "told",
+        creates: false,
+        run: |service| {
+            service.advance(4.0);
+            let first = service.tick();
+            service.advance(5.0);
+            if first.and_then(|()| service.tick()).is_ok() { 200 } else { 500 }
+        },
+        repeated: &[200],
+        acknowledged: |service| {
+            assert_eq!(snapshot_status(service, CREATING).as_deref(), Some("error"));
+            assert_eq!(service.state()["messages"].as_array().map(Vec::len), Some(1));
+        },
+    };
+    stop_everywhere_in(&operation, &failing_scene("told", 3), "1000");
 }
 
 #[test]

@@ -149,3 +149,166 @@ fn a_message_is_gone_when_its_time_is_over_and_a_tick_removes_it() {
     let repair = json(&service.send(operator("POST", "/_ops/repair", b"")));
     assert_eq!((&repair["rows"], &repair["entries_without_row"]), (&json!(1), &json!(0)));
 }
+
+/// A service in which work waits for a storage agent, and is given up after a minute.
+fn waiting(variables: TestVariables) -> NativeService {
+    let service = service(variables.with("progression", "manual").with("give_up_seconds", "60"));
+    service.put_state(&json!({ "volumes": [{}], "snapshots": [{ "name": "kept" }] }));
+    service
+}
+
+const VOLUME: &str = "aaaaaaaa-0000-4000-8000-000000000001";
+const SNAPSHOT: &str = "bbbbbbbb-0000-4000-8000-000000000001";
+
+/// Sends a request with a body as a member who is also an administrator, and returns the request's id and the answer.
+fn act(service: &NativeService, method: &str, path: &str, body: &Value) -> (String, Value) {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("/v3/{OWN}/{path}"))
+        .header("openstack-api-version", "volume 3.71")
+        .header("x-identity-status", "Confirmed")
+        .header("x-user-id", "u")
+        .header("x-project-id", OWN)
+        .header("x-roles", "admin,member,reader");
+    let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+    if !body.is_empty() {
+        request = request.header("content-type", "application/json");
+    }
+    let answer = service.send(request.body(body).expect("a request"));
+    assert_eq!(answer.status().as_u16(), 202, "{method} {path}: {}", String::from_utf8_lossy(answer.body()));
+    let request_id = answer.headers()["x-openstack-request-id"].to_str().expect("ASCII").to_owned();
+    (request_id, serde_json::from_slice(answer.body()).unwrap_or_default())
+}
+
+/// Returns the messages after the given time, six seconds in which a failure must last, and two ticks, each as its event, its resource, and its request.
+fn messages_after(service: &NativeService, seconds: f64) -> Vec<[String; 3]> {
+    service.advance(seconds);
+    tick(service);
+    service.advance(6.0);
+    tick(service);
+    let answer = ask(service, OWN, "reader", 71, "GET", "messages");
+    let string = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let messages = answer.1["messages"].as_array().expect("a list").iter();
+    messages.map(|one| ["event_id", "resource_uuid", "request_id"].map(|name| string(&one[name]))).collect()
+}
+
+fn status(service: &NativeService, path: &str) -> Value {
+    let (_, body) = ask(service, OWN, "reader", 71, "GET", path);
+    body.as_object().and_then(|body| body.values().next()).map_or(Value::Null, |one| one["status"].clone())
+}
+
+fn create_snapshot() -> Value {
+    json!({ "snapshot": { "volume_id": VOLUME, "name": "fails" } })
+}
+
+fn report(status: &str) -> Value {
+    json!({ "os-update_snapshot_status": { "status": status } })
+}
+
+#[test]
+fn work_that_is_given_up_leaves_one_message() {
+    for (give_up, seconds) in [("error", 62.5), ("retry", 242.5)] {
+        let service = waiting(TestVariables::default().with("give_up", give_up));
+        let (request, made) = act(&service, "POST", "snapshots", &create_snapshot());
+        let made = made["snapshot"]["id"].as_str().expect("an id").to_owned();
+        assert_eq!(messages_after(&service, seconds - 7.0), [] as [[String; 3]; 0], "{give_up}");
+        service.advance(1.0);
+        assert_eq!(status(&service, &format!("snapshots/{made}")), "error", "readers see it at once");
+        let expected = [["VOLUME_VOLUME_SNAPSHOT_009_013".to_owned(), made.clone(), request]];
+        assert_eq!(messages_after(&service, 0.0), expected, "{give_up}");
+        assert_eq!(messages_after(&service, 100.0), expected, "{give_up}");
+        assert_eq!(status(&service, &format!("snapshots/{made}")), "error");
+    }
+    let service = waiting(TestVariables::default());
+    let (request, _) = act(&service, "DELETE", &format!("snapshots/{SNAPSHOT}"), &Value::Null);
+    assert_eq!(messages_after(&service, 30.0).len(), 0);
+    let expected = [["VOLUME_VOLUME_SNAPSHOT_010_016".to_owned(), SNAPSHOT.to_owned(), request]];
+    assert_eq!(messages_after(&service, 60.0), expected);
+    assert_eq!(status(&service, &format!("snapshots/{SNAPSHOT}")), "error_deleting");
+
+    let service = waiting(TestVariables::default());
+    let (request, made) = act(&service, "POST", "volumes", &json!({ "volume": { "size": 1 } }));
+    let made = made["volume"]["id"].as_str().expect("an id").to_owned();
+    let expected = [["VOLUME_VOLUME_008_012".to_owned(), made, request]];
+    assert_eq!(messages_after(&service, 63.0), expected);
+
+    let service = waiting(TestVariables::default());
+    let extend = json!({ "os-extend": { "new_size": 5 } });
+    let (request, _) = act(&service, "POST", &format!("volumes/{VOLUME}/action"), &extend);
+    let expected = [["VOLUME_VOLUME_007_010".to_owned(), VOLUME.to_owned(), request]];
+    assert_eq!(messages_after(&service, 63.0), expected);
+    assert_eq!(messages_after(&service, 100.0), expected);
+    assert_eq!(status(&service, &format!("volumes/{VOLUME}")), "error_extending");
+    let state = service.state();
+    assert_eq!(state["quota_usage"][OWN]["gigabytes"]["in_use"], 2, "of the volume and its snapshot: {state}");
+}
+
+#[test]
+fn a_failure_that_an_agent_reports_leaves_one_message() {
+    for progression in ["time", "manual", "immediate"] {
+        let service = service(TestVariables::default().with("progression", progression));
+        service.put_state(&json!({ "volumes": [{}], "snapshots": [{}] }));
+        let (request, made) = act(&service, "POST", "snapshots", &create_snapshot());
+        let made = made["snapshot"]["id"].as_str().expect("an id").to_owned();
+        act(&service, "POST", &format!("snapshots/{made}/action"), &report("error"));
+        assert_eq!(status(&service, &format!("snapshots/{made}")), "error", "{progression}");
+        let expected = ["VOLUME_VOLUME_SNAPSHOT_009_013".to_owned(), made.clone(), request];
+        assert_eq!(messages_after(&service, 1.0), std::slice::from_ref(&expected), "{progression}");
+
+        let (request, _) = act(&service, "DELETE", &format!("snapshots/{SNAPSHOT}"), &Value::Null);
+        act(&service, "POST", &format!("snapshots/{SNAPSHOT}/action"), &report("error_deleting"));
+        let also = ["VOLUME_VOLUME_SNAPSHOT_010_016".to_owned(), SNAPSHOT.to_owned(), request];
+        assert_eq!(messages_after(&service, 1.0), [also.clone(), expected.clone()], "{progression}");
+        assert_eq!(messages_after(&service, 5_000.0), [also, expected], "{progression}");
+    }
+}
+
+#[test]
+fn work_that_ends_well_and_work_without_a_message_leave_none() {
+    let none: [[String; 3]; 0] = [];
+    let service = waiting(TestVariables::default());
+    let (_, made) = act(&service, "POST", "snapshots", &create_snapshot());
+    let made = made["snapshot"]["id"].as_str().expect("an id");
+    act(&service, "POST", &format!("snapshots/{made}/action"), &report("available"));
+    assert_eq!(messages_after(&service, 100.0), none);
+    // Adopting, forgetting, reverting, and a status that an administrator sets.
+    let adopt = json!({ "snapshot": { "volume_id": VOLUME, "ref": "r" } });
+    let revert = json!({ "revert": { "snapshot_id": made } });
+    for (path, body) in [
+        ("os-snapshot-manage".to_owned(), adopt),
+        (format!("snapshots/{SNAPSHOT}/action"), json!({ "os-unmanage": null })),
+        (format!("snapshots/{SNAPSHOT}/action"), json!({ "os-reset_status": { "status": "creating" } })),
+        (format!("volumes/{VOLUME}/action"), revert),
+    ] {
+        if path.starts_with("volumes") {
+            service.put_state(&json!({ "volumes": [{}], "snapshots": [{ "id": made }] }));
+        }
+        act(&service, "POST", &path, &body);
+        assert_eq!(messages_after(&service, 100.0), none, "{path} {body}");
+    }
+}
+
+#[test]
+fn without_a_backend_new_rows_fail() {
+    let absent = json!([{ "absent": true }]);
+    let disabled = json!([{ "disabled": true }]);
+    for services in [&absent, &disabled, &json!([{ "up": false }])] {
+        let service = service(TestVariables::default());
+        service.put_state(&json!({ "volumes": [{}], "services": services }));
+        let (_, made) = act(&service, "POST", "snapshots", &create_snapshot());
+        let snapshot = made["snapshot"]["id"].as_str().expect("an id").to_owned();
+        assert_eq!(made["snapshot"]["status"], "creating");
+        assert_eq!(messages_after(&service, 3.0).len(), 0, "the scheduler leaves no message about a snapshot");
+        assert_eq!(status(&service, &format!("snapshots/{snapshot}")), "error");
+        let (request, made) = act(&service, "POST", "volumes", &json!({ "volume": { "size": 1 } }));
+        let volume = made["volume"]["id"].as_str().expect("an id").to_owned();
+        assert_eq!(status(&service, &format!("volumes/{volume}")), "creating");
+        let expected = [["VOLUME_VOLUME_001_003".to_owned(), volume.clone(), request]];
+        assert_eq!(messages_after(&service, 2.0), expected);
+        assert_eq!(status(&service, &format!("volumes/{volume}")), "error");
+        assert_eq!(messages_after(&service, 200.0), expected);
+        // Both can be deleted.
+        act(&service, "DELETE", &format!("snapshots/{snapshot}"), &Value::Null);
+        act(&service, "DELETE", &format!("volumes/{volume}"), &Value::Null);
+    }
+}

@@ -470,7 +470,7 @@ fn an_explanation_says_what_is_why_and_what_comes_next() {
     assert_eq!((&working.body["status"], &working.body["stored_status"]), (&json!("creating"), &json!("creating")));
     assert_eq!((&working.body["next"]["becomes"], &working.body["next"]["at"]), (&json!("available"), &json!(time(7))));
     assert_eq!(working.body["bound"], json!({ "at": time(67), "becomes": "retried", "retries": 3 }));
-    assert_eq!((&working.body["listed"], &working.body["on_agenda"]), (&json!(true), &Value::Null));
+    assert_eq!((&working.body["listed"], &working.body["on_agenda"]), (&json!(true), &json!(time(67))));
     assert_eq!(history(&working), [""; 0]);
 
     // Nobody reports: the work is retried three times, each as long as the first, and then given up.

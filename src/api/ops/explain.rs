@@ -12,7 +12,11 @@ pub fn explanation_document(explanation: &Explanation) -> Value {
     let Explanation { stored, seen, is_listed, on_agenda } = explanation;
     let now = seen.as_ref().unwrap_or(stored);
     let next = now.pending.filter(|pending| pending.completion != Completion::None).map(|pending| {
-        let becomes = if pending.completion == Completion::Remove { "gone" } else { "available" };
+        let becomes = match pending.completion {
+            Completion::Remove => "gone",
+            Completion::Fail => now.status.given_up().as_str(),
+            _ => "available",
+        };
         let by = match pending.schedule {
             Schedule::Clock => "the clock",
             Schedule::NextTick => "the next run of the schedule",
@@ -35,6 +39,7 @@ pub fn explanation_document(explanation: &Explanation) -> Value {
         (_, Some(_), _) => "Work is under way; see next for what ends it, and bound for when it is given up.",
         (_, None, None) => "It has this status since it came.",
         (_, None, Some(Cause::GivenUp)) => "Nobody ended the work within its time bound, so it was given up.",
+        (_, None, Some(Cause::Failed)) => "No backend was there for the work, so it failed.",
         (_, None, Some(Cause::Completed)) => "The work that was under way ended well.",
         (_, None, Some(Cause::Report)) => "A storage agent reported this status.",
         (_, None, Some(Cause::Reset)) => "An administrator set this status.",

@@ -156,6 +156,9 @@ struct PendingDocument {
     gives_up: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     retries: Option<NonZeroU8>,
+    /// The request that began the work, if its failure leaves a user message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<Uuid>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -438,16 +441,16 @@ impl From<Message> for MessageDocument {
 
 impl From<Pending> for PendingDocument {
     fn from(pending: Pending) -> Self {
-        let Pending { completion, schedule, begun, due, gives_up, retries } = pending;
-        Self { completion, schedule, begun: Some(begun), due, gives_up, retries: NonZeroU8::new(retries) }
+        let Pending { completion, schedule, begun, due, gives_up, retries, request_id } = pending;
+        Self { completion, schedule, begun: Some(begun), due, gives_up, retries: NonZeroU8::new(retries), request_id }
     }
 }
 
 impl PendingDocument {
     fn into_pending(self, now: Timestamp) -> Pending {
-        let Self { completion, schedule, begun, due, gives_up, retries } = self;
+        let Self { completion, schedule, begun, due, gives_up, retries, request_id } = self;
         let begun = begun.unwrap_or_else(|| due.min(now));
-        Pending { completion, schedule, begun, due, gives_up, retries: retries.map_or(0, NonZeroU8::get) }
+        Pending { completion, schedule, begun, due, gives_up, retries: retries.map_or(0, NonZeroU8::get), request_id }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Work under way, as every row stores it.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::domain::{Pending, Timestamp};
 
@@ -15,6 +16,7 @@ pub struct StoredPending<'a> {
     due: i64,
     gives_up: i64,
     retries: u8,
+    request: Option<Uuid>,
 }
 
 impl From<Pending> for StoredPending<'_> {
@@ -26,6 +28,7 @@ impl From<Pending> for StoredPending<'_> {
             due: pending.due.microseconds(),
             gives_up: pending.gives_up.microseconds(),
             retries: pending.retries,
+            request: pending.request_id,
         }
     }
 }
@@ -41,6 +44,7 @@ impl TryFrom<StoredPending<'_>> for Pending {
             due: Timestamp::from_microseconds(stored.due),
             gives_up: Timestamp::from_microseconds(stored.gives_up),
             retries: stored.retries,
+            request_id: stored.request,
         })
     }
 }
