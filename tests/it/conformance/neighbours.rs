@@ -42,7 +42,7 @@ fn keep_document(report: &Report) {
     for vector in replay::vectors(replay::NEIGHBOURS) {
         areas.entry(area(vector["id"].as_str().unwrap_or_default())).or_default().1 += 1;
     }
-    for (_, (agreeing, total)) in &mut areas {
+    for (agreeing, total) in areas.values_mut() {
         *agreeing = *total;
     }
     for (id, _) in &report.failures {
