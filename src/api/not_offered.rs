@@ -68,6 +68,7 @@ const CLUSTER_REPLICATION: Microversion = Microversion::v3(26);
 const GROUP_SNAPSHOT_PAGES: Microversion = Microversion::v3(29);
 const TRANSFER_PAGES: Microversion = Microversion::v3(59);
 const DEFAULT_TYPES: Microversion = Microversion::v3(62);
+const REIMAGE: Microversion = Microversion::v3(68);
 
 const FOUND_NOWHERE: &str = " could not be found.";
 
@@ -320,6 +321,66 @@ static REFUSED: [Refused; 30] = [
     refused("POST", &["os-volume-manage"], 0, Rule::ManageVolume, VOLUME_MANAGE),
 ];
 
+/// An action on a volume that is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RefusedAction {
+    name: &'static str,
+    since: Microversion,
+    rule: Rule,
+    /// What is not offered, as the beginning of a sentence.
+    subject: &'static str,
+}
+
+const MIGRATION: &str = "Migrating volumes is";
+
+/// The actions on volumes that are refused.
+static REFUSED_ACTIONS: [RefusedAction; 6] = [
+    RefusedAction {
+        name: "os-retype",
+        since: Microversion::MINIMUM,
+        rule: Rule::Retype,
+        subject: "Changing the type of a volume is",
+    },
+    RefusedAction {
+        name: "os-migrate_volume",
+        since: Microversion::MINIMUM,
+        rule: Rule::MigrateVolume,
+        subject: MIGRATION,
+    },
+    RefusedAction {
+        name: "os-migrate_volume_completion",
+        since: Microversion::MINIMUM,
+        rule: Rule::CompleteMigration,
+        subject: MIGRATION,
+    },
+    RefusedAction {
+        name: "os-volume_upload_image",
+        since: Microversion::MINIMUM,
+        rule: Rule::UploadImage,
+        subject: "Uploading a volume as an image is",
+    },
+    RefusedAction {
+        name: "os-reimage",
+        since: REIMAGE,
+        rule: Rule::Reimage,
+        subject: "Writing an image to a volume is",
+    },
+    RefusedAction {
+        name: "os-unmanage",
+        since: Microversion::MINIMUM,
+        rule: Rule::UnmanageVolume,
+        subject: VOLUME_MANAGE,
+    },
+];
+
+impl RefusedAction {
+    /// Returns the action with a name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        REFUSED_ACTIONS.iter().find(|refused| refused.name == name)
+    }
+}
+
 /// Finds the operation of a path without its project id.
 #[must_use]
 pub fn operation(method: &Method, segments: &[&str]) -> Option<Operation> {
@@ -376,6 +437,15 @@ pub fn refuse(call: &Call<'_>, refused: &Refused) -> Result<Reply, Fault> {
     }
     let forbidden = DEFAULT_TYPES_OF_PROJECTS.forbidden.filter(|_| refused.since == DEFAULT_TYPES);
     authorize(call, refused.rule, forbidden)?;
+    Err(not_offered(refused.subject))
+}
+
+/// Refuses an action on a volume that the caller may act on.
+pub fn refuse_action(call: &Call<'_>, id: &str, refused: &RefusedAction) -> Result<Reply, Fault> {
+    if call.version < refused.since {
+        return Err(Fault::not_found());
+    }
+    call.service.may_act_on_volume(id, refused.rule)?;
     Err(not_offered(refused.subject))
 }
 

@@ -8,6 +8,7 @@ use crate::service::volume_actions::VolumeReset;
 use super::action::{name_of, no_such_action};
 use super::call::Call;
 use super::microversion;
+use super::not_offered::{self, RefusedAction};
 use super::schema::{self, Check, ObjectSchema};
 use super::volume_attach_actions::{self, AttachAction};
 use super::volume_update_actions::{self, UpdateAction};
@@ -57,6 +58,10 @@ pub enum VolumeAction {
     ResetStatus,
     Attach(AttachAction),
     Update(UpdateAction),
+    /// A deletion by force.
+    ForceDelete,
+    /// An action of Cinder that is not offered.
+    NotOffered(&'static RefusedAction),
 }
 
 impl VolumeAction {
@@ -69,9 +74,11 @@ impl VolumeAction {
         match name_of(body)? {
             "revert" => Ok(Self::Revert),
             "os-reset_status" => Ok(Self::ResetStatus),
+            "os-force_delete" => Ok(Self::ForceDelete),
             other => AttachAction::named(other)
                 .map(Self::Attach)
                 .or_else(|| UpdateAction::named(other).map(Self::Update))
+                .or_else(|| RefusedAction::named(other).map(Self::NotOffered))
                 .ok_or_else(|| no_such_action(other)),
         }
     }
@@ -82,6 +89,8 @@ pub fn act(call: &Call<'_>, id: &str, action: VolumeAction) -> Result<Reply, Fau
     match action {
         VolumeAction::Attach(action) => return volume_attach_actions::act(call, id, action),
         VolumeAction::Update(action) => return volume_update_actions::act(call, id, action),
+        VolumeAction::NotOffered(refused) => return not_offered::refuse_action(call, id, refused),
+        VolumeAction::ForceDelete => call.service.force_delete_volume(id)?,
         VolumeAction::Revert if call.version < microversion::REVERT => return Err(Fault::not_found()),
         VolumeAction::Revert => {
             let body = schema::check(&REVERT, call.body.as_ref())?;

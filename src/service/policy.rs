@@ -96,6 +96,13 @@ rules! {
     GetAllMessages: "message:get_all", Reader;
     GetMessage: "message:get", Reader;
     DeleteMessage: "message:delete", Member;
+    Retype: "volume:retype", Member;
+    MigrateVolume: "volume_extension:volume_admin_actions:migrate_volume", Admin;
+    CompleteMigration: "volume_extension:volume_admin_actions:migrate_volume_completion", Admin;
+    UploadImage: "volume_extension:volume_actions:upload_image", Member;
+    Reimage: "volume:reimage", Member;
+    UnmanageVolume: "volume_extension:volume_unmanage", Admin;
+    ForceDeleteVolumeByAction: "volume_extension:volume_admin_actions:force_delete", Admin;
     GetAllServices: "volume_extension:services:index", Admin;
     UpdateService: "volume_extension:services:update", Admin;
     GetPools: "scheduler_extension:scheduler_stats:get_pools", Admin;
@@ -217,6 +224,13 @@ mod tests {
         (Rule::GetAllMessages, "message:get_all", Least::Reader),
         (Rule::GetMessage, "message:get", Least::Reader),
         (Rule::DeleteMessage, "message:delete", Least::Member),
+        (Rule::Retype, "volume:retype", Least::Member),
+        (Rule::MigrateVolume, "volume_extension:volume_admin_actions:migrate_volume", Least::Admin),
+        (Rule::CompleteMigration, "volume_extension:volume_admin_actions:migrate_volume_completion", Least::Admin),
+        (Rule::UploadImage, "volume_extension:volume_actions:upload_image", Least::Member),
+        (Rule::Reimage, "volume:reimage", Least::Member),
+        (Rule::UnmanageVolume, "volume_extension:volume_unmanage", Least::Admin),
+        (Rule::ForceDeleteVolumeByAction, "volume_extension:volume_admin_actions:force_delete", Least::Admin),
         (Rule::GetAllServices, "volume_extension:services:index", Least::Admin),
         (Rule::UpdateService, "volume_extension:services:update", Least::Admin),
         (Rule::GetPools, "scheduler_extension:scheduler_stats:get_pools", Least::Admin),

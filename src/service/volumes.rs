@@ -160,6 +160,26 @@ impl Service<'_> {
         self.readable_volume_and_types(id)
     }
 
+    /// Checks a rule on a volume that is visible to the caller.
+    ///
+    /// # Errors
+    ///
+    /// Not found, or not allowed.
+    pub fn may_act_on_volume(&self, id: &str, rule: Rule) -> Result<(), Error> {
+        let volume = self.readable_volume(id)?;
+        self.caller.allow(rule, &volume.project_id)
+    }
+
+    /// Starts the deletion of a volume in any status, for an administrator (`os-force_delete`).
+    ///
+    /// # Errors
+    ///
+    /// Not found, not allowed, or not deletable.
+    pub fn force_delete_volume(&self, id: &str) -> Result<(), Error> {
+        self.may_act_on_volume(id, Rule::ForceDeleteVolumeByAction)?;
+        self.delete_volume(id, false, true)
+    }
+
     /// Checks that the caller may see how a volume is encrypted. None is.
     ///
     /// # Errors

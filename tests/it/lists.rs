@@ -330,3 +330,50 @@ fn rows_of_resources_that_are_not_here_are_named_and_left_out_of_the_state() {
     assert_eq!(put(none).get("ignored"), None);
     assert!(service.state().get("backups").is_none());
 }
+
+#[test]
+fn actions_on_volumes_that_are_not_here_are_not_offered() {
+    let service = service();
+    service.put_state(&json!({ "volumes": [{}, { "id": UNKNOWN, "project_id": "b2000000000000000000000000000002" }] }));
+    let cases = [
+        ("os-retype", json!({ "new_type": "t" }), "member,reader", "volume:retype"),
+        ("os-migrate_volume", json!({ "host": "h" }), "admin", "volume_extension:volume_admin_actions:migrate_volume"),
+        (
+            "os-migrate_volume_completion",
+            json!({ "new_volume": VOLUME }),
+            "admin",
+            "volume_extension:volume_admin_actions:migrate_volume_completion",
+        ),
+        (
+            "os-volume_upload_image",
+            json!({ "image_name": "i" }),
+            "member,reader",
+            "volume_extension:volume_actions:upload_image",
+        ),
+        ("os-reimage", json!({ "image_id": VOLUME }), "member,reader", "volume:reimage"),
+        ("os-unmanage", Value::Null, "admin", "volume_extension:volume_unmanage"),
+    ];
+    for (name, fields, roles, rule) in cases {
+        let body = json!({ name: fields });
+        let path = format!("volumes/{VOLUME}/action");
+        let (status, answer) = ask(&service, roles, 71, "POST", &path, &body);
+        assert_eq!(status, 400, "{name}: {answer}");
+        assert!(message(&answer).ends_with(" not offered here."), "{name}: {answer}");
+        let (status, answer) = ask(&service, "reader", 71, "POST", &path, &body);
+        let says = format!("Policy doesn't allow {rule} to be performed.");
+        assert_eq!((status, message(&answer)), (403, says.as_str()), "{name}");
+        let (status, _) = ask(&service, "member,reader", 71, "POST", &format!("volumes/{UNKNOWN}/action"), &body);
+        assert_eq!(status, 404, "{name}: of another project");
+    }
+    assert_eq!(
+        ask(&service, "admin", 67, "POST", &format!("volumes/{VOLUME}/action"), &json!({ "os-reimage": {} })).0,
+        404
+    );
+
+    // Unlike these, a deletion by force is here, for administrators.
+    let force = json!({ "os-force_delete": {} });
+    service.put_state(&json!({ "volumes": [{ "status": "error_extending" }] }));
+    let path = format!("volumes/{VOLUME}/action");
+    assert_eq!(ask(&service, "member,reader", 71, "POST", &path, &force).0, 403);
+    assert_eq!(ask(&service, "admin", 71, "POST", &path, &force).0, 202);
+}
