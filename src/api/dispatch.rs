@@ -102,6 +102,7 @@ pub fn dispatch(call: &Call<'_>, operation: &Operation, action: Option<Action>) 
         }
         Operation::Metadata(MetadataOwner::Volume, id, operation) => metadata::perform::<Volume>(call, id, operation),
         Operation::ListVolumes { detail } => volumes::list(call, *detail),
+        Operation::SummarizeVolumes => volumes::summarize(call),
         Operation::CreateVolume => volumes::create(call),
         Operation::ShowVolume(id) => volumes::show(call, id),
         Operation::UpdateVolume(id) => volumes::update(call, id),

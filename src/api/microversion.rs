@@ -29,8 +29,16 @@ impl Microversion {
     }
 }
 
+/// Filters by boolean columns of volumes must be booleans.
+pub const STRICT_BOOLEANS: Microversion = Microversion::v3(2);
+/// The filter `glance_metadata` of volumes.
+pub const VOLUME_IMAGE_METADATA_FILTER: Microversion = Microversion::v3(4);
 /// `manageable_snapshots`.
 pub const MANAGEABLE_SNAPSHOTS: Microversion = Microversion::v3(8);
+/// The filter `group_id` of volumes.
+pub const VOLUME_GROUP_FILTER: Microversion = Microversion::v3(10);
+/// `volumes/summary`.
+pub const VOLUME_SUMMARY: Microversion = Microversion::v3(12);
 /// `group_id` of volumes.
 pub const VOLUME_GROUP: Microversion = Microversion::v3(13);
 /// `group_snapshot_id` in detail views.
@@ -53,6 +61,8 @@ pub const RESOURCE_FILTERS: Microversion = Microversion::v3(31);
 pub const RESOURCE_FILTERS_SHOWN: Microversion = Microversion::v3(33);
 /// Like filters.
 pub const LIKE_FILTERS: Microversion = Microversion::v3(34);
+/// The metadata in `volumes/summary`.
+pub const VOLUME_SUMMARY_METADATA: Microversion = Microversion::v3(36);
 /// An administrator may ask for the limits of another project.
 pub const LIMITS_OF_PROJECT: Microversion = Microversion::v3(39);
 /// Volume `revert`.

@@ -1,12 +1,14 @@
 //! The query of a list: the parameters, and the parts that several resources read, which are paging, order, and the
 //! checks of filters (`docs/spec/listing.md`). A resource reads its own query, in Cinder's order of checks, in its file.
 
+use std::collections::BTreeMap;
+
 use percent_encoding::percent_decode_str;
 
 use crate::service::listing::{Filter, ListRequest, Pattern};
 
 use super::microversion::{self, Microversion};
-use super::python;
+use super::python::{self, Items};
 use super::wire::body::boolean;
 use super::wire::faults::{BAD_REQUEST, Fault};
 
@@ -134,7 +136,16 @@ pub(super) fn metadata_filter(rest: &mut Parameters) -> Result<Option<Filter>, F
     let Some(value) = rest.get("metadata") else { return Ok(None) };
     let literal = python::dict_literal(value).map_err(|_| Fault::bad_request(BAD_REQUEST))?;
     rest.remove_all("metadata");
-    Ok(Some(literal.map_or(Filter::Nothing, Filter::Metadata)))
+    Ok(Some(items_filter(literal, Filter::Metadata)))
+}
+
+/// Returns the filter of items: the one that `of` makes of a dict.
+pub(super) fn items_filter(items: Items, of: fn(BTreeMap<String, String>) -> Filter) -> Filter {
+    match items {
+        Items::These(items) => of(items),
+        Items::Never => Filter::NoRow,
+        Items::NoDict => Filter::Nothing,
+    }
 }
 
 /// Translates the API's name of a column, which takes precedence over the column's own.

@@ -22,6 +22,8 @@ const UPDATE: ObjectSchema = ObjectSchema {
     one_of: &[],
 };
 
+const UPDATE_OPENLY: ObjectSchema = ObjectSchema { others_allowed: true, ..UPDATE };
+
 /// The members of a quota set that are not resources.
 const NOT_RESOURCES: [&str; 2] = ["id", "tenant_id"];
 
@@ -68,7 +70,7 @@ pub fn defaults(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
 
 /// `PUT .../os-quota-sets/{project}`
 pub fn update(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
-    let body = schema::check(&UPDATE, call.body.as_ref())?;
+    let body = schema::check(&UPDATE_OPENLY, call.body.as_ref())?;
     let project_id = project(id)?;
     let wanted = object(body.get("quota_set"))?;
     let resources = wanted.iter().filter(|(resource, _)| !NOT_RESOURCES.contains(&resource.as_str()));
@@ -83,6 +85,8 @@ pub fn update(call: &Call<'_>, id: &str) -> Result<Reply, Fault> {
         let message = format!("Invalid input received: Bad key(s) in quota set: {}", unknown.join(", "));
         return Err(Fault::bad_request(message));
     }
+    // As in Cinder's schema, other keys beside the quota set come last.
+    schema::check(&UPDATE, call.body.as_ref())?;
     if has_strings {
         // Cinder accepts a number in a string, and then fails to compare the string with the usage.
         call.service.caller.allow(Rule::UpdateQuotas, &project_id)?;

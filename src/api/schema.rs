@@ -40,6 +40,8 @@ pub enum Check {
     UuidOrNull,
     /// A UUID in any form.
     Uuid,
+    /// A UUID in any form, or a list of different ones.
+    UuidOrUuids,
     /// A boolean or one of the words that `force` knows.
     Force,
     /// An object of strings, or null. A key may contain a slash.
@@ -277,8 +279,11 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
         (Check::Name | Check::Description | Check::Trimmed(_) | Check::ShortStringOrNull | Check::StringOrNull, _) => {
             Err(wrong_type(field, value, "'string', 'null'"))
         }
-        (Check::UuidOrNull | Check::Uuid, Value::String(content)) if is_uuid_like(content) => Ok(()),
-        (Check::UuidOrNull, _) => Err(no_schema(field, value)),
+        (Check::UuidOrNull | Check::Uuid | Check::UuidOrUuids, Value::String(content)) if is_uuid_like(content) => {
+            Ok(())
+        }
+        (Check::UuidOrUuids, Value::Array(items)) if are_uuids(items) => Ok(()),
+        (Check::UuidOrNull | Check::UuidOrUuids, _) => Err(no_schema(field, value)),
         (Check::Uuid, Value::String(_)) => Err(failure(field, value, &format!("{} is not a 'uuid'", repr(value)))),
         (
             Check::Uuid
@@ -445,6 +450,13 @@ fn check_metadata(
     let detail =
         format!("{} {verb} not match any of the regexes: '^[a-zA-Z0-9-_:{others}]{{1,255}}$'", refused.join(", "));
     Err(failure(field, metadata, &detail))
+}
+
+/// Whether all values of a list are different UUIDs.
+fn are_uuids(items: &[Value]) -> bool {
+    let is_new = |at: usize| !items[..at].contains(&items[at]);
+    let is_uuid = |item: &Value| item.as_str().is_some_and(is_uuid_like);
+    items.iter().enumerate().all(|(at, item)| is_uuid(item) && is_new(at))
 }
 
 /// Whether oslo accepts a string as a UUID: any form that leaves 32 hexadecimal digits.

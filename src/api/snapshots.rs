@@ -175,6 +175,11 @@ fn list_query(
         // Below 3.31 the API's name is not translated, and is an unknown column.
         query::rename_consumes_quota(&mut rest);
     }
+    if rest.0.iter().filter(|(key, _)| key == "metadata").count() > 1 {
+        // Cinder reads the last one only, and the other is no dict.
+        request.filters.push(Filter::Nothing);
+        rest.remove_all("metadata");
+    }
     request.filters.extend(query::metadata_filter(&mut rest)?);
     if let Some(value) = rest.get("use_quota") {
         let wanted = boolean("use_quota", value)?;

@@ -9,6 +9,7 @@ use super::action::{name_of, no_such_action};
 use super::call::Call;
 use super::microversion;
 use super::not_offered::{self, RefusedAction};
+use super::python;
 use super::schema::{self, Check, ObjectSchema};
 use super::volume_attach_actions::{self, AttachAction};
 use super::volume_update_actions::{self, UpdateAction};
@@ -23,8 +24,12 @@ const REVERT: ObjectSchema = ObjectSchema {
     one_of: &[],
 };
 
-const REVERTED: ObjectSchema =
-    ObjectSchema { properties: &[("snapshot_id", Check::Name)], required: &[], others_allowed: true, one_of: &[] };
+const REVERTED: ObjectSchema = ObjectSchema {
+    properties: &[("snapshot_id", Check::StringOrNull)],
+    required: &[],
+    others_allowed: true,
+    one_of: &[],
+};
 
 const RESET: ObjectSchema = ObjectSchema {
     properties: &[("os-reset_status", Check::Object(&RESET_TO))],
@@ -34,7 +39,11 @@ const RESET: ObjectSchema = ObjectSchema {
 };
 
 const RESET_TO: ObjectSchema = ObjectSchema {
-    properties: &[("status", Check::Name), ("attach_status", Check::Name), ("migration_status", Check::Name)],
+    properties: &[
+        ("status", Check::StringOrNull),
+        ("attach_status", Check::StringOrNull),
+        ("migration_status", Check::StringOrNull),
+    ],
     required: &[],
     others_allowed: false,
     one_of: &[],
@@ -99,14 +108,14 @@ pub fn act(call: &Call<'_>, id: &str, action: VolumeAction) -> Result<Reply, Fau
         }
         VolumeAction::ResetStatus => {
             let wanted = call.body.as_ref().and_then(|body| body.get("os-reset_status")?.as_object());
-            let is_given =
-                |name: &&str| wanted.and_then(|wanted| wanted.get(*name)?.as_str()).is_some_and(|own| !own.is_empty());
+            let is_given = |name: &&str| wanted.and_then(|wanted| wanted.get(*name)).is_some_and(python::is_true);
             if wanted.is_some() && !["status", "attach_status", "migration_status"].iter().any(is_given) {
                 let message = "Must specify 'status', 'attach_status' or 'migration_status' for update.";
                 return Err(Fault::bad_request(message));
             }
             let body = schema::check(&RESET, call.body.as_ref())?;
             let fields = object(body.get("os-reset_status"))?;
+            call.service.check_volume_status(&string(fields.get("status")).unwrap_or_default())?;
             for (field, name, valid, list) in VALID {
                 let value = string(fields.get(field)).unwrap_or_default().to_lowercase();
                 if !value.is_empty() && !valid.contains(&value.as_str()) {

@@ -219,7 +219,7 @@ fn list_query(call: &Call<'_>, prepared: &PreparedTypes) -> Result<VolumeTypeQue
     if let Some(value) = rest.get("extra_specs") {
         // Cinder fails with a 500 for a value that is not a dict. Here it matches nothing.
         match python::dict_literal(value) {
-            Ok(Some(specs)) => request.extra_specs = specs.into_iter().collect(),
+            Ok(python::Items::These(specs)) => request.extra_specs = specs.into_iter().collect(),
             _ => request.is_empty = true,
         }
         rest.remove_all("extra_specs");

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::call::Call;
 use super::microversion;
+use super::python;
 use super::schema::{self, Check, ObjectSchema};
 use super::wire::body::{metadata, object};
 use super::wire::faults::{BAD_REQUEST, Fault};
@@ -143,13 +144,7 @@ pub fn act(call: &Call<'_>, id: &str, action: UpdateAction) -> Result<Reply, Fau
         }
         UpdateAction::CompleteExtension => {
             let arguments = argument(call, &COMPLETE_EXTENSION, "os-extend_volume_completion")?;
-            // As in Python, every string but the empty one is true.
-            let failed = match arguments.get("error") {
-                Some(Value::Bool(failed)) => *failed,
-                Some(Value::String(word)) => !word.is_empty(),
-                _ => false,
-            };
-            service.complete_extension(id, failed)?;
+            service.complete_extension(id, arguments.get("error").is_some_and(python::is_true))?;
             Ok(Reply::new(StatusCode::ACCEPTED, Content::Empty))
         }
         UpdateAction::SetBootable => {

@@ -1,29 +1,52 @@
 //! Volumes, to the extent that clients of snapshots need them (`docs/spec/beyond.md` section 2).
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::domain::attachment::{ATTACHED_MODE, READONLY};
+use crate::domain::service_uuid::service_uuid;
 use crate::domain::{
     AttachStatus, AttachmentId, Caller, Metadata, SnapshotId, Timestamp, UserId, Volume, VolumeId, VolumeTypes,
 };
-use crate::service::listing::{Filter, ListPage, ListRequest, Prepared};
-use crate::service::volumes::{NewVolume, VolumeUpdate};
+use crate::service::listing::{Comparison, Filter, ListPage, ListRequest, Prepared};
+use crate::service::volumes::{NewVolume, VolumeSummary, VolumeUpdate};
 
 use super::call::{Call, Link};
 use super::metadata::{ITEM, ITEMS, MetadataSchemas};
 use super::microversion::{self, Microversion};
+use super::python::{self, Operand};
 use super::query::{self, Parameters};
 use super::schema::{self, Check, ObjectSchema};
 use super::wire::body::{self, metadata, object, string, stripped};
 use super::wire::document::ObjectWriter;
-use super::wire::faults::Fault;
+use super::wire::faults::{BAD_REQUEST, Fault};
 use super::wire::reply::{Content, Reply};
 
-const HINTS: (&str, Check) = ("OS-SCH-HNT:scheduler_hints", Check::Anything);
+const HINTS: (&str, Check) = ("OS-SCH-HNT:scheduler_hints", Check::AnyObjectOrNull);
+
+/// The schema of the hints, which Cinder checks after the rest of the body.
+const HINTED: ObjectSchema = ObjectSchema {
+    properties: &[("OS-SCH-HNT:scheduler_hints", Check::ObjectOrNull(&HINTS_GIVEN))],
+    required: &[],
+    others_allowed: true,
+    one_of: &[],
+};
+
+const HINTS_GIVEN: ObjectSchema = ObjectSchema {
+    properties: &[
+        ("local_to_instance", Check::UuidOrNull),
+        ("different_host", Check::UuidOrUuids),
+        ("same_host", Check::UuidOrUuids),
+        ("query", Check::ObjectOrString),
+    ],
+    required: &[],
+    others_allowed: true,
+    one_of: &[],
+};
 
 const CREATE: ObjectSchema = ObjectSchema {
     properties: &[("volume", Check::Object(&CREATED)), HINTS],
@@ -97,14 +120,6 @@ impl MetadataSchemas for Volume {
     };
 }
 
-/// The message for the removed parameter `multiattach`.
-const MULTIATTACH_REMOVED: &str = "multiattach parameter has been removed. The default behavior is to use multiattach \
-                                   enabled volume types. Contact your administrator to create a multiattach enabled \
-                                   volume type and use it to create multiattach volumes.";
-
-/// The sources of a volume that this service does not have.
-const FOREIGN_SOURCES: [&str; 4] = ["source_volid", "backup_id", "image_id", "imageRef"];
-
 #[derive(Serialize)]
 struct SummaryView<'a> {
     id: VolumeId,
@@ -125,7 +140,7 @@ struct VolumeView<'a> {
     description: Option<&'a str>,
     volume_type: Option<&'a str>,
     snapshot_id: Option<SnapshotId>,
-    source_volid: Option<&'a str>,
+    source_volid: Option<VolumeId>,
     metadata: Cow<'a, Metadata>,
     links: [Link; 2],
     user_id: Option<&'a str>,
@@ -158,7 +173,7 @@ fn view<'a>(call: &Call<'_>, volume: &'a Volume, types: &'a VolumeTypes, extende
     }
     if since(microversion::VOLUME_TARGETS) {
         add("shared_targets", true.into());
-        add("service_uuid", Value::Null);
+        add("service_uuid", volume.host.as_deref().map(|host| service_uuid(host).to_string()).into());
     }
     if admin && since(microversion::VOLUME_CLUSTER) {
         add("cluster_name", volume.cluster_name.clone().into());
@@ -191,7 +206,7 @@ fn view<'a>(call: &Call<'_>, volume: &'a Volume, types: &'a VolumeTypes, extende
         description: volume.description.as_deref(),
         volume_type: types.name_of(volume.volume_type_id),
         snapshot_id: volume.snapshot_id,
-        source_volid: None,
+        source_volid: volume.source_volid,
         metadata: shown_metadata(volume),
         links: links(call, volume),
         user_id: volume.user_id.as_ref().map(UserId::as_str),
@@ -328,31 +343,30 @@ fn list_query(
     if !request.all_tenants {
         rest.remove_all("project_id");
     }
-    request.filters.extend(query::metadata_filter(&mut rest)?);
     if filters_are_checked {
         query::rename_consumes_quota(&mut rest);
     } else {
-        rest.0.retain(|(key, _)| !["use_quota", "name~"].contains(&key.as_str()));
-    }
-    // An empty host or cluster is not a condition.
-    rest.0.retain(|(key, value)| !value.is_empty() || !["host", "cluster_name"].contains(&key.as_str()));
-    for key in ["use_quota", "bootable", "multiattach"] {
-        if let Some(value) = rest.get(key).map(str::to_owned) {
-            let wanted = body::boolean(key, &value)?;
-            request.filters.push(Filter::Exact { column: key.to_owned(), string: i64::from(wanted).to_string() });
-            rest.remove_all(key);
-        }
+        // Cinder drops what a version does not have, but only below the version that configures filters.
+        let is_new = |key: &str| match key {
+            "glance_metadata" => version < microversion::VOLUME_IMAGE_METADATA_FILTER,
+            "group_id" => version < microversion::VOLUME_GROUP_FILTER,
+            key => ["created_at", "updated_at", "use_quota", "name~"].contains(&key),
+        };
+        rest.0.retain(|(key, _)| !is_new(key));
     }
     if rest.contains("name") {
         // The API's name takes precedence over the column's own.
         rest.remove_all("display_name");
     }
-    for (key, value) in &rest.0 {
-        request.filters.push(match key.as_str() {
-            "host" => Filter::OwnHost { column: "host", host: value.clone() },
-            "cluster_name" => Filter::OwnHost { column: "cluster_name", host: value.clone() },
-            _ => query::column_filter(key, value)?,
-        });
+    if rest.0.iter().filter(|(key, _)| key == "name").count() > 1 {
+        // Cinder only renames the first to the name of a column.
+        request.filters.push(Filter::Nothing);
+    }
+    for (at, (key, value)) in rest.0.iter().enumerate() {
+        // The last value of a repeated key takes precedence.
+        if !rest.0[at + 1..].iter().any(|(later, _)| later == key) {
+            request.filters.extend(filter(key, value, version)?);
+        }
     }
     if let Some((column, _)) = request.sort.iter_mut().find(|(column, _)| column == "name") {
         "display_name".clone_into(column);
@@ -360,26 +374,120 @@ fn list_query(
     Ok(request)
 }
 
+/// Returns the condition of a parameter. Values are Python literals where they can be (`check_volume_filters` in
+/// `cinder/volume/api.py`).
+fn filter(key: &str, value: &str, version: Microversion) -> Result<Option<Filter>, Fault> {
+    let unhashable = |_| Fault::bad_request(BAD_REQUEST);
+    Ok(Some(match key {
+        // An empty host or cluster is not a condition.
+        "host" | "cluster_name" if value.is_empty() => return Ok(None),
+        "host" => Filter::OwnHost { column: "host", host: unquoted(value)? },
+        "cluster_name" => Filter::OwnHost { column: "cluster_name", host: unquoted(value)? },
+        "metadata" => query::items_filter(python::dict_literal(value).map_err(unhashable)?, Filter::Metadata),
+        "glance_metadata" => {
+            query::items_filter(python::dict_literal(value).map_err(unhashable)?, Filter::ImageMetadata)
+        }
+        "created_at" => comparisons("created_at", value)?,
+        "updated_at" => comparisons("updated_at", value)?,
+        "use_quota" => of_boolean(key, body::boolean(key, value)?),
+        "bootable" | "multiattach" | "deleted" | "shared_targets" => of_boolean(key, boolean(key, value, version)?),
+        "name" | "display_name" => query::column_filter(key, value)?,
+        _ if key.ends_with('~') => query::column_filter(key, &unquoted(value)?)?,
+        _ => match python::operand(value).map_err(unhashable)? {
+            Operand::Equal(string) => Filter::Exact { column: key.to_owned(), string },
+            Operand::Null => Filter::Null { column: key.to_owned() },
+            Operand::AnyOf(strings) => Filter::AnyOf { column: key.to_owned(), strings },
+            Operand::Never => Filter::AnyOf { column: key.to_owned(), strings: Vec::new() },
+        },
+    }))
+}
+
+fn of_boolean(column: &str, wanted: bool) -> Filter {
+    Filter::Exact { column: column.to_owned(), string: i64::from(wanted).to_string() }
+}
+
+/// Returns the string of a string literal, or the value as it is.
+fn unquoted(value: &str) -> Result<String, Fault> {
+    match python::operand(value).map_err(|_| Fault::bad_request(BAD_REQUEST))? {
+        Operand::Equal(string) => Ok(string),
+        _ => Ok(value.to_owned()),
+    }
+}
+
+/// Reads a boolean column. Below 3.2 every string is true but the empty one and three words for false.
+fn boolean(key: &str, value: &str, version: Microversion) -> Result<bool, Fault> {
+    if version < microversion::STRICT_BOOLEANS {
+        return Ok(!["", "False", "false", "FALSE"].contains(&value));
+    }
+    let refused = || Fault::bad_request(format!("Invalid input received: '{key} = {value}'"));
+    python::boolean(python::strip(value)).ok_or_else(refused)
+}
+
+/// Reads comparisons of a time, such as `gt:2026-01-01,lt:2027-01-01`. A row meets any of them. Of several with the same
+/// operator, the last one counts.
+fn comparisons(column: &'static str, value: &str) -> Result<Filter, Fault> {
+    let mut comparisons: Vec<(Comparison, Timestamp)> = Vec::new();
+    for part in value.split(',') {
+        let (operator, time) = part.split_once(':').unwrap_or((part, part));
+        let refused = |what: &str, kind: &str| Fault::bad_request(format!("Invalid {what} {kind}"));
+        let comparison = Comparison::named(operator).ok_or_else(|| refused(operator, "operator"))?;
+        let time = python::iso_time(time).ok_or_else(|| refused(time, "value"))?;
+        comparisons.retain(|(own, _)| *own != comparison);
+        comparisons.push((comparison, time));
+    }
+    Ok(Filter::Time { column, comparisons })
+}
+
+#[derive(Serialize)]
+struct Summarized {
+    total_count: usize,
+    total_size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<BTreeMap<String, BTreeSet<String>>>,
+}
+
+/// `GET .../volumes/summary`. All filters are ignored, as in Cinder.
+pub fn summarize(call: &Call<'_>) -> Result<Reply, Fault> {
+    if call.version < microversion::VOLUME_SUMMARY {
+        return Err(Fault::not_found());
+    }
+    let service = &call.service;
+    let named = call.parameters.get("all_tenants").filter(|_| service.caller.roles.admin);
+    let all_tenants = || match named {
+        Some(value) => python::boolean(python::strip(value)).ok_or_else(|| not_a_boolean("all_tenants", value)),
+        None => Ok(false),
+    };
+    let with_metadata = call.version >= microversion::VOLUME_SUMMARY_METADATA;
+    let VolumeSummary { count, size, metadata } = service.summarize_volumes(&all_tenants, with_metadata)?;
+    let summary = Summarized { total_count: count, total_size: size, metadata: with_metadata.then_some(metadata) };
+    Reply::json(StatusCode::OK, &json!({ "volume-summary": summary }))
+}
+
+/// Returns the error for a parameter that is no boolean.
+fn not_a_boolean(name: &str, value: &str) -> crate::service::Error {
+    crate::service::Error::BadRequest(format!("Value '{value}' for '{name}' is not a boolean."))
+}
+
 /// `POST .../volumes`
 pub fn create(call: &Call<'_>) -> Result<Reply, Fault> {
     let schema = if call.version < microversion::VOLUME_SCHEMAS { &CREATE_OPENLY } else { &CREATE };
     let body = schema::check(schema, call.body.as_ref())?;
+    schema::check(&HINTED, call.body.as_ref())?;
     let fields = object(body.get("volume"))?;
-    if fields.get("multiattach").is_some_and(schema::is_true) {
-        return Err(Fault::bad_request(MULTIATTACH_REMOVED));
-    }
-    if let Some(name) = FOREIGN_SOURCES.iter().find(|name| fields.get(**name).is_some_and(|value| !value.is_null())) {
-        let message = format!("Invalid input received: this service makes no volumes from '{name}'.");
-        return Err(Fault::bad_request(message));
-    }
+    let named = |name: &str| string(fields.get(name));
     let (volume, types) = call.service.create_volume(NewVolume {
         name: stripped(fields.get("name").or_else(|| fields.get("display_name"))),
         description: stripped(fields.get("description").or_else(|| fields.get("display_description"))),
         metadata: metadata(fields.get("metadata")),
         size: fields.get("size").and_then(schema::size),
-        snapshot_id: string(fields.get("snapshot_id")),
+        snapshot_id: named("snapshot_id"),
+        source_volid: named("source_volid"),
+        groups: ["consistencygroup_id", "group_id"].into_iter().filter_map(named).collect(),
+        image: named("image_id").or_else(|| named("imageRef")),
+        backup_id: named("backup_id"),
         availability_zone: string(fields.get("availability_zone")),
         volume_type: string(fields.get("volume_type")),
+        multiattach: fields.get("multiattach").is_some_and(schema::is_true),
     })?;
     Reply::json(StatusCode::ACCEPTED, &One { volume: view(call, &volume, &types, false) })
 }

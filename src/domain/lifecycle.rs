@@ -259,18 +259,10 @@ impl Pending {
         Self { schedule: Schedule::Clock, ..self }
     }
 
-    /// Returns work that fails at a time.
+    /// Returns the same work, but given up at a time, as after a report that it has failed.
     #[must_use]
-    pub const fn failing(now: Timestamp, at: Timestamp) -> Self {
-        Self {
-            completion: Completion::None,
-            schedule: Schedule::OnRequest,
-            begun: now,
-            due: at,
-            gives_up: at,
-            retries: 0,
-            request_id: None,
-        }
+    pub fn given_up_at(self, at: Timestamp) -> Self {
+        Self { schedule: Schedule::OnRequest, due: at.plus_seconds(1.0), gives_up: at, retries: 0, ..self }
     }
 
     /// Returns whether the trigger of the work lets it end now, the time bound aside.

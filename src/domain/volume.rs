@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::identifiers::uuid_identifier;
 use super::lifecycle::{Completion, Ending, Occasion, Pending};
 use super::message::Event;
-use super::{Attachment, AttachmentSlot, Metadata, ProjectId, SnapshotId, Timestamp, UserId, VolumeTypeId};
+use super::{Attachment, AttachmentSlot, Metadata, ProjectId, SnapshotId, Timestamp, UserId, VolumeTypeId, metadata};
 
 uuid_identifier!(
     /// The id of a volume.
@@ -91,6 +91,14 @@ pub struct Extension {
     pub begun: Timestamp,
 }
 
+/// The fields of a volume that come with the end of its creation, as from a scheduler and a backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provisioning {
+    pub host: String,
+    /// The metadata of the image on the volume that it is cloned from.
+    pub image_metadata: Metadata,
+}
+
 /// A volume, as its row has it. Every reader calls [`Volume::effective`] first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Volume {
@@ -131,6 +139,8 @@ pub struct Volume {
     pub updated_at: Option<Timestamp>,
     pub consumes_quota: bool,
     pub pending: Option<Pending>,
+    /// The fields that come with the end of its creation.
+    pub provisioning: Option<Provisioning>,
     /// The extension that is under way, or that has ended and is not settled with the project's quota.
     pub extension: Option<Extension>,
 }
@@ -174,6 +184,10 @@ impl Volume {
                     self.size = self.extension.map_or(self.size, |extension| extension.to);
                     self.enter(self.status_after_extension(), None, at);
                 }
+                Ending::Completed(Completion::Fail, at) if self.status == VolumeStatus::EXTENDING => {
+                    let status = self.previous_status.take().unwrap_or(VolumeStatus::AVAILABLE);
+                    self.enter(status, None, at);
+                }
                 Ending::Completed(Completion::Fail, at) => self.enter(VolumeStatus::ERROR, None, at),
                 Ending::Completed(_, at) => self.enter(VolumeStatus::AVAILABLE, None, at),
                 Ending::Retried(again) => self.enter(self.status.clone(), Some(again), pending.gives_up),
@@ -195,6 +209,7 @@ impl Volume {
         match (self.status.as_str(), self.pending?.completion) {
             ("creating", Completion::Fail) => Some(Event::VOLUME_SCHEDULE),
             ("creating", Completion::Create) => Some(Event::VOLUME_CREATE),
+            ("extending", Completion::Fail) => Some(Event::EXTEND_SCHEDULE),
             ("extending", Completion::Extend) => Some(Event::EXTEND),
             _ => None,
         }
@@ -202,6 +217,12 @@ impl Volume {
 
     /// Changes the status at `now`, and starts the work of the new status.
     pub fn enter(&mut self, status: VolumeStatus, pending: Option<Pending>, now: Timestamp) {
+        if pending.is_none_or(|pending| pending.completion != Completion::Create)
+            && let Some(Provisioning { host, image_metadata }) = self.provisioning.take()
+        {
+            self.host.get_or_insert(host);
+            self.image_metadata.extend(image_metadata);
+        }
         self.status = status;
         self.pending = pending;
         self.updated_at = Some(now);
@@ -212,10 +233,11 @@ impl Volume {
         if self.attachments.is_empty() { VolumeStatus::AVAILABLE } else { VolumeStatus::IN_USE }
     }
 
-    /// Returns whether an extension is under way, so that it may still change the size.
+    /// Returns whether an extension is under way, so that its quota stays reserved.
     #[must_use]
     pub fn is_extending(&self) -> bool {
-        self.extension.is_some() && self.pending.is_some_and(|pending| pending.completion == Completion::Extend)
+        let extends = |pending: Pending| matches!(pending.completion, Completion::Extend | Completion::Fail);
+        self.extension.is_some() && self.status == VolumeStatus::EXTENDING && self.pending.is_some_and(extends)
     }
 
     /// Returns the volume without an extension that has ended. Its size is final.
@@ -225,6 +247,13 @@ impl Volume {
             self.extension = None;
         }
         self
+    }
+
+    /// Returns the size of its metadata of all kinds, in bytes.
+    #[must_use]
+    pub fn metadata_size(&self) -> usize {
+        let provisioned = self.provisioning.as_ref().map_or(0, |own| metadata::size(&own.image_metadata));
+        metadata::size(&self.metadata) + metadata::size(&self.image_metadata) + provisioned
     }
 
     /// Returns whether a migration is in progress.
@@ -239,7 +268,8 @@ impl Volume {
     ///
     /// Fails with [`NotSnapshottable::NoHost`].
     pub const fn has_host(&self) -> Result<(), NotSnapshottable> {
-        if self.host.is_some() || self.is_clustered() { Ok(()) } else { Err(NotSnapshottable::NoHost) }
+        let is_placed = self.host.is_some() || self.provisioning.is_some() || self.is_clustered();
+        if is_placed { Ok(()) } else { Err(NotSnapshottable::NoHost) }
     }
 
     /// Returns whether its backend is a cluster. To Cinder, an empty name means no cluster.
@@ -254,7 +284,7 @@ impl Volume {
     ///
     /// Fails with the first reason in Cinder's order of checks.
     pub fn may_be_snapshotted(&self, in_use_accepted: bool) -> Result<(), NotSnapshottable> {
-        if self.host.as_deref().unwrap_or_default().is_empty() {
+        if self.host.as_deref().unwrap_or_default().is_empty() && self.provisioning.is_none() {
             Err(NotSnapshottable::NotScheduled)
         } else if self.status == VolumeStatus::MAINTENANCE {
             Err(NotSnapshottable::Maintenance)
@@ -340,6 +370,7 @@ pub(crate) mod tests {
             updated_at: None,
             consumes_quota: true,
             pending: None,
+            provisioning: None,
             extension: None,
         }
     }

@@ -98,6 +98,21 @@ impl Service<'_> {
         })
     }
 
+    /// Checks a status that an administrator wants to set. The empty string stands for none.
+    ///
+    /// # Errors
+    ///
+    /// A status that may not be set.
+    pub fn check_volume_status(&self, status: &str) -> Result<(), Error> {
+        let status = status.to_lowercase();
+        if status.is_empty() || STATUSES.contains(&status.as_str()) {
+            return Ok(());
+        }
+        let valid: Vec<String> = STATUSES.iter().map(|status| format!("'{status}'")).collect();
+        let message = format!("Volume status: {status} is invalid, valid statuses are: ({}).", valid.join(", "));
+        Err(Error::BadRequest(message))
+    }
+
     /// Sets statuses of a volume for an administrator. No backend does any work.
     ///
     /// # Errors
@@ -105,13 +120,6 @@ impl Service<'_> {
     /// Not found, not allowed, or a status that may not be set.
     pub fn reset_volume_status(&self, id: &str, reset: &VolumeReset) -> Result<(), Error> {
         let status = reset.status.as_ref().map(|status| status.to_lowercase());
-        if let Some(status) = &status
-            && !STATUSES.contains(&status.as_str())
-        {
-            let valid: Vec<String> = STATUSES.iter().map(|status| format!("'{status}'")).collect();
-            let message = format!("Volume status: {status} is invalid, valid statuses are: ({}).", valid.join(", "));
-            return Err(Error::BadRequest(message));
-        }
         let volume = self.visible_volume(id)?;
         self.caller.allow(Rule::ResetVolumeStatus, &volume.project_id)?;
         if status.as_deref() == Some("deleting") {

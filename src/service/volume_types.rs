@@ -168,24 +168,34 @@ impl Service<'_> {
         types: &'t VolumeTypes,
         named: Option<&'t VolumeType>,
         snapshot: Option<&Snapshot>,
+        cloned: Option<&Volume>,
         size: Option<u32>,
     ) -> Result<&'t VolumeType, Error> {
         let invalid = |message: &str| Error::BadRequest(format!("Invalid input received: {message}"));
-        let size = size.or_else(|| snapshot.map(|snapshot| snapshot.size));
+        let size_of_source = || snapshot.map(|snapshot| snapshot.size).or_else(|| cloned.map(|cloned| cloned.size));
+        let size = size.or_else(size_of_source);
         // As in Cinder, the bounds of the default type apply where none is named.
         let bounding = named.map_or_else(|| self.default_type(types), Ok)?;
         if let Some(message) = size.and_then(|size| bounding.refuses_size(size)) {
             return Err(invalid(&message));
         }
-        let source = snapshot.and_then(|snapshot| snapshot.volume_type_id).and_then(|id| types.get(id));
-        match (named, source) {
-            (Some(named), Some(source)) if named.id != source.id && !source.may_become(named) => {
-                Err(invalid(&format!(
-                    "Invalid volume_type provided: {} (requested type is not compatible; recommend omitting the type \
-                 argument).",
+        let of = |id: Option<VolumeTypeId>| id.and_then(|id| types.get(id));
+        let of_cloned = of(cloned.and_then(|cloned| cloned.volume_type_id));
+        let of_snapshot = of(snapshot.and_then(|snapshot| snapshot.volume_type_id));
+        let sources = [
+            (of_cloned, "either match source volume, or omit type argument"),
+            (of_snapshot, "recommend omitting the type argument"),
+        ];
+        for (source, advice) in sources {
+            let (Some(named), Some(source)) = (named, source) else { continue };
+            if named.id != source.id && !source.may_become(named) {
+                return Err(invalid(&format!(
+                    "Invalid volume_type provided: {} (requested type is not compatible; {advice}).",
                     named.id
-                )))
+                )));
             }
+        }
+        match (named, of_cloned.or(of_snapshot)) {
             (Some(named), _) => Ok(named),
             (None, Some(source)) => Ok(source),
             (None, None) => Ok(bounding),

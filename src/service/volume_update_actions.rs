@@ -6,6 +6,7 @@ use crate::domain::lifecycle::Moment;
 use crate::domain::quota;
 use crate::domain::{Completion, Extension, Metadata, Pending, Schedule, Volume, VolumeStatus};
 use crate::store::agenda::AgendaItem;
+use crate::store::deployment::Deployment;
 use crate::store::extension::Reservation;
 use crate::store::projects::ProjectRecord;
 use crate::store::{Change, StoreError};
@@ -47,10 +48,13 @@ impl Service<'_> {
         if volume.extension.is_some() && !self.store.settle_extension(volume.id, Moment::scheduled(self.now))? {
             return Err(is_busy(&volume));
         }
-        let pending = self.begin(Completion::Extend)?;
+        let deployment = self.store.deployment()?;
+        let has_backend =
+            volume.host.as_deref().is_none_or(|host| volume.is_clustered() || deployment.finds_backend(host));
+        let pending = self.begin(if has_backend { Completion::Extend } else { Completion::Fail })?;
         let extension = Extension { from: volume.size, to: new_size, begun: self.now };
         self.announce_extension(&volume, extension, pending)?;
-        let reserved = self.reserve_extension(&volume, extension, true);
+        let reserved = self.reserve_extension(&volume, extension, Some(&deployment));
         if let Err(refusal @ Error::OverQuota(_)) = reserved {
             self.change_row(&volume, |mut volume| {
                 volume.previous_status = Some(expected.clone());
@@ -108,11 +112,11 @@ impl Service<'_> {
         }
         let extension = self.reported_extension(&volume)?;
         let begun = self.begin(Completion::Extend)?;
-        let pending = if failed { Pending::failing(self.now, begun.due) } else { begun.ending_by_clock() };
+        let pending = if failed { begun.given_up_at(begun.due) } else { begun.ending_by_clock() };
+        self.announce_extension(&volume, extension, pending)?;
         let is_new = volume.extension.is_none();
         if is_new && !failed {
-            self.announce_extension(&volume, extension, pending)?;
-            self.reserve_extension(&volume, extension, false)?;
+            self.reserve_extension(&volume, extension, None)?;
         }
         self.change_row(&volume, |mut volume| {
             if volume.status != VolumeStatus::EXTENDING || self.reported_extension(&volume)? != extension {
@@ -162,23 +166,25 @@ impl Service<'_> {
         Ok(())
     }
 
-    /// Reserves the quota of an extension. `has_limits` says whether the quota must have room for it.
-    fn reserve_extension(&self, volume: &Volume, extension: Extension, has_limits: bool) -> Result<(), Error> {
+    /// Reserves the quota of an extension. The quota must have room for it if a deployment with limits is given.
+    fn reserve_extension(
+        &self,
+        volume: &Volume,
+        extension: Extension,
+        deployment: Option<&Deployment>,
+    ) -> Result<(), Error> {
         if !volume.consumes_quota {
             return Ok(());
         }
-        let deployment = self.store.deployment()?;
         let limits = self.settings.get()?.limits;
         let reservation = Reservation::of(volume, extension);
         let requested = reservation.amounts();
         // Cinder compares the size with the limit of the caller's project.
-        let own = self.caller.project_id.as_ref().filter(|own| has_limits && **own != volume.project_id);
+        let own = self.caller.project_id.as_ref().filter(|own| deployment.is_some() && **own != volume.project_id);
         let own = own.map(|own| self.store.project(own)).transpose()?.flatten();
         self.store.reserve(volume, &reservation, &mut |record| {
-            if !has_limits {
-                return Ok(Ok(()));
-            }
-            self.admit_size_of_volume(own.as_ref().unwrap_or(record), extension.to, &deployment)?;
+            let Some(deployment) = deployment else { return Ok(Ok(())) };
+            self.admit_size_of_volume(own.as_ref().unwrap_or(record), extension.to, deployment)?;
             let limit_of = |resource: &str| {
                 record.quotas.get(resource).copied().unwrap_or_else(|| deployment.default_limit(resource, limits))
             };
@@ -186,7 +192,7 @@ impl Service<'_> {
                 |record: &ProjectRecord| quota::admit_extension(&requested, limit_of, |resource| record.used(resource));
             let admitted = match admit(record) {
                 Ok(()) => Ok(()),
-                Err(refusal) => match self.store.settled_project(&record.project, self.now, &deployment)? {
+                Err(refusal) => match self.store.settled_project(&record.project, self.now, deployment)? {
                     Some(settled) => admit(&settled),
                     None => Err(refusal),
                 },

@@ -1,17 +1,19 @@
 //! The small catalogue of volumes that snapshots need (`docs/spec/beyond.md` section 2, `docs/spec/lifecycle.md`
 //! section 8).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use uuid::Uuid;
 
 use crate::domain::lifecycle::{Completion, Occasion, Pending};
 use crate::domain::quota::{self, Counted};
+use crate::domain::service_uuid::service_uuid;
 use crate::domain::snapshot::Cause;
 use crate::domain::trees::set_of;
 use crate::domain::{
-    AttachmentPointer, AttachmentSlot, Metadata, Snapshot, SnapshotStatus, Volume, VolumeId, VolumeStatus, VolumeTypes,
-    metadata,
+    AttachmentPointer, AttachmentSlot, Metadata, Provisioning, Snapshot, SnapshotStatus, Volume, VolumeId,
+    VolumeStatus, VolumeTypes, metadata,
 };
 use crate::store::agenda::{AgendaItem, Purpose};
 use crate::store::index::Direction;
@@ -19,7 +21,7 @@ use crate::store::projects::ProjectRecord;
 use crate::store::rows::rows_at_once;
 use crate::store::{Change, Kind, Listing, StoredRow};
 
-use super::listing::{Column, Listed, columns};
+use super::listing::{Column, ListRequest, Listed, columns};
 use super::metadata::{Access, HasMetadata};
 use super::policy::Rule;
 use super::volume_update_actions::is_busy;
@@ -73,13 +75,37 @@ pub struct NewVolume {
     pub name: Option<String>,
     pub description: Option<String>,
     pub metadata: Metadata,
-    /// The size in GiB. The default is the size of the snapshot from which the volume is created.
+    /// The size in GiB. The default is the size of the source from which the volume is created.
     pub size: Option<u32>,
     pub snapshot_id: Option<String>,
+    /// The volume that is cloned.
+    pub source_volid: Option<String>,
+    /// The groups that the volume is to be in.
+    pub groups: Vec<String>,
+    /// The image. There is no image service here.
+    pub image: Option<String>,
+    pub backup_id: Option<String>,
     pub availability_zone: Option<String>,
     /// The name or the id of the type. The default is the type of the snapshot, or that of the deployment.
     pub volume_type: Option<String>,
+    /// Whether the client sent the parameter `multiattach` that Cinder has removed.
+    pub multiattach: bool,
 }
+
+/// The number of the volumes of a project or of all, their size together, and their metadata.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VolumeSummary {
+    pub count: usize,
+    /// In GiB.
+    pub size: u64,
+    /// The distinct values of each key.
+    pub metadata: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// The message for the removed parameter `multiattach`.
+const MULTIATTACH_REMOVED: &str = "multiattach parameter has been removed. The default behavior is to use multiattach \
+                                   enabled volume types. Contact your administrator to create a multiattach enabled \
+                                   volume type and use it to create multiattach volumes.";
 
 /// The changes of an update. The outer `None` leaves a field unchanged, and the inner `None` clears it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -101,12 +127,34 @@ impl Service<'_> {
         let named = new.volume_type.as_deref().filter(|name| !name.is_empty());
         let named = named.map(|name| self.volume_type_named(&types, name)).transpose()?;
         let snapshot = new.snapshot_id.as_deref().map(|id| self.readable_snapshot(id)).transpose()?;
-        self.caller.allow(Rule::CreateVolume, &project_id)?;
-        if let Some(snapshot) = &snapshot {
-            self.volume_of(snapshot)?;
+        let source = new.source_volid.as_deref().map(|id| self.cloned_volume(id)).transpose()?;
+        if let Some(group) = new.groups.first() {
+            return Err(Error::NotFound(format!("Group {group} could not be found.")));
         }
-        let volume_type = self.type_of_new_volume(&types, named, snapshot.as_ref(), new.size)?;
-        let size = size_of_new_volume(new.size, snapshot.as_ref())?;
+        if new.image.is_some() {
+            let message = "Invalid image identifier or unable to access requested image.";
+            return Err(Error::BadRequest(message.to_owned()));
+        }
+        if let Some(backup) = new.backup_id.filter(|id| !id.is_empty()) {
+            return Err(Error::NotFound(format!("Backup {backup} could not be found.")));
+        }
+        if new.multiattach {
+            return Err(Error::BadRequest(MULTIATTACH_REMOVED.to_owned()));
+        }
+        self.caller.allow(Rule::CreateVolume, &project_id)?;
+        let volume_of_snapshot = match &snapshot {
+            Some(snapshot) => self.volume_of(snapshot)?.0,
+            None => None,
+        };
+        let volume_type = self.type_of_new_volume(&types, named, snapshot.as_ref(), source.as_ref(), new.size)?;
+        let size = size_of_new_volume(new.size, snapshot.as_ref(), source.as_ref())?;
+        let parent = source.as_ref().or(volume_of_snapshot.as_ref());
+        let image_metadata = parent.filter(|parent| parent.bootable || source.is_some());
+        let provisioning = Provisioning {
+            host: source.as_ref().and_then(|source| source.host.clone()).unwrap_or_else(|| HOST.to_owned()),
+            image_metadata: image_metadata.map(|parent| parent.image_metadata.clone()).unwrap_or_default(),
+        };
+        let zone_of_parent = || parent.and_then(|parent| parent.availability_zone.clone());
         self.refuse_reserved_type(&types, volume_type)?;
         self.check_new_metadata(&new.metadata)?;
         let has_backend = deployment.finds_backend(HOST);
@@ -120,16 +168,16 @@ impl Service<'_> {
             size,
             status: VolumeStatus::CREATING,
             previous_status: None,
-            host: Some(HOST.to_owned()),
+            host: None,
             cluster_name: None,
-            availability_zone: Some(new.availability_zone.unwrap_or_else(|| ZONE.to_owned())),
+            availability_zone: new.availability_zone.or_else(zone_of_parent).or_else(|| Some(ZONE.to_owned())),
             attach_status: "detached".to_owned(),
             migration_status: None,
             volume_type_id: Some(volume_type.id),
             snapshot_id: snapshot.map(|snapshot| snapshot.id),
-            source_volid: None,
+            source_volid: source.as_ref().map(|source| source.id),
             group_id: None,
-            bootable: false,
+            bootable: parent.is_some_and(|parent| parent.bootable),
             multiattach: volume_type.is_multiattach(),
             admin_metadata: Metadata::new(),
             image_metadata: Metadata::new(),
@@ -139,6 +187,7 @@ impl Service<'_> {
             updated_at: None,
             consumes_quota: true,
             pending: Some(self.begin(if has_backend { Completion::Create } else { Completion::Fail })?),
+            provisioning: has_backend.then_some(provisioning),
             extension: None,
         };
         let amounts = quota::amounts_of(Counted::Volumes, size, volume.volume_type_id, true);
@@ -149,6 +198,51 @@ impl Service<'_> {
         let after = self.open_counters(created, &volume.project_id, &amounts)?;
         self.keep_volume_of_type(&volume, volume_type, &after, &deployment)?;
         Ok((volume, types))
+    }
+
+    /// Returns a volume that is to be cloned. Unlike elsewhere, a caller without a role is told that it may not.
+    fn cloned_volume(&self, id: &str) -> Result<Volume, Error> {
+        let volume = self.visible_volume(id)?;
+        self.caller.allow(Rule::GetVolume, &volume.project_id)?;
+        Ok(volume)
+    }
+
+    /// Returns a summary of the volumes of the caller's project, or of all projects. The rows are read a few at a time, and
+    /// the metadata may have as many bytes as a page.
+    ///
+    /// # Errors
+    ///
+    /// Not allowed, or too much metadata.
+    pub fn summarize_volumes(
+        &self,
+        all_tenants: &dyn Fn() -> Result<bool, Error>,
+        with_metadata: bool,
+    ) -> Result<VolumeSummary, Error> {
+        let mut summary = VolumeSummary::default();
+        match self.caller.allow_own(Rule::GetAllVolumes) {
+            Err(Error::Unscoped) => return Ok(summary),
+            allowed => allowed?,
+        }
+        let query = ListRequest { all_tenants: all_tenants()?, ..ListRequest::default() };
+        let most = self.settings.get()?.max_page_bytes;
+        let mut bytes = 0_usize;
+        self.each_row(&query, |volume: Volume| {
+            summary.count += 1;
+            summary.size += u64::from(volume.size);
+            if !with_metadata || bytes > most {
+                return;
+            }
+            for (key, value) in volume.metadata {
+                let size = key.len() + value.len();
+                if summary.metadata.entry(key).or_default().insert(value) {
+                    bytes += size;
+                }
+            }
+        })?;
+        if bytes > most {
+            return Err(Error::TooMuch(format!("The summary has more than {most} bytes of metadata.")));
+        }
+        Ok(summary)
     }
 
     /// Returns a volume.
@@ -362,7 +456,11 @@ impl Service<'_> {
     }
 }
 
-fn size_of_new_volume(size: Option<u32>, snapshot: Option<&Snapshot>) -> Result<u32, Error> {
+/// Returns the size of a new volume. Checks the source that it is made from, of which there may be one.
+fn size_of_new_volume(size: Option<u32>, snapshot: Option<&Snapshot>, source: Option<&Volume>) -> Result<u32, Error> {
+    if let Some(source) = source {
+        return size_of_clone(size, source, snapshot.is_some());
+    }
     let Some(snapshot) = snapshot else {
         return size.ok_or_else(|| {
             Error::BadRequest(
@@ -385,6 +483,26 @@ fn size_of_new_volume(size: Option<u32>, snapshot: Option<&Snapshot>) -> Result<
     }
 }
 
+fn size_of_clone(size: Option<u32>, source: &Volume, has_snapshot: bool) -> Result<u32, Error> {
+    if has_snapshot {
+        let message = "Invalid input received: May specify only one of backup, imageRef, snapshot, source volume";
+        return Err(Error::BadRequest(message.to_owned()));
+    }
+    if ![VolumeStatus::AVAILABLE, VolumeStatus::IN_USE].contains(&source.status) {
+        let message = "Invalid volume: Originating source volume status must be one of 'available, in-use' values";
+        return Err(Error::BadRequest(message.to_owned()));
+    }
+    match size {
+        Some(size) if size < source.size => Err(Error::BadRequest(format!(
+            "Invalid input received: Volume size '{size}'GB cannot be smaller than original volume size  {}GB. They must be \
+             >= original volume size.",
+            source.size
+        ))),
+        Some(size) => Ok(size),
+        None => Ok(source.size),
+    }
+}
+
 columns! { row: Volume;
     "id" => Column::String(Some(row.id.to_string())),
     "created_at" => Column::Time(Some(row.created_at)),
@@ -402,6 +520,25 @@ columns! { row: Volume;
     "migration_status" => Column::String(row.migration_status.clone()),
     "volume_type_id" => Column::String(row.volume_type_id.map(|id| id.to_string())),
     "snapshot_id" => Column::String(row.snapshot_id.map(|id| id.to_string())),
+    "source_volid" => Column::String(row.source_volid.map(|id| id.to_string())),
+    "previous_status" => Column::String(row.previous_status.as_ref().map(ToString::to_string)),
+    "service_uuid" => Column::String(row.host.as_deref().map(|host| service_uuid(host).to_string())),
+    "shared_targets" => Column::Boolean(true),
+    "deleted_at" => Column::Time(None),
+    "scheduled_at" => Column::Time(None),
+    "launched_at" => Column::Time(None),
+    "terminated_at" => Column::Time(None),
+    "consistencygroup_id" => Column::String(None),
+    "ec2_id" => Column::String(None),
+    "encryption_key_id" => Column::String(None),
+    "provider_auth" => Column::String(None),
+    "provider_geometry" => Column::String(None),
+    "provider_id" => Column::String(None),
+    "provider_location" => Column::String(None),
+    "replication_driver_data" => Column::String(None),
+    "replication_extended_status" => Column::String(None),
+    "replication_status" => Column::String(None),
+    "_name_id" => Column::String(None),
     "group_id" => Column::String(row.group_id.clone()),
     "bootable" => Column::Boolean(row.bootable),
     "multiattach" => Column::Boolean(row.multiattach),
@@ -413,13 +550,23 @@ impl Listed for Volume {
     const RULE: Option<Rule> = Some(Rule::GetAllVolumes);
     const UNSCOPED_LISTS_ARE_EMPTY: bool = true;
     const MARKER_MAY_BE_FOREIGN: bool = true;
+    const CHECKS_DIRECTIONS_FIRST: bool = true;
 
     fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
+    /// As in Cinder, the hidden metadata counts too.
+    fn has_metadata(&self, key: &str, value: &str) -> bool {
+        [&self.metadata, &self.admin_metadata].into_iter().any(|own| own.get(key).is_some_and(|own| own == value))
+    }
+
+    fn image_metadata(&self) -> &Metadata {
+        &self.image_metadata
+    }
+
     fn metadata_size(&self) -> usize {
-        metadata::size(&self.metadata) + metadata::size(&self.image_metadata)
+        self.metadata_size()
     }
 
     fn not_found(id: &str) -> Error {

@@ -6,7 +6,9 @@ use uuid::Uuid;
 use crate::domain::lifecycle::Occasion;
 use crate::domain::message::Event;
 use crate::domain::quota::Counted;
-use crate::domain::{Extension, Pending, ProjectId, Timestamp, UserId, Volume, VolumeId, VolumeStatus, VolumeTypeId};
+use crate::domain::{
+    Extension, Pending, ProjectId, Provisioning, Timestamp, UserId, Volume, VolumeId, VolumeStatus, VolumeTypeId,
+};
 use crate::domain::{attachment, metadata};
 
 use super::Store;
@@ -59,8 +61,7 @@ impl Row for Volume {
     }
 
     fn is_large(&self) -> bool {
-        metadata::size(&self.metadata) + metadata::size(&self.image_metadata) > metadata::LARGE
-            || attachment::size(&self.attachments) > attachment::LARGE
+        self.metadata_size() > metadata::LARGE || attachment::size(&self.attachments) > attachment::LARGE
     }
 
     fn consumes_quota(&self) -> bool {
@@ -124,6 +125,9 @@ struct StoredVolume<'a> {
     #[serde(borrow)]
     attachments: Vec<StoredAttachment<'a>>,
     next_attachment: Option<StoredSlot>,
+    /// The host and the metadata of the image.
+    #[serde(borrow)]
+    provisioning: Option<(&'a str, Vec<(&'a str, &'a str)>)>,
     /// The size before, the size after, and the time of the request.
     extension: Option<(u32, u32, i64)>,
 }
@@ -169,6 +173,7 @@ impl<'a> From<&'a Volume> for StoredVolume<'a> {
             image_metadata: pairs(&volume.image_metadata),
             attachments: volume.attachments.iter().map(Into::into).collect(),
             next_attachment: volume.next_attachment.map(Into::into),
+            provisioning: volume.provisioning.as_ref().map(|own| (own.host.as_str(), pairs(&own.image_metadata))),
             extension: volume.extension.map(|Extension { from, to, begun }| (from, to, begun.microseconds())),
         }
     }
@@ -211,6 +216,10 @@ impl TryFrom<StoredVolume<'_>> for Volume {
             updated_at: stored.updated.map(Timestamp::from_microseconds),
             consumes_quota: !stored.uncounted,
             pending,
+            provisioning: stored.provisioning.map(|(host, image_metadata)| Provisioning {
+                host: host.to_owned(),
+                image_metadata: metadata(&image_metadata),
+            }),
             extension: stored.extension.map(|(from, to, begun)| Extension {
                 from,
                 to,
@@ -289,6 +298,10 @@ mod tests {
             updated_at: None,
             consumes_quota: true,
             pending: None,
+            provisioning: Some(Provisioning {
+                host: "h".to_owned(),
+                image_metadata: [("p".to_owned(), "m".to_owned())].into_iter().collect(),
+            }),
             extension: Some(Extension { from: 258, to: 259, begun: Timestamp::from_microseconds(4) }),
         };
         let mut bytes = Vec::new();
@@ -301,6 +314,7 @@ mod tests {
             b"\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x03\x01\x01a\x01m\x01\x01i\x01m",
             b"\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x04\x04\0\x01\x01s\0\x01\x02/d\x08attached\x02rw\x01\x02\0\x01\x02{}\0",
             b"\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05\x02",
+            b"\x01\x01h\x01\x01p\x01m",
             b"\x01\x82\x02\x83\x02\x08",
         ];
         assert_eq!(bytes, expected.concat(), "{}", bytes.escape_ascii());

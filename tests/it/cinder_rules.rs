@@ -481,6 +481,291 @@ fn volume_bodies_are_checked_as_cinder_checks_them() {
     assert!(volume["volume"]["volume_type_id"].as_str().is_some_and(|id| id.len() == 36 && id != "__DEFAULT__"));
 }
 
+/// A state with one volume, which is found or not.
+fn one_volume() -> Value {
+    json!({ "volumes": [{
+        "status": "error", "size": 3, "bootable": false, "metadata": { "k": "v" }, "admin_metadata": { "readonly": "True" },
+        "image_metadata": { "os": "linux" }, "created_at": "2026-03-01T00:00:00", "updated_at": null,
+    }] })
+}
+
+fn check_volumes(role: &str, version: &str, query: &str, status: u16, says: &str) {
+    let encoded = query.replace(' ', "%20").replace('\'', "%27").replace('{', "%7B").replace('}', "%7D");
+    let path = format!("{VOLUMES}?{encoded}");
+    let says = if says == "found" { "aaaaaaaa-0000-4000-8000-000000000001" } else { says };
+    check(&one_volume(), &Ask { role, version, ..Ask::new("GET", &path) }, status, says);
+}
+
+#[test]
+fn filters_of_volumes_are_python_literals() {
+    for (role, query, says) in [
+        ("member,reader", "migration_status=None", "found"),
+        ("admin", "replication_status=None", "found"),
+        ("admin", "snapshot_id=None&source_volid=None", "found"),
+        ("admin", "status=None", "[]"),
+        ("member,reader", "size=3", "found"),
+        ("member,reader", "size=0x3", "found"),
+        ("member,reader", "size=3.0", "found"),
+        ("member,reader", "size=03", "found"),
+        ("member,reader", "status='error'", "found"),
+        ("member,reader", "status=['available','error']", "found"),
+        ("member,reader", "status=('available',)", "[]"),
+        ("member,reader", "status={'error'}", "found"),
+        ("member,reader", "status={'a':1}", "[]"),
+        ("member,reader", "name='vol'", "[]"),
+        ("admin", "display_name~='vo'", "found"),
+        ("admin", "host='host1'", "found"),
+        ("member,reader", "status=available&status=error", "found"),
+        ("member,reader", "metadata={'readonly':'True','k':'v'}", "found"),
+        ("admin", "glance_metadata={'os':'linux'}", "found"),
+        ("admin", "glance_metadata={'os':'other'}", "[]"),
+        ("admin", "glance_metadata=os", "[]"),
+        ("admin", "service_uuid=381a2c1c-deac-5b0d-b85b-468d437c1db0&shared_targets=yes", "found"),
+    ] {
+        check_volumes(role, "3.71", query, 200, says);
+    }
+}
+
+#[test]
+fn times_of_volumes_are_compared() {
+    for (query, status, says) in [
+        ("created_at=gt:2026-02-01", 200, "found"),
+        ("created_at=gt:2026-03-01T00:00:00", 200, "[]"),
+        ("created_at=gte:2026-03-01T00:00:00", 200, "found"),
+        ("created_at=eq:2026-03-01T02:00:00%2B02:00", 200, "found"),
+        ("created_at=neq:2026-03-01", 200, "[]"),
+        ("created_at=lt:2026-02-01,gt:2026-02-01", 200, "found"),
+        ("created_at=lte:2026-03-01", 200, "found"),
+        ("updated_at=neq:2026-03-01", 200, "[]"),
+        ("created_at=gt:abc&marker=x", 400, "Invalid abc value"),
+        ("created_at=abc", 400, "Invalid abc operator"),
+        ("created_at=", 400, "Invalid  operator"),
+        ("created_at=gt:", 400, "Invalid  value"),
+    ] {
+        check_volumes("member,reader", "3.71", query, status, says);
+    }
+}
+
+#[test]
+fn filters_of_volumes_are_dropped_below_their_versions() {
+    for (role, version, query, says) in [
+        ("member,reader", "3.30", "created_at=gt:2100-01-01", "found"),
+        ("admin", "3.30", "updated_at=gt:2100-01-01", "found"),
+        ("admin", "3.9", "group_id=abc", "found"),
+        ("admin", "3.10", "group_id=abc", "[]"),
+        ("admin", "3.3", "glance_metadata={'a':'b'}", "found"),
+        ("admin", "3.4", "glance_metadata={'a':'b'}", "[]"),
+    ] {
+        check_volumes(role, version, query, 200, says);
+    }
+}
+
+#[test]
+fn booleans_of_volumes_are_read_as_cinder_reads_them() {
+    for (role, version, query, status, says) in [
+        ("member,reader", "3.1", "bootable=0", 200, "[]"),
+        ("member,reader", "3.1", "bootable=no", 200, "[]"),
+        ("member,reader", "3.1", "bootable=abc", 200, "[]"),
+        ("member,reader", "3.1", "bootable=false", 200, "found"),
+        ("member,reader", "3.1", "bootable=FALSE", 200, "found"),
+        ("member,reader", "3.1", "bootable=", 200, "found"),
+        ("member,reader", "3.2", "bootable=0", 200, "found"),
+        ("member,reader", "3.2", "bootable=abc", 400, "Invalid input received: 'bootable = abc'"),
+        ("member,reader", "3.2", "bootable= true", 200, "[]"),
+        ("", "3.2", "bootable= true", 403, "Policy doesn't allow volume:get_all to be performed."),
+        ("admin", "3.2", "multiattach= no ", 200, "found"),
+        ("admin", "3.2", "deleted=abc", 400, "Invalid input received: 'deleted = abc'"),
+        ("admin", "3.2", "shared_targets=abc", 400, "Invalid input received: 'shared_targets = abc'"),
+        ("admin", "3.71", "deleted=false", 200, "found"),
+    ] {
+        check_volumes(role, version, query, status, says);
+    }
+}
+
+#[test]
+fn orders_and_markers_are_checked_where_nothing_can_match_as_in_cinder() {
+    let unknown = "99999999-0000-4000-8000-000000000009";
+    let direction = "Unknown sort direction";
+    for (role, version, query, status, says) in [
+        ("member,reader", "3.71", "metadata=abc&sort_dir=x", 400, direction),
+        ("member,reader", "3.71", "metadata=&sort_dir=x", 400, direction),
+        ("admin", "3.44", "with_count=1&sort_dir=x", 400, direction),
+        ("admin", "3.44", "with_count=1&sort_key=x&marker=x", 200, "[]"),
+        ("member,reader", "3.71", "metadata={'a':None}&marker=x", 404, "Volume x could not be found."),
+        ("member,reader", "3.71", "sort_key=x", 400, "Invalid sort key"),
+        ("member,reader", "3.71", "sort=provider_id,launched_at:asc,service_uuid,encryption_key_id", 200, "found"),
+    ] {
+        check_volumes(role, version, query, status, says);
+    }
+    let state = json!({ "volumes": [{}], "snapshots": [{}] });
+    let dict = "metadata=%7B%27a%27:None%7D";
+    for (version, query, status, says) in [
+        ("3.71", format!("{dict}&marker={unknown}"), 404, format!("Snapshot {unknown} could not be found.")),
+        ("3.71", format!("{dict}&sort=foo"), 400, "Invalid sort key".to_owned()),
+        ("3.71", format!("{dict}&sort_dir=x"), 400, direction.to_owned()),
+        ("3.71", "metadata=abc&metadata=abc&sort=description".to_owned(), 200, "[]".to_owned()),
+    ] {
+        let path = format!("{SNAPSHOTS}?{query}");
+        check(&state, &Ask { version, ..Ask::new("GET", &path) }, status, &says);
+    }
+}
+
+/// Cinder looks for everything that a new volume names before it checks anything else (`cinder/api/v3/volumes.py`).
+#[test]
+fn sources_and_groups_of_new_volumes_are_checked_as_in_cinder() {
+    const SOURCE: &str = "aaaaaaaa-0000-4000-8000-000000000001";
+    const SNAPSHOT_ID: &str = "bbbbbbbb-0000-4000-8000-000000000001";
+    const UNKNOWN: &str = "99999999-0000-4000-8000-000000000009";
+    let one = json!({ "volumes": [{ "size": 2, "availability_zone": "zone", "bootable": true }], "snapshots": [{ "size": 2 }] });
+    let foreign = json!({ "volumes": [{ "project_id": "b2" }] });
+    let types = json!({
+        "volumes": [{}],
+        "volume_types": [{ "name": "other", "extra_specs": { "multiattach": "<is> True" } }],
+    });
+    let group = |id: &str| format!("Group {id} could not be found.");
+    let cases = [
+        (&one, json!({ "source_volid": SOURCE }), 202, "\"size\": 2".replace(' ', "")),
+        (&one, json!({ "source_volid": SOURCE }), 202, "\"availability_zone\":\"zone\"".to_owned()),
+        (&one, json!({ "snapshot_id": SNAPSHOT_ID }), 202, "\"bootable\":\"true\"".to_owned()),
+        (&one, json!({ "snapshot_id": SNAPSHOT_ID }), 202, "\"availability_zone\":\"zone\"".to_owned()),
+        (
+            &one,
+            json!({ "source_volid": SOURCE, "size": 1 }),
+            400,
+            "Volume size '1'GB cannot be smaller than original volume size  2GB. They must be >= original volume size."
+                .to_owned(),
+        ),
+        (
+            &one,
+            json!({ "source_volid": SOURCE, "snapshot_id": SNAPSHOT_ID, "size": 1 }),
+            400,
+            "Invalid input received: May specify only one of backup, imageRef, snapshot, source volume".to_owned(),
+        ),
+        (&one, json!({ "source_volid": UNKNOWN }), 404, format!("Volume {UNKNOWN} could not be found.")),
+        (&foreign, json!({ "source_volid": SOURCE }), 404, format!("Volume {SOURCE} could not be found.")),
+        (
+            &types,
+            json!({ "source_volid": SOURCE, "volume_type": "other" }),
+            400,
+            "(requested type is not compatible; either match source volume, or omit type argument).".to_owned(),
+        ),
+        (&one, json!({ "size": 1, "group_id": "abc" }), 404, group("abc")),
+        (&one, json!({ "size": 1, "group_id": "" }), 404, group("")),
+        (&one, json!({ "size": 1, "consistencygroup_id": UNKNOWN, "group_id": "abc" }), 404, group(UNKNOWN)),
+        (&one, json!({ "size": 1, "group_id": null, "consistencygroup_id": null }), 202, "creating".to_owned()),
+        (&one, json!({ "size": 1, "backup_id": UNKNOWN }), 404, format!("Backup {UNKNOWN} could not be found.")),
+        (
+            &one,
+            json!({ "size": 1, "imageRef": "cirros" }),
+            400,
+            "Invalid image identifier or unable to access requested image.".to_owned(),
+        ),
+        (&one, json!({ "group_id": "abc", "multiattach": true, "volume_type": "none" }), 404, "Volume type".to_owned()),
+    ];
+    for (state, volume, status, says) in cases {
+        let body = json!({ "volume": volume });
+        check(state, &Ask::new("POST", VOLUMES).with_body(&body), status, &says);
+    }
+    let ask = Ask { role: "", ..Ask::new("POST", VOLUMES) };
+    let body = json!({ "volume": { "source_volid": SOURCE } });
+    check(&one, &ask.with_body(&body), 403, "Policy doesn't allow volume:get to be performed.");
+}
+
+#[test]
+fn messages_about_bodies_name_what_cinder_names() {
+    let reset = |fields: Value| json!({ "os-reset_status": fields });
+    let action = format!("{VOLUME}/action");
+    let quotas = format!("/v3/{PROJECT}/os-quota-sets/{PROJECT}");
+    let long = "x".repeat(256);
+    for (method, path, body, says) in [
+        ("POST", &action, reset(json!({ "status": 1 })), "1 is not of type 'string', 'null'".to_owned()),
+        ("POST", &action, reset(json!({ "status": 0 })), "Must specify 'status'".to_owned()),
+        ("POST", &action, reset(json!({ "status": long })), format!("Volume status: {long} is invalid")),
+        (
+            "POST",
+            &action,
+            reset(json!({ "status": "a", "attach_status": "b" })),
+            "Volume status: a is invalid".to_owned(),
+        ),
+        ("POST", &action, json!({ "revert": { "snapshot_id": long } }), "Specified snapshot x".to_owned()),
+        (
+            "PUT",
+            &quotas,
+            json!({ "quota_set": { "volumes": "x" }, "extra": 1 }),
+            "volumes must be an integer".to_owned(),
+        ),
+        ("PUT", &quotas, json!({ "quota_set": { "volumes": 1 }, "extra": 1 }), "('extra' was unexpected)".to_owned()),
+        ("POST", &action, json!({ "os-extend": { "new_size": 1e-7 } }), "Value: 1e-07.".to_owned()),
+    ] {
+        let state = json!({ "volumes": [{}], "snapshots": [{}] });
+        check(&state, &Ask { role: "admin", ..Ask::new(method, path).with_body(&body) }, 400, &says);
+    }
+    let ask = Ask { role: "admin", body: br#"{"os-extend": {"new_size": NaN}}"#.to_vec(), ..Ask::new("POST", &action) };
+    check(&json!({ "volumes": [{}] }), &ask, 400, "Value: nan.");
+}
+
+#[test]
+fn scheduler_hints_are_checked_by_their_schema() {
+    let id = "aaaaaaaa-0000-4000-8000-000000000001";
+    for (hints, status) in [
+        (json!(null), 202),
+        (json!({}), 202),
+        (json!({ "anything": 1, "query": "[]", "local_to_instance": null }), 202),
+        (json!({ "same_host": id, "different_host": [id], "query": {} }), 202),
+        (json!("x"), 400),
+        (json!({ "query": 1 }), 400),
+        (json!({ "local_to_instance": "x" }), 400),
+        (json!({ "same_host": "x" }), 400),
+        (json!({ "same_host": [id, id] }), 400),
+        (json!({ "different_host": [1] }), 400),
+    ] {
+        let body = json!({ "volume": { "size": 1 }, "OS-SCH-HNT:scheduler_hints": hints });
+        check(&json!({}), &Ask::new("POST", VOLUMES).with_body(&body), status, "");
+    }
+}
+
+#[test]
+fn a_summary_counts_the_volumes_of_the_project_or_of_all() {
+    let path = |query: &str| format!("{VOLUMES}/summary{query}");
+    let state = json!({ "volumes": [
+        { "size": 3 },
+        { "id": "aaaaaaaa-0000-4000-8000-000000000002", "size": 4, "project_id": "b2" },
+        { "id": "aaaaaaaa-0000-4000-8000-000000000003", "size": 5, "status": "deleting",
+          "pending": { "completion": "remove", "schedule": "clock", "due": "2026-01-01T00:00:00", "gives_up": "2096-01-01T00:00:00" } },
+    ] });
+    let totals = |count: u32, size: u32| format!("\"total_count\":{count},\"total_size\":{size}");
+    for (role, version, query, status, says) in [
+        ("member,reader", "3.12", "", 200, totals(1, 3)),
+        ("member,reader", "3.71", "?all_tenants=1", 200, totals(1, 3)),
+        ("member,reader", "3.71", "?all_tenants=zz", 200, totals(1, 3)),
+        ("admin", "3.71", "?all_tenants=1", 200, totals(2, 7)),
+        ("admin", "3.71", "?all_tenants=zz", 400, "Value 'zz' for 'all_tenants' is not a boolean.".to_owned()),
+        ("", "3.71", "", 403, "Policy doesn't allow volume:get_all to be performed.".to_owned()),
+        ("admin", "3.11", "", 404, "The resource could not be found.".to_owned()),
+    ] {
+        check(&state, &Ask { role, version, ..Ask::new("GET", &path(query)) }, status, &says);
+    }
+}
+
+#[test]
+fn a_volume_in_maintenance_stays_as_it_is_and_one_that_is_adopted_is_shown_as_new() {
+    let state = |status: &str| json!({ "volumes": [{ "status": status }] });
+    let refused = "Invalid volume: The volume cannot be updated during maintenance.";
+    for body in [json!({ "volume": { "name": "n" } }), json!({ "volume": { "metadata": {} } })] {
+        check(&state("maintenance"), &Ask::new("PUT", VOLUME).with_body(&body), 400, refused);
+    }
+    for (stored, shown) in [
+        ("managing", "creating"),
+        ("error_managing", "error"),
+        ("error_managing_deleting", "deleting"),
+        ("error_deleting", "error_deleting"),
+    ] {
+        let says = format!("\"status\":\"{shown}\"");
+        check(&state(stored), &Ask::new("GET", VOLUME), 200, &says);
+        check(&state(stored), &Ask::new("GET", &format!("{VOLUMES}/detail")), 200, &says);
+    }
+}
+
 #[test]
 fn metadata_of_volumes_is_read_and_written_as_in_cinder() {
     let state = |status: &str| json!({ "volumes": [{ "status": status, "metadata": { "a": "1", "b": "2" } }] });

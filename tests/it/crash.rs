@@ -810,6 +810,20 @@ fn a_create_of_a_volume_may_stop_anywhere() {
 }
 
 #[test]
+fn a_clone_of_a_volume_may_stop_anywhere() {
+    stop_everywhere(&Operation {
+        schedule: "clock",
+        creates: true,
+        run: |service| {
+            let body = json!({ "volume": { "source_volid": VOLUME } });
+            outcome(&service.call("POST", "/v3/a1/volumes", &body))
+        },
+        repeated: &[202],
+        acknowledged: |service| assert_eq!(service.ids("/v3/a1/volumes").len(), 3),
+    });
+}
+
+#[test]
 fn a_cascading_delete_of_a_volume_may_stop_anywhere() {
     stop_everywhere(&Operation {
         schedule: "clock",

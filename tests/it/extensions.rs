@@ -212,6 +212,39 @@ fn the_state_of_an_extension_can_be_put_back() {
     assert_eq!(service.state(), ended);
 }
 
+/// The events of the messages of the project.
+fn events(service: &NativeService) -> Vec<String> {
+    let messages = service.get("/v3/a1/messages").body["messages"].clone();
+    let events = messages.as_array().expect("a list").iter();
+    events.map(|message| message["event_id"].as_str().expect("an event").to_owned()).collect()
+}
+
+#[test]
+fn an_extension_that_fails_leaves_a_message_and_gives_its_quota_back() {
+    for (absent, report, after, event) in [
+        (true, None, saw(1, "available", 1, 0), "VOLUME_VOLUME_007_003"),
+        (false, Some(json!({ "error": true })), saw(1, "error_extending", 1, 0), "VOLUME_VOLUME_007_010"),
+    ] {
+        let service = NativeService::with_variables(TestVariables::default().with("progression", "manual"));
+        service.put_state(&json!({
+            "volumes": [{ "project_id": "a1" }], "services": [{ "host": "host1@lvm", "absent": absent }],
+        }));
+        assert_eq!(extend(&service, 3), 202);
+        assert_eq!(seen(&service), saw(1, "extending", 1, 2));
+        if let Some(report) = report {
+            assert_eq!(act(&service, &json!({ "os-extend_volume_completion": report })), 202);
+        }
+        service.advance(20.0);
+        assert_eq!(seen(&service), after);
+        for _ in 0..4 {
+            assert_eq!(service.operate("POST", "/_ops/tick", &Value::Null).status, 200);
+            service.advance(10.0);
+        }
+        settles(&service, event);
+        assert_eq!(events(&service), [event]);
+    }
+}
+
 #[test]
 fn a_volume_outside_the_quota_is_extended_without_it() {
     let service = service(&[("quota_gigabytes", "0")], &json!({ "consumes_quota": false }));

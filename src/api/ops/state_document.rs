@@ -21,8 +21,8 @@ use crate::domain::trees::map_of;
 use crate::domain::volume_type::DEFAULT_TYPE;
 use crate::domain::{
     AttachStatus, Attachment, AttachmentId, AttachmentPointer, AttachmentSlot, Extension, GroupSnapshotId, Message,
-    MessageId, Metadata, ProjectId, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume, VolumeId,
-    VolumeStatus, VolumeType, VolumeTypes,
+    MessageId, Metadata, ProjectId, Provisioning, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume,
+    VolumeId, VolumeStatus, VolumeType, VolumeTypes,
 };
 use crate::json::ObjectOnly;
 use crate::service::StoreError;
@@ -162,6 +162,14 @@ struct PendingDocument {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProvisioningDocument {
+    host: String,
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    image_metadata: Metadata,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct VolumeDocument {
     id: VolumeId,
@@ -197,6 +205,9 @@ struct VolumeDocument {
     /// The work under way. Without this field, a transient status begins its work when the document is loaded.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pending: Option<Option<ObjectOnly<PendingDocument>>>,
+    /// The host, and the metadata of the image, that a volume gets when its creation ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provisioning: Option<ObjectOnly<ProvisioningDocument>>,
     /// The size after the extension that is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     new_size: Option<u32>,
@@ -331,6 +342,7 @@ impl Default for VolumeDocument {
             updated_at: None,
             consumes_quota: true,
             pending: None,
+            provisioning: None,
             new_size: None,
         }
     }
@@ -674,6 +686,9 @@ impl StateDocument {
                 updated_at: volume.updated_at,
                 consumes_quota: volume.consumes_quota,
                 pending,
+                provisioning: volume
+                    .provisioning
+                    .map(|ObjectOnly(own)| Provisioning { host: own.host, image_metadata: own.image_metadata }),
                 extension,
             });
         }
@@ -921,6 +936,9 @@ impl VolumeDocument {
             updated_at: volume.updated_at,
             consumes_quota: volume.consumes_quota,
             pending: Some(volume.pending.map(|pending| ObjectOnly(pending.into()))),
+            provisioning: volume
+                .provisioning
+                .map(|Provisioning { host, image_metadata }| ObjectOnly(ProvisioningDocument { host, image_metadata })),
             new_size: volume.extension.map(|extension| extension.to),
         }
     }

@@ -1,37 +1,80 @@
-//! Dict literals such as `{'k': 'v'}`, which clients send as filters by metadata and Cinder reads with
-//! `ast.literal_eval`.
+//! Literals such as `{'k': 'v'}`, which clients send as filters and Cinder reads with `ast.literal_eval`.
 
 use std::collections::BTreeMap;
 
-use super::values::integer;
+use super::values::{integer, repr_of_float};
 
 /// The error for a dict literal that Python cannot build, because one of its keys, or an item of a set, is mutable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unhashable;
 
-/// Reads a dict literal such as `{'k': 'v', 'n': 1}` as `ast.literal_eval` does, with each key and value as the
-/// database compares it. `None` for any other source, and for a pair that no item can equal (a nested value, `None`).
+/// What a source that should be a dict literal means for a filter by items.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Items {
+    /// A dict, with each key and value as the database compares it.
+    These(BTreeMap<String, String>),
+    /// A dict with a pair that no item can equal: a nested value, or `None`.
+    Never,
+    /// Anything else.
+    NoDict,
+}
+
+/// What a source means for a filter by a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operand {
+    /// The column equals a string. So does a source that is no literal.
+    Equal(String),
+    /// The column has no value.
+    Null,
+    /// The column equals one of several strings.
+    AnyOf(Vec<String>),
+    /// No column equals the value.
+    Never,
+}
+
+/// Reads a dict literal such as `{'k': 'v', 'n': 1}` as `ast.literal_eval` does.
 ///
 /// # Errors
 ///
 /// [`Unhashable`].
-pub fn dict_literal(source: &str) -> Result<Option<BTreeMap<String, String>>, Unhashable> {
-    let mut reader = LiteralReader { rest: source.as_bytes(), unhashable: false };
-    let literal = reader.value(0);
-    reader.skip();
-    let Some(literal) = literal.filter(|_| reader.rest.is_empty()) else { return Ok(None) };
-    if reader.unhashable {
-        return Err(Unhashable);
-    }
-    let Literal::Dict(pairs) = literal else { return Ok(None) };
+pub fn dict_literal(source: &str) -> Result<Items, Unhashable> {
+    let Some(Literal::Dict(pairs)) = literal(source)? else { return Ok(Items::NoDict) };
     let mut items = BTreeMap::new();
     for pair in pairs {
         match (pair.0.compared(), pair.1.compared()) {
             (Some(key), Some(value)) => items.insert(key, value),
-            _ => return Ok(None),
+            _ => return Ok(Items::Never),
         };
     }
-    Ok(Some(items))
+    Ok(Items::These(items))
+}
+
+/// Reads the value of a filter by a column, as `ast.literal_eval` does where it can.
+///
+/// # Errors
+///
+/// [`Unhashable`].
+pub fn operand(source: &str) -> Result<Operand, Unhashable> {
+    Ok(match literal(source)? {
+        None => Operand::Equal(source.to_owned()),
+        Some(Literal::String(string) | Literal::Number(string)) => Operand::Equal(string),
+        Some(Literal::None) => Operand::Null,
+        Some(Literal::Sequence { items, .. }) => {
+            Operand::AnyOf(items.into_iter().filter_map(Literal::compared).collect())
+        }
+        Some(Literal::Dict(_) | Literal::Other) => Operand::Never,
+    })
+}
+
+/// Reads a literal, or returns `None` for any other source.
+fn literal(source: &str) -> Result<Option<Literal>, Unhashable> {
+    let mut reader = LiteralReader { rest: source.as_bytes(), unhashable: false };
+    let literal = reader.value(0);
+    reader.skip();
+    match literal.filter(|_| reader.rest.is_empty()) {
+        Some(_) if reader.unhashable => Err(Unhashable),
+        literal => Ok(literal),
+    }
 }
 
 /// A Python literal, as it compares with a string.
@@ -39,11 +82,15 @@ enum Literal {
     String(String),
     /// A number or a boolean, as the database prints it.
     Number(String),
+    None,
     Dict(Vec<(Self, Self)>),
-    /// `None`, bytes, or a tuple. It equals no string, but may be a key.
+    /// A list, a set, or a tuple. Only a tuple of keys may be a key.
+    Sequence {
+        items: Vec<Self>,
+        is_hashable: bool,
+    },
+    /// Bytes, an imaginary number, or infinity. It equals no string, but may be a key.
     Other,
-    /// A list, a set, or a tuple that holds one. It may not be a key either.
-    Unhashable,
 }
 
 impl Literal {
@@ -55,7 +102,7 @@ impl Literal {
     }
 
     const fn is_hashable(&self) -> bool {
-        !matches!(self, Self::Dict(_) | Self::Unhashable)
+        !matches!(self, Self::Dict(_) | Self::Sequence { is_hashable: false, .. })
     }
 }
 
@@ -127,47 +174,45 @@ impl LiteralReader<'_> {
 
     fn dict_or_set(&mut self, depth: u32) -> Option<Literal> {
         self.take(b'{');
-        let (mut pairs, mut is_set) = (Vec::new(), false);
+        let (mut pairs, mut items) = (Vec::new(), Vec::new());
         while !self.take(b'}') {
             let key = self.value(depth + 1)?;
             self.unhashable |= !key.is_hashable();
             if self.take(b':') {
                 pairs.push((key, self.value(depth + 1)?));
             } else {
-                is_set = true;
+                items.push(key);
             }
             if !self.take(b',') && self.rest.first() != Some(&b'}') {
                 return None;
             }
         }
-        match (is_set, pairs.is_empty()) {
-            (false, _) => Some(Literal::Dict(pairs)),
-            (true, true) => Some(Literal::Unhashable),
-            (true, false) => None,
+        match (items.is_empty(), pairs.is_empty()) {
+            (true, _) => Some(Literal::Dict(pairs)),
+            (false, true) => Some(Literal::Sequence { items, is_hashable: false }),
+            (false, false) => None,
         }
     }
 
     /// Reads a list, a tuple, or one value in parentheses.
     fn items(&mut self, end: u8, depth: u32) -> Option<Literal> {
         self.rest = &self.rest[1..];
-        let mut items = if end == b']' { Literal::Unhashable } else { Literal::Other };
-        let mut is_first = true;
+        let mut items = Vec::new();
+        let mut is_hashable = end == b')';
         while !self.take(end) {
             let item = self.value(depth + 1)?;
             let is_last = !self.take(b',');
             if is_last && self.rest.first() != Some(&end) {
                 return None;
             }
-            if is_last && is_first && end == b')' {
+            if is_last && items.is_empty() && end == b')' {
                 self.take(end);
                 return Some(item);
             }
-            if !item.is_hashable() {
-                items = Literal::Unhashable;
-            }
-            is_first = false;
+            is_hashable &= item.is_hashable();
+            items.push(item);
         }
-        Some(items)
+        Some(Literal::Sequence { items, is_hashable })
     }
 
     fn number(&mut self, negative: bool) -> Option<Literal> {
@@ -193,10 +238,10 @@ impl LiteralReader<'_> {
         // An imaginary number equals no string, nor does infinity.
         let imaginary = digits.strip_suffix('j');
         let float: f64 = imaginary.unwrap_or(&digits).parse().ok()?;
-        let float = serde_json::Number::from_f64(if negative { -float } else { float });
-        // JSON prints a float as Python does, except for exponents.
-        let float = float.filter(|_| imaginary.is_none()).map(|float| Literal::Number(float.to_string()));
-        Some(float.unwrap_or(Literal::Other))
+        if imaginary.is_some() || !float.is_finite() {
+            return Some(Literal::Other);
+        }
+        Some(Literal::Number(repr_of_float(if negative { -float } else { float })))
     }
 
     /// Reads a constant, or strings.
@@ -210,8 +255,9 @@ impl LiteralReader<'_> {
             // The database compares booleans as 1 and 0.
             "True" => Some(Literal::Number("1".to_owned())),
             "False" => Some(Literal::Number("0".to_owned())),
-            "None" => Some(Literal::Other),
-            "set" => (self.take(b'(') && self.take(b')')).then_some(Literal::Unhashable),
+            "None" => Some(Literal::None),
+            "set" => (self.take(b'(') && self.take(b')'))
+                .then_some(Literal::Sequence { items: Vec::new(), is_hashable: false }),
             _ => None,
         }
     }
@@ -309,7 +355,7 @@ mod tests {
     #[test]
     fn dict_literals_read_as_python_reads_them() {
         let dict = |pairs: &[(&str, &str)]| {
-            Ok(Some(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()))
+            Ok(Items::These(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()))
         };
         let cases = [
             ("{}", dict(&[])),
@@ -318,7 +364,7 @@ mod tests {
             (" {u'k': 'a' 'b'}", dict(&[("k", "ab")])),
             (r"{'k': 'it\'s \u00e9\n\x41\102\q'}", dict(&[("k", "it's é\nAB\\q")])),
             ("{'k': '''it's''' \"\"\"\n\"\"\"}", dict(&[("k", "it's\n")])),
-            (r"{'k': r'\n', R'l': Rb'x'}", Ok(None)),
+            (r"{'k': r'\n', R'l': Rb'x'}", Ok(Items::Never)),
             (r"{'k': r'\n' ''}", dict(&[("k", "\\n")])),
             ("({'k': ('v')}) # a comment", dict(&[("k", "v")])),
             ("# a comment\n{'k': \\\n'v'}\n", dict(&[("k", "v")])),
@@ -326,35 +372,62 @@ mod tests {
             ("{1: 0x_ff, 2: 0b11, 3: 0O17, 4: - 1_0, 5: 1e0, 6: 00}", {
                 dict(&[("1", "255"), ("2", "3"), ("3", "15"), ("4", "-10"), ("5", "1.0"), ("6", "0")])
             }),
-            ("{(1, 'a'): 'v', b'k': ...}", Ok(None)),
-            ("{'k': None}", Ok(None)),
-            ("{'k': ['v']}", Ok(None)),
-            ("{'k': {'n': 1}}", Ok(None)),
+            ("{(1, 'a'): 'v', b'k': ...}", Ok(Items::Never)),
+            ("{'k': None}", Ok(Items::Never)),
+            ("{'k': ['v']}", Ok(Items::Never)),
+            ("{'k': {'n': 1}}", Ok(Items::Never)),
             ("{['k']: 'v'}", Err(Unhashable)),
             ("{(1, {}): 'v'}", Err(Unhashable)),
             ("[{set()}]", Err(Unhashable)),
-            ("{['k']: 'v'", Ok(None)),
-            ("{'k'}", Ok(None)),
-            ("{'k': 1j}", Ok(None)),
-            ("{'k': 01}", Ok(None)),
-            ("{'k': --1}", Ok(None)),
-            ("{'k': 'v' b'w'}", Ok(None)),
-            ("{'k': f'v'}", Ok(None)),
-            ("{'k': 'v", Ok(None)),
-            ("[1]", Ok(None)),
-            ("k", Ok(None)),
-            ("true", Ok(None)),
-            ("{k: 'v'}", Ok(None)),
-            ("{'k': 'v'", Ok(None)),
-            ("{'k': 'v'} x", Ok(None)),
-            ("{'k' 'v'}", Ok(None)),
-            ("'", Ok(None)),
-            ("", Ok(None)),
+            ("{['k']: 'v'", Ok(Items::NoDict)),
+            ("{'k'}", Ok(Items::NoDict)),
+            ("{'k': 1j}", Ok(Items::Never)),
+            ("{'k': 01}", Ok(Items::NoDict)),
+            ("{'k': --1}", Ok(Items::NoDict)),
+            ("{'k': 'v' b'w'}", Ok(Items::NoDict)),
+            ("{'k': f'v'}", Ok(Items::NoDict)),
+            ("{'k': 'v", Ok(Items::NoDict)),
+            ("[1]", Ok(Items::NoDict)),
+            ("k", Ok(Items::NoDict)),
+            ("true", Ok(Items::NoDict)),
+            ("{k: 'v'}", Ok(Items::NoDict)),
+            ("{'k': 'v'", Ok(Items::NoDict)),
+            ("{'k': 'v'} x", Ok(Items::NoDict)),
+            ("{'k' 'v'}", Ok(Items::NoDict)),
+            ("'", Ok(Items::NoDict)),
+            ("", Ok(Items::NoDict)),
         ];
         for (source, expected) in cases {
             assert_eq!(dict_literal(source), expected, "{source}");
         }
-        assert_eq!(dict_literal(&"{".repeat(10_000)), Ok(None));
-        assert_eq!(dict_literal(&"[".repeat(10_000)), Ok(None));
+        assert_eq!(dict_literal(&"{".repeat(10_000)), Ok(Items::NoDict));
+        assert_eq!(dict_literal(&"[".repeat(10_000)), Ok(Items::NoDict));
+    }
+
+    #[test]
+    fn filters_by_columns_are_literals_where_they_can_be() {
+        let equal = |string: &str| Ok(Operand::Equal(string.to_owned()));
+        let any_of = |items: &[&str]| Ok(Operand::AnyOf(items.iter().map(|item| (*item).to_owned()).collect()));
+        for (source, expected) in [
+            ("available", equal("available")),
+            ("'available'", equal("available")),
+            ("0x1", equal("1")),
+            ("01", equal("01")),
+            ("12345678-0000-4000-8000-000000000001", equal("12345678-0000-4000-8000-000000000001")),
+            ("True", equal("1")),
+            ("None", Ok(Operand::Null)),
+            ("null", equal("null")),
+            ("['error', 'available', None]", any_of(&["error", "available"])),
+            ("('error',)", any_of(&["error"])),
+            ("('error')", equal("error")),
+            ("{'error'}", any_of(&["error"])),
+            ("[]", any_of(&[])),
+            ("{'a': 1}", Ok(Operand::Never)),
+            ("b'error'", Ok(Operand::Never)),
+            ("{[]}", Err(Unhashable)),
+            ("", equal("")),
+        ] {
+            assert_eq!(operand(source), expected, "{source}");
+        }
     }
 }

@@ -4,8 +4,13 @@
 //! Functions carry the names of Python's own: [`strip`], [`repr`].
 
 mod literal;
+mod time;
 pub mod unicode;
 mod values;
 
-pub use literal::{Unhashable, dict_literal};
-pub use values::{boolean, integer, quote_plus, repr, repr_of_string, strip, to_string};
+pub use literal::{Items, Operand, Unhashable, dict_literal, operand};
+pub use time::iso_time;
+pub use values::{
+    INFINITY, NOT_A_NUMBER, boolean, integer, is_true, quote_plus, repr, repr_of_float, repr_of_string, strip,
+    to_string,
+};

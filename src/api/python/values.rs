@@ -47,6 +47,19 @@ pub fn boolean(string: &str) -> Option<bool> {
     }
 }
 
+/// Returns whether a value is true in Python.
+#[must_use]
+pub fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(string) => !string.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(items) => !items.is_empty(),
+    }
+}
+
 /// Prints a value as `str` does.
 #[must_use]
 pub fn to_string(value: &Value) -> String {
@@ -63,7 +76,8 @@ pub fn repr(value: &Value) -> String {
         Value::Null => "None".to_owned(),
         Value::Bool(true) => "True".to_owned(),
         Value::Bool(false) => "False".to_owned(),
-        Value::Number(number) => number.to_string(),
+        Value::Number(number) if !number.is_f64() => number.to_string(),
+        Value::Number(number) => repr_of_float(number.as_f64().unwrap_or_default()),
         Value::String(string) => repr_of_string(string),
         Value::Array(items) => {
             let items: Vec<String> = items.iter().map(repr).collect();
@@ -97,11 +111,53 @@ pub fn repr_of_string(string: &str) -> String {
                 // Writing to a String cannot fail.
                 let _ = write!(quoted, "\\x{:02x}", u32::from(character));
             }
-            character => quoted.push(character),
+            character if is_printable(character) => quoted.push(character),
+            character => {
+                let code = u32::from(character);
+                let _ = match code {
+                    ..0x100 => write!(quoted, "\\x{code:02x}"),
+                    0x100..0x1_0000 => write!(quoted, "\\u{code:04x}"),
+                    _ => write!(quoted, "\\U{code:08x}"),
+                };
+            }
         }
     }
     quoted.push(quote);
     quoted
+}
+
+/// Returns whether `str.isprintable` says so. Of the characters beyond the Basic Multilingual Plane, all count as printable.
+fn is_printable(character: char) -> bool {
+    let is_in_plane = u32::from(character) < 0xffff;
+    !is_in_plane || character == ' ' || (unicode::is_printable(character) && !character.is_whitespace())
+}
+
+/// The numbers that stand for Python's `nan` and `inf` in a parsed body, because JSON has neither. No field allows them.
+pub const NOT_A_NUMBER: f64 = 1.234_567_890_123_4e308;
+pub const INFINITY: f64 = 1.234_567_890_123_5e308;
+
+/// Prints a float as `repr` does: with an exponent of at least two digits if it is large or small.
+#[must_use]
+pub fn repr_of_float(float: f64) -> String {
+    let sign = if float.is_sign_negative() { "-" } else { "" };
+    if float.abs().total_cmp(&NOT_A_NUMBER).is_eq() {
+        return "nan".to_owned();
+    }
+    if float.abs().total_cmp(&INFINITY).is_eq() {
+        return format!("{sign}inf");
+    }
+    let scientific = format!("{float:e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    match exponent.parse::<i32>().unwrap_or_default() {
+        exponent @ -4..16 => {
+            let decimal = float.to_string();
+            if exponent >= 0 && !decimal.contains('.') { decimal + ".0" } else { decimal }
+        }
+        exponent => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.abs())
+        }
+    }
 }
 
 /// Encodes a string as `quote_plus` does: as a form does, but with `~` bare and `*` encoded.
@@ -134,6 +190,41 @@ mod tests {
             assert_eq!(integer(string), expected, "{string:?}");
         }
         assert!(integer(&"9".repeat(100)).is_some_and(|number| number > i128::from(u64::MAX)));
+    }
+
+    #[test]
+    fn floats_print_as_python_prints_them() {
+        for (float, expected) in [
+            (1.0, "1.0"),
+            (-1.5, "-1.5"),
+            (0.0, "0.0"),
+            (0.0001, "0.0001"),
+            (0.000_01, "1e-05"),
+            (1e-7, "1e-07"),
+            (1.5e-300, "1.5e-300"),
+            (1e15, "1000000000000000.0"),
+            (1e16, "1e+16"),
+            (123_456_789_012_345_680.0, "1.2345678901234568e+17"),
+            (1e308, "1e+308"),
+            (NOT_A_NUMBER, "nan"),
+            (-INFINITY, "-inf"),
+        ] {
+            assert_eq!(repr_of_float(float), expected);
+        }
+    }
+
+    #[test]
+    fn characters_that_python_does_not_print_are_escaped() {
+        for (string, expected) in [
+            ("a\u{a0}b", r"'a\xa0b'"),
+            ("\u{2028}", r"'\u2028'"),
+            ("\u{200b}\u{feff}", r"'\u200b\ufeff'"),
+            ("\u{80}\u{ad}", r"'\x80\xad'"),
+            ("\u{3000}", r"'\u3000'"),
+            ("a b é 漢 \u{1f600}", "'a b é 漢 \u{1f600}'"),
+        ] {
+            assert_eq!(repr_of_string(string), expected);
+        }
     }
 
     #[test]

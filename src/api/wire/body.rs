@@ -32,17 +32,17 @@ pub fn is_json(headers: &Headers<'_>, body: &[u8]) -> Result<bool, Fault> {
     }
 }
 
-/// Parses a body. Python's parser reads `NaN` and `Infinity` as numbers; here they become a number that no field allows.
+/// Parses a body. Python's parser reads `NaN` and `Infinity` as numbers; here they become numbers that no field allows.
 #[must_use]
 pub fn parse(body: &[u8]) -> Option<Value> {
-    const WORDS: [&[u8]; 2] = [b"NaN", b"Infinity"];
+    const WORDS: [(&[u8], f64); 2] = [(b"NaN", python::NOT_A_NUMBER), (b"Infinity", python::INFINITY)];
     let mut json = Vec::with_capacity(body.len());
     // A quote begins or ends a string, except behind an odd number of backslashes.
     let (mut in_string, mut is_escaped) = (false, false);
     let mut rest = body;
     while let [byte, after @ ..] = rest {
-        if let Some(word) = WORDS.into_iter().find(|word| !in_string && rest.starts_with(word)) {
-            json.extend(b"1e308");
+        if let Some((word, number)) = WORDS.into_iter().find(|(word, _)| !in_string && rest.starts_with(word)) {
+            json.extend(format!("{number:e}").bytes());
             rest = &rest[word.len()..];
             continue;
         }

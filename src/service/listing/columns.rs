@@ -42,6 +42,11 @@ impl Column {
         }
     }
 
+    /// Returns whether the column has no value.
+    pub(super) const fn is_null(&self) -> bool {
+        matches!(self, Self::String(None) | Self::Time(None))
+    }
+
     /// Returns the string that a `LIKE` filter searches.
     pub(super) fn string(&self) -> Option<String> {
         match self {
@@ -94,9 +99,22 @@ pub trait Listed: Row + Columns {
     const UNSCOPED_LISTS_ARE_EMPTY: bool;
     /// Whether the marker may be a row that is not visible to the caller, as in Cinder's list of volumes.
     const MARKER_MAY_BE_FOREIGN: bool;
+    /// Whether a wrong direction is an error even if the filters name what rows do not have.
+    const CHECKS_DIRECTIONS_FIRST: bool = false;
 
     /// Returns the metadata. By default a row has none.
     fn metadata(&self) -> &Metadata {
+        static NONE: Metadata = Metadata::new();
+        &NONE
+    }
+
+    /// Returns whether a filter by metadata finds an item.
+    fn has_metadata(&self, key: &str, value: &str) -> bool {
+        self.metadata().get(key).is_some_and(|own| own == value)
+    }
+
+    /// Returns the metadata of its image. By default a row has none.
+    fn image_metadata(&self) -> &Metadata {
         static NONE: Metadata = Metadata::new();
         &NONE
     }

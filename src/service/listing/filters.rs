@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use crate::domain::{Volume, VolumeId};
+use crate::domain::{Timestamp, Volume, VolumeId};
 
 use super::columns::{Column, Listed};
 
@@ -15,6 +15,16 @@ pub enum Filter {
     Exact { column: String, string: String },
     /// A column contains a string in which `%` and `_` are wildcards. The case of ASCII letters is ignored.
     Like { column: String, pattern: Pattern },
+    /// A column has no value.
+    Null { column: String },
+    /// A column equals one of several strings.
+    AnyOf { column: String, strings: Vec<String> },
+    /// A time compares with one of these.
+    Time { column: &'static str, comparisons: Vec<(Comparison, Timestamp)> },
+    /// The metadata of the row's image contains all these items.
+    ImageMetadata(BTreeMap<String, String>),
+    /// A valid condition that no row meets.
+    NoRow,
     /// Whether the row counts towards quota.
     UsesQuota(bool),
     /// The metadata of the row contains all these items.
@@ -27,8 +37,46 @@ pub enum Filter {
     Cluster(String),
     /// The host or the cluster in a column of the row itself, or a host below it.
     OwnHost { column: &'static str, host: String },
-    /// A condition that no row meets.
+    /// A condition on something that rows do not have, so that no row meets it.
     Nothing,
+}
+
+/// A comparison of a time with another. Its name is that of the operator in a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    After,
+    NotBefore,
+    At,
+    NotAt,
+    Before,
+    NotAfter,
+}
+
+impl Comparison {
+    /// Returns the comparison of an operator.
+    #[must_use]
+    pub fn named(operator: &str) -> Option<Self> {
+        Some(match operator {
+            "gt" => Self::After,
+            "gte" => Self::NotBefore,
+            "eq" => Self::At,
+            "neq" => Self::NotAt,
+            "lt" => Self::Before,
+            "lte" => Self::NotAfter,
+            _ => return None,
+        })
+    }
+
+    fn holds(self, own: Timestamp, other: Timestamp) -> bool {
+        match self {
+            Self::After => own > other,
+            Self::NotBefore => own >= other,
+            Self::At => own == other,
+            Self::NotAt => own != other,
+            Self::Before => own < other,
+            Self::NotAfter => own <= other,
+        }
+    }
 }
 
 impl Filter {
@@ -36,7 +84,10 @@ impl Filter {
     /// [`Self::Nothing`].
     pub(super) fn names_no_column<T: Listed>(&self) -> bool {
         match self {
-            Self::Exact { column, .. } | Self::Like { column, .. } => !T::COLUMNS.contains(&column.as_str()),
+            Self::Exact { column, .. }
+            | Self::Like { column, .. }
+            | Self::Null { column }
+            | Self::AnyOf { column, .. } => !T::COLUMNS.contains(&column.as_str()),
             Self::Nothing => true,
             _ => false,
         }
@@ -53,7 +104,16 @@ impl Filter {
                 row.column(column).and_then(|column| column.string()).is_some_and(|column| pattern.is_in(&column))
             }
             Self::UsesQuota(wanted) => row.column("use_quota") == Some(Column::Boolean(*wanted)),
-            Self::Metadata(items) => items.iter().all(|(key, value)| row.metadata().get(key) == Some(value)),
+            Self::Null { column } => row.column(column).is_some_and(|column| column.is_null()),
+            Self::AnyOf { column, strings } => {
+                row.column(column).is_some_and(|column| strings.iter().any(|string| column.equals(string)))
+            }
+            Self::Time { column, comparisons } => {
+                let Some(Column::Time(Some(own))) = row.column(column) else { return false };
+                comparisons.iter().any(|(comparison, other)| comparison.holds(own, *other))
+            }
+            Self::ImageMetadata(items) => items.iter().all(|(key, value)| row.image_metadata().get(key) == Some(value)),
+            Self::Metadata(items) => items.iter().all(|(key, value)| row.has_metadata(key, value)),
             Self::Zone(zone) => volume.is_some_and(|volume| volume.availability_zone.as_ref() == Some(zone)),
             Self::Host(host) => volume.and_then(|volume| volume.host.as_deref()).is_some_and(|own| on_host(own, host)),
             Self::Cluster(cluster) => {
@@ -62,7 +122,7 @@ impl Filter {
             Self::OwnHost { column, host } => {
                 row.column(column).and_then(|column| column.string()).is_some_and(|own| on_host(&own, host))
             }
-            Self::Nothing => false,
+            Self::NoRow | Self::Nothing => false,
         }
     }
 }

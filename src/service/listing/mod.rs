@@ -23,7 +23,7 @@ mod order;
 mod pages;
 
 pub use columns::{Column, Columns, Listed};
-pub use filters::{Filter, Pattern};
+pub use filters::{Comparison, Filter, Pattern};
 pub use pages::{ListPage, ListRequest, Prepared};
 
 pub(super) use columns::columns;

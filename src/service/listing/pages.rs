@@ -153,7 +153,10 @@ impl Service<'_> {
             allowed => allowed?,
         }
         if query.filters.iter().any(Filter::names_no_column::<T>) {
-            // In this case Cinder checks neither the order nor the marker.
+            // In this case Cinder checks neither the sort keys nor the marker.
+            if T::CHECKS_DIRECTIONS_FIRST {
+                Order::read(&query.sort)?;
+            }
             return Ok(ListPage::empty(limit, query.with_count.then_some(0)));
         }
         let order = Order::read(&query.sort)?;
@@ -344,6 +347,17 @@ impl Service<'_> {
         let mut count = 0;
         self.scan::<T>(query, records.to_vec(), |_| count += 1)?;
         Ok(count)
+    }
+
+    /// Calls `each` with every row of the projects of a query without filters.
+    pub(in crate::service) fn each_row<T: Listed>(
+        &self,
+        query: &ListRequest,
+        each: impl FnMut(T),
+    ) -> Result<(), Error> {
+        let prepared = self.prepare_listing(query.all_tenants)?;
+        let records = self.records(query, prepared)?;
+        self.scan(query, records, each)
     }
 
     /// Calls `each` with every matching row, newest first.

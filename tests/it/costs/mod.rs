@@ -74,7 +74,9 @@ fn measured() -> BTreeMap<String, u64> {
             json!({ "os-attach": { "host_name": "h", "mountpoint": "/dev/vdb" } }),
         ),
         ("show a volume in use", "GET", volume, Value::Null),
-        ("detach a volume", "POST", action, json!({ "os-detach": {} })),
+        ("detach a volume", "POST", action.clone(), json!({ "os-detach": {} })),
+        ("clone a volume", "POST", "/v3/a1/volumes".to_owned(), json!({ "volume": { "source_volid": VOLUME } })),
+        ("extend a volume", "POST", action, json!({ "os-extend": { "new_size": 2 } })),
     ];
     let mut costs = BTreeMap::new();
     let mut count = |name: &str, before: u64| {
