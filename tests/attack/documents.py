@@ -90,20 +90,23 @@ def filters(report, _is_long):
 
 
 def links(report, _is_long):
-    """Links follow Host and X-Forwarded-Host, and no other header."""
-    with Host({"create_seconds": 0, "max_limit": 1}) as host:
-        volume = host.new_volume()
-        for _ in range(2):
-            host.new_snapshot(volume)
-        for name, headers, expected in (
-            ("Host", {"Host": "front.example"}, "http://front.example/"),
-            ("X-Forwarded-Host", {"X-Forwarded-Host": "front.example"}, "http://front.example/"),
-            ("Forwarded", {"Forwarded": "host=evil.example"}, f"http://{host.address[0]}"),
-            ("X-Host", {"X-Host": "evil.example"}, f"http://{host.address[0]}"),
-        ):
-            answer = host.call("GET", f"/v3/{ALPHA}/snapshots", None, member(ALPHA) | headers)
-            link = answer.body["snapshots_links"][0]["href"]
-            report.check(f"the next link with {name}", link.startswith(expected), link)
+    """Links follow Host and the headers of proxies, and no other header. Where public_endpoint is set, they follow none."""
+    fixed = "https://cloud.example/volume"
+    for endpoint in ("", fixed):
+        with Host({"create_seconds": 0, "max_limit": 1, "public_endpoint": endpoint}) as host:
+            volume = host.new_volume()
+            for _ in range(2):
+                host.new_snapshot(volume)
+            for name, headers, expected in (
+                ("Host", {"Host": "front.example"}, "http://front.example/"),
+                ("X-Forwarded-Host", {"X-Forwarded-Host": "front.example"}, "http://front.example/"),
+                ("Forwarded", {"Forwarded": "host=front.example"}, "http://front.example/"),
+                ("X-Host", {"X-Host": "evil.example"}, f"http://{host.address[0]}"),
+            ):
+                answer = host.call("GET", f"/v3/{ALPHA}/snapshots", None, member(ALPHA) | headers)
+                link = answer.body["snapshots_links"][0]["href"]
+                with_endpoint = " and public_endpoint" if endpoint else ""
+                report.check(f"the next link with {name}{with_endpoint}", link.startswith(endpoint or expected), link)
 
 
 SCENARIOS = [documents, filters, links]
