@@ -200,7 +200,7 @@ impl Service<'_> {
         Ok((volume, types))
     }
 
-    /// Returns a volume that is to be cloned. Unlike elsewhere, a caller without a role is told that it may not.
+    /// Returns the volume to clone. Unlike in other operations, a caller without a role gets a 403 and not a 404.
     fn cloned_volume(&self, id: &str) -> Result<Volume, Error> {
         let volume = self.visible_volume(id)?;
         self.caller.allow(Rule::GetVolume, &volume.project_id)?;
