@@ -5,12 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::lifecycle::Occasion;
-use crate::domain::quota::Counted;
 use crate::domain::trees::set_of;
 use crate::domain::{
-    Attachment, AttachmentId, AttachmentPointer, AttachmentSlot, Pending, ProjectId, Timestamp, Volume, VolumeId,
-    VolumeTypeId,
+    Attachment, AttachmentId, AttachmentPointer, AttachmentSlot, ProjectId, Timestamp, Volume, VolumeId,
 };
 
 use super::Store;
@@ -30,9 +27,6 @@ impl Row for AttachmentPointer {
     type Id = AttachmentId;
     const KIND: Kind = Kind::Attachment;
     const KEY_PREFIX: &'static str = "vs1:attachment:";
-    const COUNTED: Option<Counted> = None;
-    const IS_LOOKED_AFTER: bool = false;
-    const ALWAYS_COUNTS_GIGABYTES: bool = false;
 
     fn list(rows: &Rows) -> &Vec<Self> {
         &rows.attachments
@@ -56,30 +50,6 @@ impl Row for AttachmentPointer {
 
     fn indexed_volume(&self) -> Uuid {
         self.volume_id.as_uuid()
-    }
-
-    fn size(&self) -> u32 {
-        0
-    }
-
-    fn volume_type_id(&self) -> Option<VolumeTypeId> {
-        None
-    }
-
-    fn consumes_quota(&self) -> bool {
-        false
-    }
-
-    fn pending(&self) -> Option<Pending> {
-        None
-    }
-
-    fn with_pending(self, _pending: Option<Pending>) -> Self {
-        self
-    }
-
-    fn effective(self, _now: Timestamp, _occasion: Occasion) -> Option<Self> {
-        Some(self)
     }
 }
 

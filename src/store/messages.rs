@@ -5,8 +5,7 @@ use uuid::Uuid;
 
 use crate::domain::lifecycle::Occasion;
 use crate::domain::message::{Message, MessageId};
-use crate::domain::quota::Counted;
-use crate::domain::{Pending, ProjectId, Timestamp, VolumeTypeId};
+use crate::domain::{ProjectId, Timestamp};
 
 use super::codec::envelope::Stored;
 use super::codec::metadata::{owned, parse};
@@ -17,9 +16,6 @@ impl Row for Message {
     type Id = MessageId;
     const KIND: Kind = Kind::Message;
     const KEY_PREFIX: &'static str = "vs1:message:";
-    const COUNTED: Option<Counted> = None;
-    const IS_LOOKED_AFTER: bool = false;
-    const ALWAYS_COUNTS_GIGABYTES: bool = false;
 
     fn list(rows: &Rows) -> &Vec<Self> {
         &rows.messages
@@ -39,26 +35,6 @@ impl Row for Message {
 
     fn created_at(&self) -> Timestamp {
         self.created_at
-    }
-
-    fn size(&self) -> u32 {
-        0
-    }
-
-    fn volume_type_id(&self) -> Option<VolumeTypeId> {
-        None
-    }
-
-    fn consumes_quota(&self) -> bool {
-        false
-    }
-
-    fn pending(&self) -> Option<Pending> {
-        None
-    }
-
-    fn with_pending(self, _pending: Option<Pending>) -> Self {
-        self
     }
 
     /// Messages expire by the clock alone. The scheduled step removes them when it looks after their project, so that they

@@ -108,12 +108,12 @@ pub trait Row: Stored + Clone + PartialEq {
     /// The prefix of the keys of rows.
     const KEY_PREFIX: &'static str;
     /// The class of quota that a row counts towards, or `None` if the resource has no quota.
-    const COUNTED: Option<Counted>;
+    const COUNTED: Option<Counted> = None;
     /// Whether the scheduled step compares the newest rows of a project with their index and the agenda. It does so for rows
     /// that clients create and delete in numbers, since each kind costs every idle run a call.
-    const IS_LOOKED_AFTER: bool;
+    const IS_LOOKED_AFTER: bool = false;
     /// Whether a row's size counts towards `gigabytes` even if the deployment excludes snapshots from it.
-    const ALWAYS_COUNTS_GIGABYTES: bool;
+    const ALWAYS_COUNTS_GIGABYTES: bool = false;
     /// Whether the size and the type of a row are those of the volume in its index entry, so that its quota can be given
     /// back without the row. The creates of such rows need no agenda items of their own.
     const HAS_SIZE_OF_VOLUME: bool = false;
@@ -138,26 +138,36 @@ pub trait Row: Stored + Clone + PartialEq {
         Uuid::nil()
     }
 
-    /// Returns the size in GiB that the project counts.
-    fn size(&self) -> u32;
+    /// Returns the size in GiB that the project counts. By default there is none.
+    fn size(&self) -> u32 {
+        0
+    }
 
-    /// Returns the volume type.
-    fn volume_type_id(&self) -> Option<VolumeTypeId>;
+    /// Returns the volume type. By default there is none.
+    fn volume_type_id(&self) -> Option<VolumeTypeId> {
+        None
+    }
 
-    /// Returns whether the row counts towards quota.
-    fn consumes_quota(&self) -> bool;
+    /// Returns whether the row counts towards quota. By default it does if its type does.
+    fn consumes_quota(&self) -> bool {
+        Self::COUNTED.is_some()
+    }
 
-    /// Returns the work under way.
-    fn pending(&self) -> Option<Pending>;
+    /// Returns the work under way. By default there is never any.
+    fn pending(&self) -> Option<Pending> {
+        None
+    }
 
     /// Returns the failure of the work under way that a user message tells of, if it is one.
     fn failure(&self) -> Option<Event> {
         None
     }
 
-    /// Returns the row with other work under way, and nothing else changed.
+    /// Returns the row with other work under way, and nothing else changed. By default a row has no work.
     #[must_use]
-    fn with_pending(self, pending: Option<Pending>) -> Self;
+    fn with_pending(self, _pending: Option<Pending>) -> Self {
+        self
+    }
 
     /// Returns the extension that is under way or that is not settled with the project's quota. By default there is none.
     fn extension(&self) -> Option<Extension> {
@@ -170,8 +180,10 @@ pub trait Row: Stored + Clone + PartialEq {
         self
     }
 
-    /// Returns the row as it is at a time, or `None` if it is gone by then.
-    fn effective(self, now: Timestamp, occasion: Occasion) -> Option<Self>;
+    /// Returns the row as it is at a time, or `None` if it is gone by then. By default a row does not change by itself.
+    fn effective(self, _now: Timestamp, _occasion: Occasion) -> Option<Self> {
+        Some(self)
+    }
 
     /// Returns whether the row is so large that only a few may be read at once. By default none is.
     fn is_large(&self) -> bool {

@@ -22,7 +22,6 @@ impl Row for Snapshot {
     const KEY_PREFIX: &'static str = "vs1:snapshot:";
     const COUNTED: Option<Counted> = Some(Counted::Snapshots);
     const IS_LOOKED_AFTER: bool = true;
-    const ALWAYS_COUNTS_GIGABYTES: bool = false;
     const HAS_SIZE_OF_VOLUME: bool = true;
 
     fn list(rows: &Rows) -> &Vec<Self> {

@@ -28,7 +28,6 @@ impl Row for Volume {
     const KIND: Kind = Kind::Volume;
     const KEY_PREFIX: &'static str = "vs1:volume:";
     const COUNTED: Option<Counted> = Some(Counted::Volumes);
-    const IS_LOOKED_AFTER: bool = false;
     const ALWAYS_COUNTS_GIGABYTES: bool = true;
 
     fn list(rows: &Rows) -> &Vec<Self> {
