@@ -27,7 +27,7 @@ MATURIN := maturin-1.16.0
 DIST := dist
 
 .DEFAULT_GOAL := help
-.PHONY: help build up test dist wheel openapi clients gophercloud attack attack-short demo bench bench-compare bench-scale check clean toolchain component embedded-host programs fast-host bare guest cargo-deny listen-address
+.PHONY: help build up test dist wheel openapi clients clients-all gophercloud attack attack-short demo bench bench-compare bench-scale check clean toolchain component embedded-host programs fast-host bare guest cargo-deny listen-address
 
 help: ## List the targets
 	@echo 'make <target>:'
@@ -79,6 +79,9 @@ openapi: programs ## Check docs/openapi.yaml against the running component; need
 
 clients: programs ## Test the running component with real clients and a real Keystone; needs python3 with venv and PyPI
 	@python3 tests/clients/check.py $(HOST_PROGRAM)
+
+clients-all: clients ## Also run the test suites of other projects, such as Tempest; takes long; needs python3 with venv and PyPI
+	@python3 tests/suites/suite.py $(HOST_PROGRAM)
 
 attack: programs ## Attack the running component for ten minutes; parts need root and libfaketime; needs python3
 	@python3 tests/attack/check.py $(HOST_PROGRAM) --long
