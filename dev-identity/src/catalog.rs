@@ -19,13 +19,14 @@ pub(crate) struct Service {
 }
 
 /// The services, in the order of the catalog.
-pub(crate) const SERVICES: [Service; 4] = [
+pub(crate) const SERVICES: [Service; 5] = [
     Service { name: "keystone", kind: "identity", path: "/identity/v3", is_for_project: false },
     // Clients ask for one type or the other, so both lead to the same place.
     Service { name: "cinderv3", kind: "volumev3", path: "/v3/", is_for_project: true },
     Service { name: "cinder", kind: "block-storage", path: "/v3/", is_for_project: true },
-    // There is no Nova. Some clients do not start without its version document.
+    // These have nothing but empty lists (`neighbours`).
     Service { name: "nova", kind: "compute", path: "/identity/compute/v2.1", is_for_project: false },
+    Service { name: "glance", kind: "image", path: "/identity/image", is_for_project: false },
 ];
 
 impl Service {
@@ -111,22 +112,6 @@ pub(crate) fn identity_version(keystone: &str) -> Value {
         "media-types": [{
             "base": "application/json",
             "type": "application/vnd.openstack.identity-v3+json",
-        }],
-    })
-}
-
-/// Returns the version document of Nova.
-pub(crate) fn compute_version(origin: &str) -> Value {
-    json!({
-        "id": "v2.1",
-        "status": "CURRENT",
-        "version": "2.1",
-        "min_version": "2.1",
-        "updated": "2013-07-23T11:33:21Z",
-        "links": [{ "rel": "self", "href": format!("{origin}/identity/compute/v2.1/") }],
-        "media-types": [{
-            "base": "application/json",
-            "type": "application/vnd.openstack.compute+json;version=2.1",
         }],
     })
 }

@@ -10,6 +10,7 @@ use crate::environment::Environment;
 use crate::faults::Fault;
 use crate::identifiers::hexadecimal;
 use crate::login::{Authenticated, Login};
+use crate::neighbours::Document;
 use crate::request::{Answer, Body, Request};
 use crate::settings::Settings;
 use crate::token::{AuditId, Claims, Scope, Sealed};
@@ -160,8 +161,6 @@ impl<'a> Call<'a> {
                 Ok(answer.with_header("location", format!("{}/", self.keystone)))
             }
             ["v3"] => Ok(ok(&json!({ "version": catalog::identity_version(self.keystone) }))),
-            ["compute"] => Ok(ok(&json!({ "versions": [catalog::compute_version(self.origin)] }))),
-            ["compute", "v2.1"] => Ok(ok(&json!({ "version": catalog::compute_version(self.origin) }))),
             ["healthcheck"] => {
                 // Creates the key that seals tokens, so that a store that cannot be written is found out at once.
                 keys::current(self.environment)?;
@@ -171,8 +170,17 @@ impl<'a> Call<'a> {
             }
             ["v3", "auth", what] => self.auth(what),
             ["v3", rest @ ..] => self.resources(rest),
-            _ => Ok(Answer::not_found()),
+            _ => self.neighbour(segments),
         }
+    }
+
+    /// Answers a request to Nova or Glance.
+    fn neighbour(&self, segments: &[&str]) -> Result<Answer, Fault> {
+        let Some(document) = Document::at(segments) else { return Ok(Answer::not_found()) };
+        if document.needs_token() {
+            self.caller()?;
+        }
+        Ok(Answer::json(document.status(), &document.view(self.origin)))
     }
 
     /// Answers a request about tokens.
@@ -498,7 +506,7 @@ fn ok(body: &Value) -> Answer {
 fn allowed(segments: &[&str]) -> Option<&'static str> {
     let is_collection = |name: &str| COLLECTIONS.iter().any(|(own, _)| *own == name);
     match segments {
-        [] | ["v3" | "compute" | "healthcheck"] | ["compute", "v2.1"] => Some(READ),
+        [] | ["v3" | "healthcheck"] => Some(READ),
         ["v3", "auth", "tokens"] => Some(TOKENS),
         ["v3", "auth", "catalog" | "projects" | "domains" | "system"] | ["v3", "role_assignments"] => Some(READ),
         ["v3", "role_assignments", ..] => None,
@@ -510,7 +518,7 @@ fn allowed(segments: &[&str]) -> Option<&'static str> {
             [_] => CHANGE,
             _ => BELOW,
         }),
-        _ => None,
+        _ => Document::at(segments).map(|_| READ),
     }
 }
 

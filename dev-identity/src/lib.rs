@@ -9,6 +9,7 @@
 //! - `revocation` and `keys`: the values in the store.
 //! - `directory`: the users, projects, and roles, read from the [`seed`] document.
 //! - `views` and `catalog`: Keystone's JSON.
+//! - `neighbours`: the empty lists of Nova and Glance.
 //!
 //! The directory is never written, so a request that would change it is refused. The store holds only the keys that
 //! seal tokens, and revocations.
@@ -21,6 +22,7 @@ mod handle;
 mod identifiers;
 mod keys;
 mod login;
+mod neighbours;
 mod request;
 mod revocation;
 pub mod seed;

@@ -65,6 +65,8 @@ impl Request {
     /// The server appends its `spin-client-addr` to those that a client sends, so the last one counts. The host that the
     /// client named must be this machine too. It is another one if a page of another site sends the request to a name
     /// that leads here (DNS rebinding), and behind most proxies that add no header.
+    ///
+    /// A dashboard is not a proxy. Its `Forwarded` counts as the address of its user.
     #[must_use]
     pub fn is_from_loopback(&self) -> bool {
         let address = self.all("spin-client-addr").last().and_then(|value| std::str::from_utf8(value).ok());
@@ -73,7 +75,10 @@ impl Request {
             address.or_else(|_| value.parse::<IpAddr>()).ok()
         });
         let is_of_proxy = |name: &str| PROXY.contains(&name) || name.starts_with(PROXY_PREFIX);
-        let is_proxied = self.headers.iter().any(|(name, _)| is_of_proxy(name));
+        let is_proxied = self
+            .headers
+            .iter()
+            .any(|(name, value)| is_of_proxy(name) && !(name == "forwarded" && is_of_dashboard(value)));
         !is_proxied && self.names_this_machine() && address.is_some_and(|address| address.to_canonical().is_loopback())
     }
 
@@ -102,6 +107,19 @@ fn is_this_machine(host: &str) -> bool {
     let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     let is_loopback = address.is_ok_and(|address| address.to_canonical().is_loopback());
     !host.contains('@') && (is_loopback || name.eq_ignore_ascii_case("localhost"))
+}
+
+/// Returns whether a `Forwarded` is the one with which Horizon names the address of a browser on this machine:
+/// `for=127.0.0.1;by=` and the name of its HTTP client. A proxy that adds its own element, or writes another one, has
+/// seen a client that may be elsewhere.
+fn is_of_dashboard(forwarded: &[u8]) -> bool {
+    let Some((client, by)) = std::str::from_utf8(forwarded).ok().and_then(|value| value.split_once(';')) else {
+        return false;
+    };
+    let address = client.strip_prefix("for=").and_then(|address| address.parse::<IpAddr>().ok());
+    let is_loopback = address.is_some_and(|address| address.to_canonical().is_loopback());
+    let is_one_element = !by.contains([',', ';']);
+    is_loopback && is_one_element && by.starts_with("by=") && by.contains("keystoneauth1/")
 }
 
 /// The answer to a request.
@@ -174,6 +192,8 @@ mod tests {
         let client = "spin-client-addr";
         let here = ("host", "localhost:3000");
         let this_machine = (client, "127.0.0.1:4000");
+        let of_horizon =
+            ("forwarded", "for=127.0.0.1;by=openstack_auth keystoneauth1/5.18.1 python-requests/2.34.2 CPython/3.11.7");
         for (headers, expected) in [
             (&[here, this_machine][..], true),
             (&[here, (client, "127.9.9.9:4000")], true),
@@ -193,6 +213,17 @@ mod tests {
             (&[here, this_machine, ("x-forwarded-port", "")], false),
             (&[here, this_machine, ("x-real-ip", "127.0.0.1")], false),
             (&[here, this_machine, ("forwarded", "for=10.0.0.1")], false),
+            (&[here, this_machine, ("forwarded", "for=127.0.0.1")], false),
+            (&[here, this_machine, ("forwarded", "for=127.0.0.1;by=proxy")], false),
+            (&[here, this_machine, of_horizon], true),
+            (&[here, this_machine, ("forwarded", "for=::1;by=keystoneauth1/5.18.1")], true),
+            (&[here, this_machine, ("forwarded", "for=10.0.0.1;by=keystoneauth1/5.18.1")], false),
+            (&[here, this_machine, ("forwarded", "for=127.0.0.1;by=keystoneauth1/5.18.1, for=10.0.0.1")], false),
+            (&[here, this_machine, ("forwarded", "for=10.0.0.1, for=127.0.0.1;by=keystoneauth1/5.18.1")], false),
+            (&[here, this_machine, ("forwarded", "for=127.0.0.1;by=keystoneauth1/5.18.1;host=a")], false),
+            (&[here, this_machine, of_horizon, ("forwarded", "for=10.0.0.1")], false),
+            (&[here, this_machine, of_horizon, ("via", "1.1 proxy")], false),
+            (&[here, (client, "10.0.0.1:4000"), of_horizon], false),
             (&[here, this_machine, ("via", "1.1 proxy")], false),
         ] {
             assert_eq!(request(headers).is_from_loopback(), expected, "{headers:?}");

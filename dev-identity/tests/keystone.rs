@@ -250,9 +250,55 @@ fn version_documents_need_no_token() {
         assert_eq!(reply.headers["vary"], "X-Auth-Token");
     }
     assert_eq!(get("/identity/compute/v2.1").body["version"]["status"], "CURRENT");
-    assert_eq!(get("/identity/compute/v2.1/servers").status, 404);
+    for (path, status) in [("/identity/image", 300), ("/identity/image/versions", 300), ("/identity/compute", 200)] {
+        assert_eq!((get(path).status, get(path).body["versions"][0]["status"].as_str()), (status, Some("CURRENT")));
+    }
     assert_eq!((get("/identity/v2.0").status, get("/v3").status), (404, 404));
     assert_eq!(get("/identity/healthcheck").status, 200);
+}
+
+#[test]
+fn there_are_no_servers_and_no_images() {
+    let app = App::default();
+    let demo = app.log_in("demo", "demo", project("demo")).token();
+    for (path, list) in [
+        ("/compute/v2.1/servers", "servers"),
+        ("/compute/v2.1/servers/detail?project_id=p", "servers"),
+        ("/image/v2/images?status=active", "images"),
+    ] {
+        let path = format!("/identity{path}");
+        let listed = app.send(Method::GET, &path, &[("x-auth-token", &demo)], b"");
+        assert_eq!((listed.status, &listed.body[list]), (200, &json!([])), "{path}");
+        assert_eq!(app.send(Method::GET, &path, &[], b"").status, 401, "{path}");
+    }
+    for path in ["/compute/v2.1/servers/x", "/compute/v2.1/flavors", "/image/v2", "/image/v2/images/x"] {
+        assert_eq!(app.send(Method::GET, &format!("/identity{path}"), &[("x-auth-token", &demo)], b"").status, 404);
+    }
+}
+
+#[test]
+fn one_namespace_of_metadata_is_defined() {
+    let app = App::default();
+    let demo = app.log_in("demo", "demo", project("demo")).token();
+    let get = |path: &str, headers: &[(&str, &str)]| {
+        let reply = app.send(Method::GET, &format!("/identity/image/v2/{path}"), headers, b"");
+        assert_eq!(reply.status, if headers.is_empty() { 401 } else { 200 }, "{path}");
+        reply.body
+    };
+    let paths = ["metadefs/namespaces?limit=9", "metadefs/namespaces/Development", "schemas/metadefs/namespace"];
+    let [list, shown, schema] = paths.map(|path| get(path, &[("x-auth-token", &demo)]));
+    assert_eq!(
+        (&list["namespaces"][0]["namespace"], &shown["namespace"]),
+        (&json!("Development"), &json!("Development"))
+    );
+    assert_eq!(
+        (&list["namespaces"][0]["properties"], &shown["properties"]["purpose"]["type"]),
+        (&Value::Null, &json!("string"))
+    );
+    assert_eq!(schema["name"], "namespace");
+    for path in paths {
+        get(path, &[]);
+    }
 }
 
 #[test]
@@ -274,6 +320,8 @@ fn a_method_that_a_path_does_not_have_is_refused_with_those_that_it_has() {
         (Method::POST, "/v3", "GET, HEAD, OPTIONS"),
         (Method::PUT, "", "GET, HEAD, OPTIONS"),
         (Method::DELETE, "/compute/v2.1", "GET, HEAD, OPTIONS"),
+        (Method::POST, "/compute/v2.1/servers", "GET, HEAD, OPTIONS"),
+        (Method::POST, "/image/v2/images", "GET, HEAD, OPTIONS"),
     ] {
         let path = format!("/identity{path}");
         let refused = app.send(method.clone(), &path, &[("x-auth-token", &admin)], b"");
@@ -334,6 +382,7 @@ fn a_password_gives_a_token_of_every_scope() {
                         (Some("volumev3"), Some("http://localhost:3000/v3/p1")),
                         (Some("block-storage"), Some("http://localhost:3000/v3/p1")),
                         (Some("compute"), Some("http://localhost:3000/identity/compute/v2.1")),
+                        (Some("image"), Some("http://localhost:3000/identity/image")),
                     ]
                 );
                 assert!(catalog.iter().all(|own| own["endpoints"].as_array().is_some_and(|all| all.len() == 3)));
@@ -526,6 +575,8 @@ fn default_passwords_are_taken_only_from_this_machine() {
         (here, "0.0.0.0:0", &[], false),
         (here, this_machine, &[("x-forwarded-for", "10.0.0.1")], false),
         (here, this_machine, &[("via", "1.1 proxy")], false),
+        (here, this_machine, &[("forwarded", "for=127.0.0.1;by=keystoneauth1/5.18.1")], true),
+        (here, this_machine, &[("forwarded", "for=10.0.0.1;by=keystoneauth1/5.18.1")], false),
         ("127.0.0.1:3000", this_machine, &[], true),
         ("cloud.example.org:3000", this_machine, &[], false),
     ] {
@@ -733,7 +784,7 @@ fn lists_are_keystones_and_for_those_who_may_see_them() {
     assert_eq!(app.get("/users?name=u", &boss).names("users"), ["u"]);
     assert_eq!(app.get("/projects?name=p&domain_id=other&zz=1", &boss).body["projects"][0]["id"], "p2");
     assert_eq!(app.get("/services?type=volumev3", &boss).names("services"), ["cinderv3"]);
-    assert_eq!(app.get("/endpoints?interface=public", &boss).body["endpoints"].as_array().map(Vec::len), Some(4));
+    assert_eq!(app.get("/endpoints?interface=public", &boss).body["endpoints"].as_array().map(Vec::len), Some(5));
     assert_eq!(app.get("/users/u1/projects", &user).names("projects"), ["p"]);
     assert_eq!(app.get("/users/u2/projects", &user).status, 403);
     assert_eq!(app.get("/users/u2/projects", &boss).names("projects"), ["p", "p"]);

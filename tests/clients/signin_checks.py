@@ -102,15 +102,15 @@ def openstackclient(section, app, terminal, cloud):
         [
             ("cinder", "block-storage", f"{app.base}/v3/{project}"),
             ("cinderv3", "volumev3", f"{app.base}/v3/{project}"),
+            ("glance", "image", f"{app.base}/identity/image"),
             ("keystone", "identity", f"{app.base}/identity/v3"),
             ("nova", "compute", f"{app.base}/identity/compute/v2.1"),
         ],
     )
     section.equal("project list has the own project", column(demo.shown("project", "list"), "Name"), ["demo"])
     versions = {row["Service Type"]: row["Max Microversion"] for row in demo.shown("versions", "show")}
-    section.equal(
-        "versions show finds all services", versions, {"identity": None, "block-storage": "3.71", "compute": "2.1"}
-    )
+    found = {"identity": None, "block-storage": "3.71", "compute": "2.1", "image": None}
+    section.equal("versions show finds all services", versions, found)
     refused = demo.openstack("user", "list")
     forbidden = "1 ForbiddenException: 403: .*"
     section.matches("user list is for administrators", f"{refused.code} {refused.errors}", forbidden)
