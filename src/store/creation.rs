@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::domain::lifecycle::is_in_future;
 use crate::domain::quota::Amounts;
+use crate::domain::trees::set_of;
 use crate::domain::{ProjectId, Schedule, Timestamp, Volume, VolumeId, VolumeTypeId, VolumeTypes};
 
 use super::Store;
@@ -30,6 +31,13 @@ const LOOKED_FOR_SECONDS: f64 = 3.0;
 /// The age, in seconds, up to which an entry without a row belongs to a create that is still running.
 const RUNNING_SECONDS: f64 = 5.0;
 
+/// The time, in seconds, for which a row must have been missed before its entry is dropped. The age of the entry does not
+/// show how long the row has been missing: among many writers, an entry may be seconds old when the record gets it.
+const MISSED_SECONDS: f64 = 3.0;
+
+/// The time, in seconds, after which the name of a missed row is removed from its record, since nothing was dropped.
+const FORGOTTEN_SECONDS: f64 = 60.0;
+
 /// The creates of a project that the scheduled step has not looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Creates {
@@ -38,8 +46,9 @@ pub struct Creates {
     pub announcement: u64,
     /// The creation time of the oldest one, or `None` if there are none. The item is on the agenda unless this is `None`.
     pub since: Option<Timestamp>,
-    /// Rows that were not there when a tick or a repair looked. Their entries are dropped unless their creates object.
-    pub missed: BTreeSet<Uuid>,
+    /// Rows that were not there when a tick or a repair looked first, with the times of these looks. Their entries are dropped
+    /// unless their creates object.
+    pub missed: BTreeMap<Uuid, Timestamp>,
 }
 
 /// A row that is to be listed, counted, and written.
@@ -61,6 +70,15 @@ struct Creation<'a> {
 pub(super) struct VolumeSize {
     size: u32,
     volume_type: Option<VolumeTypeId>,
+}
+
+/// The result of dropping entries without rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// The number of entries that were dropped.
+    pub entries: usize,
+    /// Rows that have not been missed for long enough. Their entries stay until a later call.
+    pub waiting: BTreeSet<Uuid>,
 }
 
 /// The result of a look at the creates of a project.
@@ -321,7 +339,7 @@ impl Store<'_> {
         if listed.map_err(|error| self.lost_page(creation.project, error))?.is_empty() {
             return Ok(false);
         }
-        if record.creates.missed.contains(&id) { self.object(creation) } else { Ok(true) }
+        if record.creates.missed.contains_key(&id) { self.object(creation) } else { Ok(true) }
     }
 
     /// Keeps the entry of a row that was missed but is written now. Returns whether there still is one.
@@ -416,7 +434,7 @@ impl Store<'_> {
         // more before it forgets them.
         self.schedule(&items)?;
         let gigabytes = self.deployment()?.snapshots_count_gigabytes();
-        let mut dropped = self.drop_unwritten(project, &items, gigabytes)?;
+        let mut dropped = self.drop_unwritten(project, &items, gigabytes, clock)?.entries;
         let of_lost_volumes = unwritten.len() - items.len();
         if of_lost_volumes > 0 {
             let repaired = self.repair_project(project, clock)?.entries_without_row;
@@ -429,42 +447,52 @@ impl Store<'_> {
         Ok(dropped)
     }
 
-    /// Drops the entries of rows that were never written, and gives back their quota. Returns the number of entries.
+    /// Drops the entries of rows that were never written, and gives back their quota.
     ///
-    /// A create that is merely slow writes its row and then reads the record. So the record names the missed rows first. Each
-    /// attempt to drop them reads the rows after the record that it replaces. So either the row is seen here, or the
-    /// create finds that it was missed, and its objection makes the swap fail.
+    /// A create that is merely slow writes its row and then reads the record. So the record names the missed rows first, and a
+    /// later call drops those that are still missed. Each attempt to drop them reads the rows after the record that it
+    /// replaces. So either the row is seen here, or the create finds that it was missed, and its objection makes the swap fail.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn drop_unwritten(
         &self,
         project: &ProjectId,
         items: &[AgendaItem],
         snapshots_count_gigabytes: bool,
-    ) -> Result<usize, StoreError> {
-        let Some(record) = self.project(project)? else { return Ok(0) };
-        let items = self.listed(&record, items)?;
-        if items.is_empty() {
-            return Ok(0);
+        clock: Timestamp,
+    ) -> Result<Dropped, StoreError> {
+        let Some(record) = self.project(project)? else { return Ok(Dropped::default()) };
+        let mut items = self.listed(&record, items)?;
+        if items.iter().any(|item| !record.creates.missed.contains_key(&item.id)) {
+            self.change_project(project, |record, _| {
+                let missed = &mut record.creates.missed;
+                missed.retain(|_, since| since.plus_seconds(FORGOTTEN_SECONDS) > clock);
+                for item in &items {
+                    missed.entry(item.id).or_insert(clock);
+                }
+                Ok(())
+            })?;
         }
-        self.change_project(project, |record, _| {
-            record.creates.missed.extend(items.iter().map(|item| item.id));
-            Ok(())
-        })?;
-        let keys: Vec<String> = items.iter().map(|item| keys::row(item.kind, item.id)).collect();
+        let is_due = |item: &mut AgendaItem| record.creates.was_missed_long_ago(item.id, clock);
+        let due: Vec<AgendaItem> = items.extract_if(.., is_due).collect();
+        let waiting = set_of(items.iter().map(|item| item.id));
+        if due.is_empty() {
+            return Ok(Dropped { entries: 0, waiting });
+        }
+        let keys: Vec<String> = due.iter().map(|item| keys::row(item.kind, item.id)).collect();
         self.change_project(project, |record, writes| {
             let is_written = self.are_stored(record, &keys)?;
-            let mut dropped = 0;
-            for (item, is_written) in items.iter().zip(is_written) {
-                if !record.creates.missed.remove(&item.id) || is_written {
+            let mut entries = 0;
+            for (item, is_written) in due.iter().zip(is_written) {
+                if record.creates.missed.remove(&item.id).is_none() || is_written {
                     continue;
                 }
                 let index = record.index_mut(item.kind);
                 if !index.remove(&[item.position()], &mut writes.pages, writes.source)?.is_empty() {
                     record.give_back(&item.amounts(snapshots_count_gigabytes));
-                    dropped += 1;
+                    entries += 1;
                 }
             }
-            Ok(dropped)
+            Ok(Dropped { entries, waiting: waiting.clone() })
         })
     }
 
@@ -546,5 +574,12 @@ impl Creates {
     /// Returns whether an agenda item is the announcement of these creates.
     fn announces(&self, item: &AgendaItem) -> bool {
         item.id == announcement_id(&item.project, self.announcement)
+    }
+
+    /// Returns whether a row has been missed for long enough that its entry may be dropped.
+    fn was_missed_long_ago(&self, id: Uuid, clock: Timestamp) -> bool {
+        let is_long_ago =
+            |since: &Timestamp| since.plus_seconds(MISSED_SECONDS) <= clock || is_in_future(*since, clock);
+        self.missed.get(&id).is_some_and(is_long_ago)
     }
 }

@@ -371,7 +371,7 @@ impl Store<'_> {
             kinds.push((kind, indexed, found.rows, kept));
         }
         if !missed.is_empty() {
-            record.creates.missed.extend(missed);
+            record.creates.missed.extend(missed.into_iter().map(|id| (id, known.now)));
             inspection.is_again = true;
             return Ok(inspection);
         }
@@ -462,7 +462,7 @@ impl Store<'_> {
                 in_doubt.push(entry.position.id);
             }
         }
-        missed.extend(in_doubt.into_iter().filter(|id| !record.creates.missed.contains(id)));
+        missed.extend(in_doubt.into_iter().filter(|id| !record.creates.missed.contains_key(id)));
         Ok(kept)
     }
 

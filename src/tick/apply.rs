@@ -7,6 +7,7 @@ use crate::domain::quota::Amounts;
 use crate::domain::trees::set_of;
 use crate::domain::{Message, Pending, ProjectId, Timestamp, VolumeId};
 use crate::store::agenda::{self, AgendaItem};
+use crate::store::creation::Dropped;
 use crate::store::row::with_row_type;
 use crate::store::{Change, Row, Store, StoreError};
 
@@ -48,6 +49,13 @@ impl Done {
             self.postpone.extend_from_slice(items);
         }
         Ok(result)
+    }
+
+    /// Notes that entries without rows were dropped. Until an item is stale, a create that is merely slow may write the row.
+    fn note_dropped(&mut self, items: Vec<AgendaItem>, dropped: &Dropped, moment: Moment) {
+        self.report.removed += dropped.entries;
+        let is_over = |item: &AgendaItem| is_stale(item, moment) && !dropped.waiting.contains(&item.id);
+        self.forget.extend(items.into_iter().filter(is_over));
     }
 }
 
@@ -143,11 +151,9 @@ pub fn apply(
         }
     }
     for (project, items) in unwritten {
-        let dropped = store.drop_unwritten(&project, &items, gigabytes);
+        let dropped = store.drop_unwritten(&project, &items, gigabytes, moment.clock);
         if let Some(dropped) = done.unless_hindered(store, allowance, &items, dropped)? {
-            done.report.removed += dropped;
-            // Until its item is stale, a create that is merely slow may write the row.
-            done.forget.extend(items.into_iter().filter(|item| is_stale(item, moment)));
+            done.note_dropped(items, &dropped, moment);
         }
     }
     let remove_entries = |project: &ProjectId, items: &[AgendaItem]| store.remove_entries(project, items, gigabytes);

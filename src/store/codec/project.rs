@@ -1,11 +1,10 @@
 //! A project's record as a line of JSON followed by its indexes in bytes, and the directory as JSON.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::quota::Amounts;
+use crate::domain::trees::map_of;
 use crate::domain::{Extension, ProjectId, Timestamp, VolumeTypeId};
 use crate::store::creation::Creates;
 use crate::store::directory::{Directory, DirectoryEntry};
@@ -41,8 +40,9 @@ struct StoredRecord {
     announcement: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     creates_since: Option<i64>,
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    missed: BTreeSet<Uuid>,
+    /// The rows with the times of the first look, in microseconds since the epoch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    missed_since: Vec<(Uuid, i64)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     reservations: Vec<StoredReservation>,
 }
@@ -82,7 +82,7 @@ impl Stored for ProjectRecord {
             has_large_rows: self.has_large_rows,
             announcement: self.creates.announcement,
             creates_since: self.creates.since.map(Timestamp::microseconds),
-            missed: self.creates.missed.clone(),
+            missed_since: self.creates.missed.iter().map(|(id, since)| (*id, since.microseconds())).collect(),
             reservations: self.reservations.iter().map(StoredReservation::from).collect(),
         };
         serde_json::to_writer(&mut *bytes, &stored).map_err(|error| error.to_string())?;
@@ -104,7 +104,7 @@ impl Stored for ProjectRecord {
         record.creates = Creates {
             announcement: stored.announcement,
             since: stored.creates_since.map(Timestamp::from_microseconds),
-            missed: stored.missed,
+            missed: map_of(stored.missed_since.into_iter().map(|(id, at)| (id, Timestamp::from_microseconds(at)))),
         };
         record.reservations = stored.reservations.into_iter().map(Into::into).collect();
         let mut indexes = Bytes::new(&bytes[end + 1..]);
