@@ -16,8 +16,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 CLIENTS = HERE.parent / "clients"
 ENVIRONMENTS = ROOT / "target/suites"
-# Horizon needs a browser, so it has a target of its own.
-NOT_IN_TABLE = {"suite", "horizon"}
+# These are no suites, except for Horizon, which needs a browser, so it has a target of its own.
+NOT_IN_TABLE = {"suite", "devstack", "dev_identity", "unittests", "horizon"}
 # Our modules that start servers. They come last, so that no module there hides one of a suite.
 sys.path.append(str(CLIENTS))
 
