@@ -27,7 +27,7 @@ MATURIN := maturin-1.16.0
 DIST := dist
 
 .DEFAULT_GOAL := help
-.PHONY: help build up test dist wheel openapi clients clients-all gophercloud attack attack-short demo bench bench-compare bench-scale check clean toolchain component embedded-host programs fast-host bare guest cargo-deny listen-address
+.PHONY: help build up test dist wheel openapi clients clients-all horizon gophercloud attack attack-short demo bench bench-compare bench-scale check clean toolchain component embedded-host programs fast-host bare guest cargo-deny listen-address
 
 help: ## List the targets
 	@echo 'make <target>:'
@@ -82,6 +82,9 @@ clients: programs ## Test the running component with real clients and a real Key
 
 clients-all: clients ## Also run the test suites of other projects, such as Tempest; takes long; needs python3 with venv and PyPI
 	@python3 tests/suites/suite.py $(HOST_PROGRAM)
+
+horizon: programs ## Drive the volume panels of Horizon in a browser, and write docs/horizon; needs Chromium, python3, and PyPI
+	@python3 tests/suites/horizon.py $(HOST_PROGRAM)
 
 attack: programs ## Attack the running component for ten minutes; parts need root and libfaketime; needs python3
 	@python3 tests/attack/check.py $(HOST_PROGRAM) --long
