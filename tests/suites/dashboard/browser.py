@@ -28,6 +28,11 @@ DETAILS = """
 return Object.fromEntries([...document.querySelectorAll('.detail dt')].map(
     term => [term.innerText.trim(), term.nextElementSibling.innerText.trim()]));
 """
+STILL = """
+const style = document.createElement('style');
+style.textContent = '* { caret-color: transparent !important; animation: none !important; transition: none !important; }';
+document.head.append(style);
+"""
 
 
 class Browser:
@@ -245,7 +250,8 @@ class Browser:
         return shown
 
     def picture(self, path, height=None):
-        """Writes a picture of the upper part of the page."""
+        """Writes a picture of the upper part of the page, without anything that blinks or moves."""
+        self.driver.execute_script(STILL)
         with Image.open(io.BytesIO(self.driver.get_screenshot_as_png())) as image:
             cropped = image.convert("RGB").crop((0, 0, image.width, min(height or image.height, image.height)))
         cropped.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
