@@ -11,6 +11,9 @@ use super::wire::faults::Fault;
 /// The longest name, description, metadata key or value, in code points.
 const LONGEST: usize = 255;
 
+/// The largest size of a volume in GiB, which is the largest integer of Cinder's database.
+const LARGEST_SIZE: u32 = 2_147_483_647;
+
 /// The schema of an object.
 #[derive(Debug)]
 pub struct ObjectSchema {
@@ -87,8 +90,10 @@ pub enum Check {
     ImageMetadata,
     /// An object, a string, or null.
     Reference,
-    /// A whole number of at least one, as a number or a string, or null.
+    /// A size in GiB: an integer or a string of digits, from 1 to [`LARGEST_SIZE`].
     Size,
+    /// A [`Check::Size`], or null.
+    SizeOrNull,
     /// A boolean, or one of the words of `force`.
     Boolean,
 }
@@ -202,7 +207,7 @@ impl Check {
                 | Self::ObjectOrNull(_)
                 | Self::AnyObjectOrNull
                 | Self::BooleanOrString
-                | Self::Size
+                | Self::SizeOrNull
         )
     }
 }
@@ -314,28 +319,50 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
         ) => Err(wrong_type(field, value, "'object'")),
         (Check::Reference, _) => Err(wrong_type(field, value, "'object', 'null', 'string'")),
         (Check::Progress, _) => progress(Some(value)).map(drop),
-        (Check::Size, _) => {
-            if size(value).is_some() {
-                Ok(())
-            } else {
-                let detail = format!("{} is not a whole number of GiB from 1 to 2147483647", repr(value));
-                Err(failure(field, value, &detail))
-            }
-        }
+        (Check::Size, _) => check_size(value, name, "'integer', 'string'"),
+        (Check::SizeOrNull, _) => check_size(value, name, "'integer', 'string', 'null'"),
     }
 }
 
-/// Reads a value that passed [`Check::Size`].
+/// Checks a size in the order of Cinder's schema: the type, the pattern of a string, the minimum, the maximum.
+fn check_size(value: &Value, name: &str, types: &str) -> Result<(), Fault> {
+    let number = match value {
+        Value::Number(number) if !number.is_f64() => number.to_string(),
+        Value::String(string) => {
+            let Some(digits) = digits(string) else {
+                return Err(failure(Some(name), value, &format!("{} does not match '^[0-9]+$'", repr(value))));
+            };
+            match digits.trim_start_matches('0') {
+                "" => "0".to_owned(),
+                number => number.to_owned(),
+            }
+        }
+        _ => return Err(wrong_type(Some(name), value, types)),
+    };
+    let limit = match size(value) {
+        Some(_) => return Ok(()),
+        None if number == "0" || number.starts_with('-') => "less than the minimum of 1".to_owned(),
+        None => format!("greater than the maximum of {LARGEST_SIZE}"),
+    };
+    Err(failure(Some(name), value, &format!("{number} is {limit}")))
+}
+
+/// Returns the digits of a string that has nothing else, except for a newline at its end, before which Python's `$`
+/// matches.
+fn digits(string: &str) -> Option<&str> {
+    let digits = string.strip_suffix('\n').unwrap_or(string);
+    (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(digits)
+}
+
+/// Reads a value that passed [`Check::Size`] or [`Check::SizeOrNull`].
 #[must_use]
 pub fn size(value: &Value) -> Option<u32> {
     let size = match value {
         Value::Number(number) => i128::from(number.as_i64()?),
-        Value::String(string) if string.bytes().all(|byte| byte.is_ascii_digit()) && !string.starts_with('0') => {
-            python::integer(string)?
-        }
+        Value::String(string) => python::integer(digits(string)?)?,
         _ => return None,
     };
-    u32::try_from(size).ok().filter(|size| (1..=2_147_483_647).contains(size))
+    u32::try_from(size).ok().filter(|size| (1..=LARGEST_SIZE).contains(size))
 }
 
 /// Reads the progress of a report, and returns it as it was written: digits as Python's `int` reads them, and a percent

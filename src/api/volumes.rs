@@ -72,7 +72,7 @@ const CREATED: ObjectSchema = ObjectSchema {
         ("snapshot_id", Check::UuidOrNull),
         ("source_volid", Check::UuidOrNull),
         ("consistencygroup_id", Check::UuidOrNull),
-        ("size", Check::Size),
+        ("size", Check::SizeOrNull),
         ("availability_zone", Check::ShortStringOrNull),
         ("multiattach", Check::Boolean),
         ("image_id", Check::Name),

@@ -481,6 +481,39 @@ fn volume_bodies_are_checked_as_cinder_checks_them() {
     assert!(volume["volume"]["volume_type_id"].as_str().is_some_and(|id| id.len() == 36 && id != "__DEFAULT__"));
 }
 
+#[test]
+fn a_size_is_refused_in_the_words_of_its_schema() {
+    let action = format!("{VOLUME}/action");
+    let integer = "is not of type 'integer', 'string'";
+    for (size, says) in [
+        (json!(-1), "Value: -1. -1 is less than the minimum of 1".to_owned()),
+        (json!(0), "Value: 0. 0 is less than the minimum of 1".to_owned()),
+        (json!("0"), "Value: 0. 0 is less than the minimum of 1".to_owned()),
+        (json!("-1"), "Value: -1. '-1' does not match '^[0-9]+$'".to_owned()),
+        (json!(""), "Value: . '' does not match '^[0-9]+$'".to_owned()),
+        (json!("2 GB"), "Value: 2 GB. '2 GB' does not match '^[0-9]+$'".to_owned()),
+        (json!(2_147_483_648_u64), "2147483648 is greater than the maximum of 2147483647".to_owned()),
+        (json!("02147483648"), "2147483648 is greater than the maximum of 2147483647".to_owned()),
+        (json!(1.5), format!("Value: 1.5. 1.5 {integer}")),
+        (json!(true), format!("Value: True. True {integer}")),
+    ] {
+        let body = json!({ "os-extend": { "new_size": size } });
+        check(&json!({ "volumes": [{}] }), &Ask::new("POST", &action).with_body(&body), 400, &says);
+        let body = json!({ "volume": { "size": size } });
+        check(&json!({}), &Ask::new("POST", VOLUMES).with_body(&body), 400, &says);
+    }
+    // A new volume may leave out its size, in favour of that of its source.
+    let body = json!({ "os-extend": { "new_size": null } });
+    let ask = Ask::new("POST", &action).with_body(&body);
+    check(&json!({ "volumes": [{}] }), &ask, 400, &format!("Value: None. None {integer}"));
+    let body = json!({ "volume": { "size": [] } });
+    check(&json!({}), &Ask::new("POST", VOLUMES).with_body(&body), 400, &format!("[] {integer}, 'null'"));
+    for size in ["2", "02", "2\n"] {
+        let body = json!({ "volume": { "size": size } });
+        check(&json!({}), &Ask::new("POST", VOLUMES).with_body(&body), 202, "\"size\":2");
+    }
+}
+
 /// A state with one volume, which is found or not.
 fn one_volume() -> Value {
     json!({ "volumes": [{
