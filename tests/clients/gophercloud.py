@@ -119,7 +119,9 @@ def main():
         wrong += failures(checkout, "keystone", BY_KEYSTONE, admin)
         if wrong:
             print("".join(wrong))
-            print(f"Without Keystone the app wrote: {open_app.wrote()}\nWith Keystone: {app.wrote()}\n{keystone.wrote()[-4000:]}")
+            print(
+                f"Without Keystone the app wrote: {open_app.wrote()}\nWith Keystone: {app.wrote()}\n{keystone.wrote()[-4000:]}"
+            )
     number = sum(len(tests) for packages in (WITHOUT_KEYSTONE, BY_KEYSTONE) for tests in packages.values())
     outcome = "some did not pass" if wrong else "all passed"
     print(f"{number} of {number + len(LEFT_OUT)} tests of gophercloud, {outcome}")

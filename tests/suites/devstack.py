@@ -12,7 +12,7 @@ from host import App
 from identity import WITH_PROJECT, Keystone
 
 # DevStack's default volume type is named lvmdriver-1, which some tests ask for.
-VARIABLES = {"create_seconds": "1", "delete_seconds": "1", "default_volume_type": "lvmdriver-1"}
+VARIABLES = {"create_seconds": "1", "delete_seconds": "1", "default_volume_type": "lvmdriver-1", "keystone_timeout_seconds": "60"}
 # The names of DevStack's clouds, each with its user and project. The bootstrap of Keystone creates the user and project admin.
 CLOUDS = {"devstack-admin": ("admin", "admin"), "devstack": ("demo", "demo"), "devstack-alt": ("alt_demo", "alt_demo")}
 
@@ -27,7 +27,9 @@ class DevStack:
             self.app = stack.enter_context(App(program, VARIABLES | self.keystone.variables() | variables))
             self.add_users()
             self.keystone.add_to_catalog({WITH_PROJECT: f"{self.app.base}/v3"})
-            admin = openstack.connect(load_yaml_config=False, load_envvars=False, **self.cloud(*CLOUDS["devstack-admin"]))
+            admin = openstack.connect(
+                load_yaml_config=False, load_envvars=False, **self.cloud(*CLOUDS["devstack-admin"])
+            )
             admin.block_storage.create_type(name=VARIABLES["default_volume_type"])
             self.directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="suites-")))
             clouds = {name: self.cloud(*who) for name, who in CLOUDS.items()}

@@ -38,7 +38,9 @@ class Calls:
         return found
 
     def available(self, volume):
-        return self.until(lambda: self.driver.ex_get_volume(volume.id), lambda found: found.extra["state"] == "available")
+        return self.until(
+            lambda: self.driver.ex_get_volume(volume.id), lambda found: found.extra["state"] == "available"
+        )
 
     def snapshots(self):
         return {snapshot.id: snapshot for snapshot in self.driver.list_volume_snapshots(self.volume)}

@@ -23,7 +23,9 @@ def run(python, modules, directory, variables):
     results = {}
     with (
         open(directory / "errors", "w+b") as errors,
-        subprocess.Popen(command, cwd=directory, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True) as runner,
+        subprocess.Popen(
+            command, cwd=directory, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as runner,
     ):
         for line in runner.stdout:
             if line.startswith(MARK):
@@ -94,9 +96,11 @@ def main():
     def report(test, how, said):
         # Not a test, if setUpClass or tearDownClass of its class failed: `setUpClass (module.Class)`.
         name = test.id()
-        named = [name] if name in known else [
-            each for each, kind in known.items() if f"({kind.__module__}.{kind.__qualname__})" in name
-        ]
+        named = (
+            [name]
+            if name in known
+            else [each for each, kind in known.items() if f"({kind.__module__}.{kind.__qualname__})" in name]
+        )
         for each in named or [name]:
             # A test that failed has failed, though its cleanup may be reported later.
             if ended.get(each) != "failed":
