@@ -153,8 +153,9 @@ impl Store<'_> {
     ///
     /// # Errors
     ///
-    /// The error of `admit`, [`StoreError::Contended`], or [`StoreError::Undone`]. The row does not exist then. After a failure of the host the
-    /// row may exist or not, as after any lost answer. If it does not, the scheduled step drops its entry.
+    /// The error of `admit`, [`StoreError::Contended`], or [`StoreError::Undone`]. The row does not exist then. After
+    /// [`StoreError::Unknown`] or a failure of the host the row may exist or not, as after any lost answer. If it does not, the
+    /// scheduled step drops its entry.
     pub fn create<T: Row, E: From<StoreError>>(
         &self,
         row: &T,
@@ -299,8 +300,7 @@ impl Store<'_> {
     }
 
     /// Checks that the record still lists a row that was just written, and reads another key in the same call. If the entry
-    /// is gone, the create was too slow or the whole state was replaced, so the row is deleted. `written` has the bytes of
-    /// the record that listed it.
+    /// is gone, the create is undone. `written` has the bytes of the record that listed it.
     fn confirm(
         &self,
         creation: &Creation<'_>,
@@ -323,12 +323,22 @@ impl Store<'_> {
                 }
             };
             if !is_listed {
-                self.delete_many(std::slice::from_ref(&creation.row.0))?;
-                return Err(StoreError::Undone(keys.swap_remove(0)));
+                return Err(self.undo(creation)?);
             }
             return Ok(values.next().flatten());
         }
         Err(StoreError::Unknown(keys.swap_remove(0)))
+    }
+
+    /// Deletes a row that has no entry any more, since the create was too slow or the whole state was replaced, and returns the
+    /// error of the create. If the row is gone too, it has been seen: a row is removed before its entry.
+    fn undo(&self, creation: &Creation<'_>) -> Result<StoreError, StoreError> {
+        let row = &creation.row.0;
+        if self.key_value.get(row)?.is_none() {
+            return Ok(StoreError::Unknown(row.clone()));
+        }
+        self.delete_many(std::slice::from_ref(row))?;
+        Ok(StoreError::Undone(keys::project(creation.project)))
     }
 
     /// Returns whether a record lists a row that was just written, and keeps the entry if the row was missed.

@@ -220,6 +220,27 @@ fn an_acknowledged_create_is_not_dropped_by_two_ticks() {
     assert_well(&service, "after both ticks");
 }
 
+/// Another client finds a snapshot in a list before its create has looked at the record again, and deletes it. The create has had
+/// its effect, so it must not say that nothing was done.
+#[test]
+fn a_create_that_others_undo_before_its_answer_does_not_promise_that_nothing_was_done() {
+    let service = service(&[("create_seconds", "0"), ("delete_seconds", "0")], 0);
+    let path = format!("/v3/{PROJECT}/snapshots");
+    let body = json!({ "snapshot": { "volume_id": VOLUME } });
+    let mut create = Running::start(&service, 1, client("POST", &path, &body));
+    create.stop_before(CallKind::SetMany, SNAPSHOTS);
+    create.step();
+    let [id] = service.ids(&path).try_into().expect("the snapshot is listed");
+    assert_eq!(service.call("DELETE", &format!("{path}/{id}"), &Value::Null).status, 202);
+    service.advance(1.0);
+    assert_eq!(service.operate("POST", "/_ops/tick", &Value::Null).status, 200);
+    assert_eq!(rows_of(&service, SNAPSHOTS), [] as [String; 0], "the tick has removed the row");
+    let created = create.finish();
+    assert_eq!(created.status(), 503, "{}", text(&created));
+    assert!(text(&created).contains("may have been done or not"), "{}", text(&created));
+    assert_well(&service, "afterwards");
+}
+
 /// A repair meets a create that takes more than five seconds. The scheduled step will look for its row, so nothing is wrong.
 #[test]
 fn a_repair_leaves_an_announced_create_to_the_tick() {
