@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::domain::{Snapshot, Volume};
 
+use super::backup_actions::{self, BackupAction};
 use super::call::Call;
 use super::routes::{MetadataOwner, Operation};
 use super::snapshot_actions::{self, SnapshotAction};
@@ -13,8 +14,8 @@ use super::volume_types::{self, VolumeTypeAction};
 use super::wire::faults::{Fault, MALFORMED_BODY};
 use super::wire::reply::Reply;
 use super::{
-    attachments, backups, discovery, extensions, limits, manageable_snapshots, messages, metadata, not_offered,
-    quota_sets, resource_filters, services, snapshots, volumes,
+    attachments, backup_records, backups, discovery, extensions, limits, manageable_snapshots, messages, metadata,
+    not_offered, quota_sets, resource_filters, services, snapshots, volumes,
 };
 
 /// An action that a body names.
@@ -23,6 +24,7 @@ pub enum Action {
     Snapshot(SnapshotAction),
     Volume(VolumeAction),
     VolumeType(VolumeTypeAction),
+    Backup(BackupAction),
 }
 
 impl Action {
@@ -36,6 +38,7 @@ impl Action {
             Operation::ActOnSnapshot(_) => Some(Self::Snapshot(SnapshotAction::named(body)?)),
             Operation::ActOnVolume(_) => Some(Self::Volume(VolumeAction::named(body)?)),
             Operation::ActOnVolumeType(_) => Some(Self::VolumeType(VolumeTypeAction::named(body)?)),
+            Operation::ActOnBackup(_) => Some(Self::Backup(BackupAction::named(body)?)),
             Operation::CompleteAttachment(_) => attachments::is_complete(body).map(|()| None)?,
             _ => None,
         })
@@ -95,8 +98,18 @@ pub fn dispatch(call: &Call<'_>, operation: &Operation, action: Option<Action>) 
         Operation::UpdateAttachment(id) => attachments::update(call, id),
         Operation::DeleteAttachment(id) => attachments::delete(call, id),
         Operation::CompleteAttachment(id) => attachments::complete(call, id),
-        Operation::ListBackups => backups::list(call),
+        Operation::ListBackups { detail } => backups::list(call, *detail),
+        Operation::CreateBackup => backups::create(call),
         Operation::ShowBackup(id) => backups::show(call, id),
+        Operation::UpdateBackup(id) => backups::update(call, id),
+        Operation::DeleteBackup(id) => backups::delete(call, id),
+        Operation::RestoreBackup(id) => backup_actions::restore(call, id),
+        Operation::ActOnBackup(id) => match action {
+            Some(Action::Backup(action)) => backup_actions::act(call, id, action),
+            _ => Err(Fault::bad_request(MALFORMED_BODY)),
+        },
+        Operation::ExportBackup(id) => backup_records::export(call, id),
+        Operation::ImportBackup => backup_records::import(call),
         Operation::Metadata(MetadataOwner::Snapshot, id, operation) => {
             metadata::perform::<Snapshot>(call, id, operation)
         }

@@ -17,6 +17,8 @@
 
 mod action;
 mod attachments;
+mod backup_actions;
+mod backup_records;
 mod backups;
 pub mod call;
 mod discovery;

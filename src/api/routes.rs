@@ -54,8 +54,17 @@ pub enum Operation {
     UpdateAttachment(String),
     DeleteAttachment(String),
     CompleteAttachment(String),
-    ListBackups,
+    ListBackups {
+        detail: bool,
+    },
+    CreateBackup,
     ShowBackup(String),
+    UpdateBackup(String),
+    DeleteBackup(String),
+    RestoreBackup(String),
+    ActOnBackup(String),
+    ExportBackup(String),
+    ImportBackup,
     ListMessages,
     ShowMessage(String),
     DeleteMessage(String),
@@ -95,6 +104,8 @@ impl Operation {
                 | Self::UpdateSnapshot(_)
                 | Self::ShowVolume(_)
                 | Self::ShowAttachment(_)
+                | Self::ShowBackup(_)
+                | Self::UpdateBackup(_)
                 | Self::UpdateVolume(_)
                 | Self::Metadata(..)
         )
@@ -119,6 +130,11 @@ impl Operation {
                 | Self::CreateAttachment
                 | Self::UpdateAttachment(_)
                 | Self::CompleteAttachment(_)
+                | Self::CreateBackup
+                | Self::UpdateBackup(_)
+                | Self::RestoreBackup(_)
+                | Self::ActOnBackup(_)
+                | Self::ImportBackup
                 | Self::ManageSnapshot(_)
                 | Self::UpdateQuotaSet(_)
                 | Self::UpdateService(_)
@@ -261,7 +277,8 @@ pub fn route(method: &Method, path: &str) -> Option<Route> {
 }
 
 /// The resources for which Cinder's routing library adds all paths, even for operations that they do not have.
-const RESOURCES: [&str; 13] = [
+const RESOURCES: [&str; 14] = [
+    "backups",
     "attachments",
     "snapshots",
     "volumes",
@@ -364,8 +381,16 @@ fn operation(method: &Method, segments: &[&str]) -> Option<Operation> {
         ["attachments", id] if put => Op::UpdateAttachment(own(id)),
         ["attachments", id] if delete => Op::DeleteAttachment(own(id)),
         ["attachments", id, "action"] if post => Op::CompleteAttachment(own(id)),
-        ["backups"] | ["backups", "detail"] if get => Op::ListBackups,
+        ["backups"] if get => Op::ListBackups { detail: false },
+        ["backups"] if post => Op::CreateBackup,
+        ["backups", "detail"] if get => Op::ListBackups { detail: true },
+        ["backups", "import_record"] if post => Op::ImportBackup,
         ["backups", id] if get => Op::ShowBackup(own(id)),
+        ["backups", id] if put => Op::UpdateBackup(own(id)),
+        ["backups", id] if delete => Op::DeleteBackup(own(id)),
+        ["backups", id, "restore"] if post => Op::RestoreBackup(own(id)),
+        ["backups", id, "action"] if post => Op::ActOnBackup(own(id)),
+        ["backups", id, "export_record"] if get => Op::ExportBackup(own(id)),
         ["types", _, resource, "new"] if get && BELOW_TYPE.contains(resource) => Op::Phantom,
         ["types", rest @ ..] if let Some(operation) = on_types(method, rest) => operation,
         ["types", _, "os-volume-type-access"] if post => Op::Phantom,

@@ -72,6 +72,8 @@ pub enum Check {
     StringUpTo255,
     /// A string of 1 to 255 code points.
     ShortString,
+    /// A string in Base64 that is not empty.
+    Base64,
     /// `rw` or `ro`.
     AttachMode,
     /// An object, or null.
@@ -250,6 +252,7 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
         (Check::ObjectOrNull(schema), Value::Object(_)) => check_object(schema, value, field).map(drop),
         (Check::ObjectOrNull(_) | Check::AnyObjectOrNull, _) => Err(wrong_type(field, value, "'object', 'null'")),
         (Check::ObjectOrString, _) => Err(wrong_type(field, value, "'object', 'string'")),
+        (Check::Base64, _) => check_base64(value, field),
         (Check::AttachMode, Value::String(mode)) if ["rw", "ro"].contains(&mode.as_str()) => Ok(()),
         (Check::AttachMode, Value::String(_)) => {
             Err(failure(field, value, &format!("{} is not one of ['rw', 'ro']", repr(value))))
@@ -395,6 +398,17 @@ pub fn progress(value: Option<&Value>) -> Result<Option<&str>, Fault> {
         return Err(refused(" between 0 and 100"));
     }
     Ok(Some(progress))
+}
+
+fn check_base64(value: &Value, field: Option<&str>) -> Result<(), Fault> {
+    let Value::String(content) = value else { return Err(wrong_type(field, value, "'string'")) };
+    if content.is_empty() {
+        return Err(failure(field, value, "'' should be non-empty"));
+    }
+    match python::base64::decode(content) {
+        Some(_) => Ok(()),
+        None => Err(failure(field, value, &format!("{} is not a 'base64'", repr(value)))),
+    }
 }
 
 fn check_length(content: &str, value: &Value, name: &str) -> Result<(), Fault> {

@@ -127,6 +127,14 @@ impl Event {
     pub const EXTEND_SCHEDULE: Self = Self { resource: "VOLUME", action: "007", detail: "003" };
     /// A backend could not extend a volume.
     pub const EXTEND: Self = Self { resource: "VOLUME", action: "007", detail: "010" };
+    /// No service is there for a new backup.
+    pub const BACKUP_SCHEDULE: Self = Self { resource: "VOLUME_BACKUP", action: "013", detail: "024" };
+    /// A service could not make a backup.
+    pub const BACKUP_CREATE: Self = Self { resource: "VOLUME_BACKUP", action: "013", detail: "020" };
+    /// A service could not delete a backup.
+    pub const BACKUP_DELETE: Self = Self { resource: "VOLUME_BACKUP", action: "014", detail: "025" };
+    /// A service could not restore a backup.
+    pub const BACKUP_RESTORE: Self = Self { resource: "VOLUME_BACKUP", action: "015", detail: "026" };
 }
 
 impl Message {

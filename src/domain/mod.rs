@@ -4,6 +4,7 @@
 //! callers or storage.
 
 pub mod attachment;
+pub mod backup;
 pub mod caller;
 pub mod identifiers;
 pub mod lifecycle;
@@ -19,6 +20,7 @@ pub mod volume;
 pub mod volume_type;
 
 pub use attachment::{AttachStatus, Attachment, AttachmentId, AttachmentPointer, AttachmentSlot};
+pub use backup::{Backup, BackupId, BackupStatus};
 pub use caller::{Caller, Roles};
 pub use identifiers::{GroupSnapshotId, ProjectId, UserId};
 pub use lifecycle::{Completion, Pending, Progression, Schedule};

@@ -42,6 +42,13 @@ const LARGEST_USAGE: i64 = 2_147_483_647;
 pub enum QuotaRefusal {
     #[error("SnapshotLimitExceeded: Maximum number of snapshots allowed ({limit}) exceeded")]
     Snapshots { limit: i64 },
+    #[error("BackupLimitExceeded: Maximum number of backups allowed ({limit}) exceeded")]
+    Backups { limit: i64 },
+    #[error(
+        "VolumeBackupSizeExceedsAvailableQuota: Requested backup exceeds allowed Backup gigabytes quota. \
+         Requested {requested}G, quota is {limit}G and {used}G has been consumed."
+    )]
+    BackupGigabytes { requested: i64, limit: i64, used: i64 },
     #[error("VolumeLimitExceeded: Maximum number of volumes allowed ({limit}) exceeded for quota '{resource}'.")]
     Volumes { limit: i64, resource: String },
     #[error(
@@ -68,7 +75,10 @@ impl QuotaRefusal {
         match self {
             Self::Volumes { resource, .. } | Self::Gigabytes { resource, .. } => type_of(resource).is_some(),
             Self::Overflow { .. } => true,
-            Self::Snapshots { .. } | Self::GigabytesOfOneVolume { .. } => false,
+            Self::Snapshots { .. }
+            | Self::Backups { .. }
+            | Self::BackupGigabytes { .. }
+            | Self::GigabytesOfOneVolume { .. } => false,
         }
     }
 
@@ -78,7 +88,10 @@ impl QuotaRefusal {
         let resources = match &mut self {
             Self::Volumes { resource, .. } | Self::Gigabytes { resource, .. } => std::slice::from_mut(resource),
             Self::Overflow { resources } => resources.as_mut_slice(),
-            Self::Snapshots { .. } | Self::GigabytesOfOneVolume { .. } => &mut [],
+            Self::Snapshots { .. }
+            | Self::Backups { .. }
+            | Self::BackupGigabytes { .. }
+            | Self::GigabytesOfOneVolume { .. } => &mut [],
         };
         for resource in resources {
             *resource = types.resource_name(resource);
@@ -92,6 +105,7 @@ impl QuotaRefusal {
 pub enum Counted {
     Snapshots,
     Volumes,
+    Backups,
 }
 
 impl Counted {
@@ -101,9 +115,13 @@ impl Counted {
         match self {
             Self::Snapshots => "snapshots",
             Self::Volumes => "volumes",
+            Self::Backups => "backups",
         }
     }
 }
+
+/// The sizes of backups together. They do not count towards `gigabytes`.
+const BACKUP_GIGABYTES: &str = "backup_gigabytes";
 
 /// The resources that exist once for each volume type, in Cinder's order.
 pub const RESOURCES_OF_TYPE: [&str; 3] = ["volumes", "gigabytes", "snapshots"];
@@ -128,11 +146,15 @@ pub fn type_of(resource: &str) -> Option<(&'static str, VolumeTypeId)> {
         .find_map(|prefix| Some((prefix, id(resource.strip_prefix(prefix)?.strip_prefix('_')?)?)))
 }
 
-/// Returns the amounts that one snapshot or volume of `size` GiB and of a type adds to the counters.
+/// Returns the amounts that one snapshot, volume, or backup of `size` GiB and of a type adds to the counters.
 #[must_use]
 pub fn amounts_of(counted: Counted, size: u32, volume_type: Option<VolumeTypeId>, with_gigabytes: bool) -> Amounts {
     let mut amounts = Amounts::new();
     amounts.insert(counted.resource().to_owned(), 1);
+    if counted == Counted::Backups {
+        amounts.insert(BACKUP_GIGABYTES.to_owned(), i64::from(size));
+        return amounts;
+    }
     if with_gigabytes {
         amounts.insert("gigabytes".to_owned(), i64::from(size));
     }
@@ -200,8 +222,11 @@ pub fn admit(
         return Err(if name.starts_with("gigabytes") {
             let requested = requested.get("gigabytes").copied().unwrap_or(*amount);
             QuotaRefusal::Gigabytes { resource: name.clone(), requested, limit, used: used(name) }
+        } else if name == BACKUP_GIGABYTES {
+            QuotaRefusal::BackupGigabytes { requested: *amount, limit, used: used(name) }
         } else {
             match counted {
+                Counted::Backups => QuotaRefusal::Backups { limit },
                 Counted::Snapshots => QuotaRefusal::Snapshots { limit },
                 Counted::Volumes => QuotaRefusal::Volumes { limit, resource: name.clone() },
             }

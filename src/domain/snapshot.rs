@@ -146,6 +146,8 @@ pub enum Cause {
     VolumeDelete,
     /// The volume was reverted to the snapshot.
     Revert,
+    /// A backup of the snapshot is made.
+    Backup,
     /// A storage agent reported the status.
     Report,
     /// An administrator set the status.
@@ -166,6 +168,7 @@ words!(Cause, "a cause of a snapshot's status", {
     Unmanage => "os-unmanage",
     VolumeDelete => "delete of the volume",
     Revert => "revert",
+    Backup => "backup",
     Report => "os-update_snapshot_status",
     Reset => "os-reset_status",
     Completed => "completed",

@@ -7,11 +7,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use uuid::fmt::Hyphenated;
 
+use super::backup::SOURCE_BACKUP;
 use super::identifiers::uuid_identifier;
 use super::lifecycle::{Completion, Ending, Occasion, Pending};
 use super::message::Event;
-use super::{Attachment, AttachmentSlot, Metadata, ProjectId, SnapshotId, Timestamp, UserId, VolumeTypeId, metadata};
+use super::{
+    Attachment, AttachmentSlot, BackupId, Metadata, ProjectId, SnapshotId, Timestamp, UserId, VolumeTypeId, metadata,
+};
 
 uuid_identifier!(
     /// The id of a volume.
@@ -27,10 +31,12 @@ pub struct VolumeStatus(Cow<'static, str>);
 impl VolumeStatus {
     pub const ATTACHING: Self = Self(Cow::Borrowed("attaching"));
     pub const AVAILABLE: Self = Self(Cow::Borrowed("available"));
+    pub const BACKING_UP: Self = Self(Cow::Borrowed("backing-up"));
     pub const CREATING: Self = Self(Cow::Borrowed("creating"));
     pub const DELETING: Self = Self(Cow::Borrowed("deleting"));
     pub const DETACHING: Self = Self(Cow::Borrowed("detaching"));
     pub const ERROR: Self = Self(Cow::Borrowed("error"));
+    pub const ERROR_BACKING_UP: Self = Self(Cow::Borrowed("error_backing-up"));
     pub const ERROR_DELETING: Self = Self(Cow::Borrowed("error_deleting"));
     pub const ERROR_RESTORING: Self = Self(Cow::Borrowed("error_restoring"));
     pub const ERROR_EXTENDING: Self = Self(Cow::Borrowed("error_extending"));
@@ -39,6 +45,7 @@ impl VolumeStatus {
     pub const EXTENDING: Self = Self(Cow::Borrowed("extending"));
     pub const MAINTENANCE: Self = Self(Cow::Borrowed("maintenance"));
     pub const RESERVED: Self = Self(Cow::Borrowed("reserved"));
+    pub const RESTORING_BACKUP: Self = Self(Cow::Borrowed("restoring-backup"));
     pub const REVERTING: Self = Self(Cow::Borrowed("reverting"));
 
     /// Creates a status from its word.
@@ -59,7 +66,7 @@ impl VolumeStatus {
         match self.as_str() {
             "creating" => Some(Completion::Create),
             "deleting" => Some(Completion::Remove),
-            "reverting" => Some(Completion::Release),
+            "reverting" | "backing-up" | "restoring-backup" => Some(Completion::Release),
             "extending" => Some(Completion::Extend),
             _ => None,
         }
@@ -143,6 +150,8 @@ pub struct Volume {
     pub provisioning: Option<Provisioning>,
     /// The extension that is under way, or that has ended and is not settled with the project's quota.
     pub extension: Option<Extension>,
+    /// The backup that is restored to it, if it is to name that backup in its metadata once the work has ended well.
+    pub restored_from: Option<BackupId>,
 }
 
 /// The reason why a snapshot of a volume cannot be created now (`docs/spec/snapshots-api.md` section 3). The messages
@@ -189,7 +198,15 @@ impl Volume {
                     self.enter(status, None, at);
                 }
                 Ending::Completed(Completion::Fail, at) => self.enter(VolumeStatus::ERROR, None, at),
-                Ending::Completed(_, at) => self.enter(VolumeStatus::AVAILABLE, None, at),
+                Ending::Completed(_, at) if self.status == VolumeStatus::BACKING_UP => {
+                    self.end_backup(VolumeStatus::BACKING_UP, at);
+                }
+                Ending::Completed(_, at) => {
+                    if let Some(backup) = self.restored_from.take() {
+                        self.metadata.insert(SOURCE_BACKUP.to_owned(), backup.to_string());
+                    }
+                    self.enter(VolumeStatus::AVAILABLE, None, at);
+                }
                 Ending::Retried(again) => self.enter(self.status.clone(), Some(again), pending.gives_up),
                 Ending::GivenUp(at) if self.status == VolumeStatus::DELETING => {
                     self.enter(VolumeStatus::ERROR_DELETING, None, at);
@@ -197,6 +214,10 @@ impl Volume {
                 Ending::GivenUp(at) if self.status == VolumeStatus::EXTENDING => {
                     self.enter(VolumeStatus::ERROR_EXTENDING, None, at);
                 }
+                Ending::GivenUp(at) if self.status == VolumeStatus::BACKING_UP => {
+                    self.end_backup(VolumeStatus::ERROR_BACKING_UP, at);
+                }
+                Ending::GivenUp(at) if self.is_restored() => self.enter(VolumeStatus::ERROR_RESTORING, None, at),
                 Ending::GivenUp(at) => self.enter(VolumeStatus::ERROR, None, at),
             }
         }
@@ -208,6 +229,8 @@ impl Volume {
     pub fn failure(&self) -> Option<Event> {
         match (self.status.as_str(), self.pending?.completion) {
             ("creating", Completion::Fail) => Some(Event::VOLUME_SCHEDULE),
+            // The backup tells of it.
+            ("creating", Completion::Create) if self.restored_from.is_some() => None,
             ("creating", Completion::Create) => Some(Event::VOLUME_CREATE),
             ("extending", Completion::Fail) => Some(Event::EXTEND_SCHEDULE),
             ("extending", Completion::Extend) => Some(Event::EXTEND),
@@ -223,9 +246,26 @@ impl Volume {
             self.host.get_or_insert(host);
             self.image_metadata.extend(image_metadata);
         }
+        if pending.is_none() {
+            self.restored_from = None;
+        }
         self.status = status;
         self.pending = pending;
         self.updated_at = Some(now);
+    }
+
+    /// Returns the volume to the status from before its backup.
+    fn end_backup(&mut self, left: VolumeStatus, at: Timestamp) {
+        let is_final =
+            |status: &VolumeStatus| status.completion().is_none() && *status != VolumeStatus::ERROR_BACKING_UP;
+        let status = self.previous_status.replace(left).filter(is_final);
+        self.enter(status.unwrap_or_else(|| self.status_after_extension()), None, at);
+    }
+
+    /// Returns whether a backup is being restored to the volume, so that its data is lost if that fails.
+    fn is_restored(&self) -> bool {
+        self.status == VolumeStatus::RESTORING_BACKUP
+            || (self.status == VolumeStatus::CREATING && self.restored_from.is_some())
     }
 
     /// Returns the status that an extension that ends well leaves. As in Cinder, attachments decide.
@@ -253,7 +293,8 @@ impl Volume {
     #[must_use]
     pub fn metadata_size(&self) -> usize {
         let provisioned = self.provisioning.as_ref().map_or(0, |own| metadata::size(&own.image_metadata));
-        metadata::size(&self.metadata) + metadata::size(&self.image_metadata) + provisioned
+        let restored = if self.restored_from.is_some() { SOURCE_BACKUP.len() + Hyphenated::LENGTH } else { 0 };
+        metadata::size(&self.metadata) + metadata::size(&self.image_metadata) + provisioned + restored
     }
 
     /// Returns whether a migration is in progress.
@@ -372,6 +413,7 @@ pub(crate) mod tests {
             pending: None,
             provisioning: None,
             extension: None,
+            restored_from: None,
         }
     }
 

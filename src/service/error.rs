@@ -37,6 +37,15 @@ pub enum Error {
     Conflict(String),
     #[error(transparent)]
     OverQuota(#[from] QuotaRefusal),
+    /// A quota that refuses, where Cinder does not name the class of its error. The message is complete.
+    #[error("{0}")]
+    OverLimit(String),
+    /// An operation that nothing here supports. The message is complete.
+    #[error("{0}")]
+    NotSupported(String),
+    /// No service does the work. The message is complete.
+    #[error("{0}")]
+    NoService(String),
     /// The metadata of a row would be larger than allowed.
     #[error("Metadata of {size} bytes is larger than the {most} bytes that one resource may have.")]
     TooMuchMetadata { size: usize, most: usize },

@@ -77,6 +77,11 @@ impl<'a> Service<'a> {
         Ok(Pending { request_id: leaves_message.then_some(self.request_id), ..pending })
     }
 
+    /// Returns the restoration of a backup that starts now. If it may fail, it remembers the request for the user message.
+    pub(super) fn begin_restoration(&self) -> Result<Pending, Error> {
+        Ok(Pending { request_id: Some(self.request_id), ..self.begin(Completion::Release)? })
+    }
+
     /// Returns the current state of a snapshot that is visible to the caller. If it is not visible, the error is the
     /// one for a snapshot that does not exist (`docs/spec/snapshots-api.md` section 8).
     pub(super) fn visible_snapshot(&self, id: &str) -> Result<Snapshot, Error> {

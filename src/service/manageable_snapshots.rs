@@ -22,7 +22,7 @@ impl Service<'_> {
     ///
     /// The first failure of these checks: the volume, policy, the volume's service, and the checks of a create.
     pub fn manage_snapshot(&self, new: NewSnapshot) -> Result<Snapshot, Error> {
-        let (volume, deployment) = self.volume_to_snapshot(new.volume_id.as_deref())?;
+        let (volume, deployment) = self.readable_volume_and_deployment(new.volume_id.as_deref())?;
         self.caller.allow(Rule::Manage, &volume.project_id)?;
         // No service here is in a cluster, so none is usable for a clustered volume.
         let host = volume.host.as_deref();

@@ -9,6 +9,9 @@
 
 pub mod attachments;
 mod authorization;
+pub mod backup_actions;
+pub mod backup_records;
+pub mod backups;
 mod error;
 pub mod listing;
 mod lookup;

@@ -10,7 +10,9 @@ use uuid::Uuid;
 use crate::domain::lifecycle::{Moment, Occasion};
 use crate::domain::quota::Amounts;
 use crate::domain::trees::map_of;
-use crate::domain::{AttachmentPointer, ProjectId, Snapshot, SnapshotId, Timestamp, Volume, VolumeTypeId, VolumeTypes};
+use crate::domain::{
+    AttachmentPointer, Backup, BackupId, ProjectId, Snapshot, SnapshotId, Timestamp, Volume, VolumeTypeId, VolumeTypes,
+};
 use crate::store::agenda::{Agenda, AgendaItem};
 use crate::store::extension::Reservation;
 use crate::store::index::Direction;
@@ -116,6 +118,30 @@ impl StateReader<'_> {
             known.extend(ids);
         }
         self.store.note_unlisted::<T>(&self.stored, &known, at_once)
+    }
+
+    /// Returns the number of backups that depend on each backup.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the store.
+    pub fn dependents(&self) -> Result<BTreeMap<BackupId, usize>, StoreError> {
+        let at_once = rows_at_once(&self.records);
+        let mut listing = Listing::new(self.store, self.records.clone(), Kind::Backup, Direction::OldestFirst, None)
+            .without_unreadable_pages(|_| true);
+        let mut dependents: BTreeMap<BackupId, usize> = BTreeMap::new();
+        loop {
+            let ids: Vec<Uuid> = listing.next(at_once)?.iter().map(|entry| entry.position.id).collect();
+            if ids.is_empty() {
+                return Ok(dependents);
+            }
+            let rows = self.store.rows::<Backup>(&ids)?.into_iter().filter_map(StoredRow::readable);
+            for row in rows.filter_map(|row| row.effective(self.now, Occasion::Reading)) {
+                if let Some(parent) = row.parent_id.filter(|_| row.counts_as_dependent) {
+                    *dependents.entry(parent).or_default() += 1;
+                }
+            }
+        }
     }
 
     fn count<T: Row>(&mut self, row: &T) {
@@ -369,14 +395,20 @@ impl NewProject {
     }
 
     /// Counts a row, and adds it to the agenda if the scheduled step must handle it.
-    fn count(&mut self, row: &impl Row, snapshots_count_gigabytes: bool, now: Timestamp, agenda: &mut Vec<AgendaItem>) {
+    fn count<T: Row>(
+        &mut self,
+        row: &T,
+        snapshots_count_gigabytes: bool,
+        now: Timestamp,
+        agenda: &mut Vec<AgendaItem>,
+    ) {
         let item = AgendaItem::when_due(row);
         self.record.has_large_rows |= row.is_large();
         if let Some(extension) = row.extension().filter(|_| row.consumes_quota()) {
             self.record.reservations.insert(row.id(), Reservation::of(row, extension));
         }
-        let volume = row.indexed_volume();
-        self.record.has_snapshots_of_other_projects_volumes |= !volume.is_nil() && !self.volumes.contains(&volume);
+        let is_foreign = T::KIND == Kind::Snapshot && !self.volumes.contains(&row.indexed_volume());
+        self.record.has_snapshots_of_other_projects_volumes |= is_foreign;
         for (resource, amount) in &item.amounts(snapshots_count_gigabytes) {
             *self.record.totals.entry(resource.clone()).or_default() += amount;
         }

@@ -108,6 +108,16 @@ rules! {
     GetPools: "scheduler_extension:scheduler_stats:get_pools", Admin;
     GetEncryptionMetadata: "volume_extension:volume_encryption_metadata", Reader;
     GetAllBackups: "backup:get_all", Reader;
+    GetBackup: "backup:get", Reader;
+    CreateBackup: "backup:create", Member;
+    UpdateBackup: "backup:update", Member;
+    DeleteBackup: "backup:delete", Member;
+    RestoreBackup: "backup:restore", Member;
+    ImportBackup: "backup:backup-import", Admin;
+    ExportBackup: "backup:export-import", Admin;
+    BackupProjectAttribute: "backup:backup_project_attribute", Admin;
+    ResetBackupStatus: "volume_extension:backup_admin_actions:reset_status", Admin;
+    ForceDeleteBackup: "volume_extension:backup_admin_actions:force_delete", Admin;
     GetAllTransfers: "volume:get_all_transfers", Reader;
     GetTransfer: "volume:get_transfer", Reader;
     CreateTransfer: "volume:create_transfer", Member;
@@ -236,6 +246,16 @@ mod tests {
         (Rule::GetPools, "scheduler_extension:scheduler_stats:get_pools", Least::Admin),
         (Rule::GetEncryptionMetadata, "volume_extension:volume_encryption_metadata", Least::Reader),
         (Rule::GetAllBackups, "backup:get_all", Least::Reader),
+        (Rule::GetBackup, "backup:get", Least::Reader),
+        (Rule::CreateBackup, "backup:create", Least::Member),
+        (Rule::UpdateBackup, "backup:update", Least::Member),
+        (Rule::DeleteBackup, "backup:delete", Least::Member),
+        (Rule::RestoreBackup, "backup:restore", Least::Member),
+        (Rule::ImportBackup, "backup:backup-import", Least::Admin),
+        (Rule::ExportBackup, "backup:export-import", Least::Admin),
+        (Rule::BackupProjectAttribute, "backup:backup_project_attribute", Least::Admin),
+        (Rule::ResetBackupStatus, "volume_extension:backup_admin_actions:reset_status", Least::Admin),
+        (Rule::ForceDeleteBackup, "volume_extension:backup_admin_actions:force_delete", Least::Admin),
         (Rule::GetAllTransfers, "volume:get_all_transfers", Least::Reader),
         (Rule::GetTransfer, "volume:get_transfer", Least::Reader),
         (Rule::CreateTransfer, "volume:create_transfer", Least::Member),

@@ -46,16 +46,21 @@ impl Service<'_> {
     ) -> Result<R, Error> {
         let is_refused = |error: &Error| matches!(error, Error::OverQuota(refusal) if !matches!(refusal, QuotaRefusal::GigabytesOfOneVolume { .. }));
         if outcome.as_ref().err().is_some_and(is_refused) {
-            let is_open = |record: ProjectRecord| requested.keys().all(|resource| record.usage.contains_key(resource));
-            if !self.store.project(project)?.is_some_and(is_open) {
-                let nothing: Amounts = requested.keys().map(|resource| (resource.clone(), 0)).collect();
-                self.store.change_project(project, |record, _| {
-                    record.take(&nothing);
-                    Ok(())
-                })?;
-            }
+            self.open(project, requested)?;
         }
         outcome
+    }
+
+    /// Opens the counters of a request, as Cinder does when it reserves from them.
+    pub(super) fn open(&self, project: &ProjectId, requested: &Amounts) -> Result<(), Error> {
+        let is_open = |record: ProjectRecord| requested.keys().all(|resource| record.usage.contains_key(resource));
+        if !self.store.project(project)?.is_some_and(is_open) {
+            self.store.change_project(project, |record, _| {
+                record.open(requested);
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     /// Refuses a volume that is larger than the project's limit for one volume.

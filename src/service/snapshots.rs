@@ -58,7 +58,7 @@ impl Service<'_> {
     /// The first failure of these checks: the volume, `force`, its host, a frozen backend, policy, its state, and
     /// quota.
     pub fn create_snapshot(&self, new: NewSnapshot) -> Result<Snapshot, Error> {
-        let (volume, deployment) = self.volume_to_snapshot(new.volume_id.as_deref())?;
+        let (volume, deployment) = self.readable_volume_and_deployment(new.volume_id.as_deref())?;
         if new.in_use == InUse::ForceNoLongerAllowed {
             return Err(Error::BadRequest(FORCE_NO_LONGER_ALLOWED.to_owned()));
         }
@@ -89,8 +89,8 @@ impl Service<'_> {
         Ok(snapshot)
     }
 
-    /// Returns the volume to snapshot, and the deployment, in one call of the store.
-    pub(super) fn volume_to_snapshot(&self, id: Option<&str>) -> Result<(Volume, Deployment), Error> {
+    /// Returns a volume that the caller may read, and the deployment, in one call of the store.
+    pub(super) fn readable_volume_and_deployment(&self, id: Option<&str>) -> Result<(Volume, Deployment), Error> {
         self.caller.is_scoped()?;
         // Cinder looks up the string that Python prints for null.
         let id = id.unwrap_or("None");

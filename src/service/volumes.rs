@@ -6,21 +6,24 @@ use std::ops::ControlFlow;
 
 use uuid::Uuid;
 
+use crate::domain::backup::Placement;
 use crate::domain::lifecycle::{Completion, Occasion, Pending};
 use crate::domain::quota::{self, Counted};
 use crate::domain::service_uuid::service_uuid;
 use crate::domain::snapshot::Cause;
 use crate::domain::trees::set_of;
 use crate::domain::{
-    AttachmentPointer, AttachmentSlot, Metadata, Provisioning, Snapshot, SnapshotStatus, Volume, VolumeId,
-    VolumeStatus, VolumeTypes, metadata,
+    AttachmentPointer, AttachmentSlot, Backup, BackupStatus, Metadata, Provisioning, Snapshot, SnapshotStatus, Volume,
+    VolumeId, VolumeStatus, VolumeType, VolumeTypes, metadata,
 };
 use crate::store::agenda::{AgendaItem, Purpose};
+use crate::store::deployment::Deployment;
 use crate::store::index::Direction;
 use crate::store::projects::ProjectRecord;
 use crate::store::rows::rows_at_once;
 use crate::store::{Change, Kind, Listing, StoredRow};
 
+use super::backups::invalid_backup;
 use super::listing::{Column, ListRequest, Listed, columns};
 use super::metadata::{Access, HasMetadata};
 use super::policy::Rule;
@@ -92,6 +95,23 @@ pub struct NewVolume {
     pub multiattach: bool,
 }
 
+/// A volume that is about to be created, with the facts that its checks have read.
+pub(super) struct VolumeDraft {
+    pub(super) volume: Volume,
+    volume_type: VolumeType,
+    types: VolumeTypes,
+    deployment: Deployment,
+    /// Whether a backend is there for it, and a service for the backup that it is made from.
+    pub(super) has_backend: bool,
+    /// The backup that it is made from, and the service that restores it.
+    backup: Option<Backup>,
+    backup_service: Option<Placement>,
+}
+
+/// The message for a volume with several sources.
+const SEVERAL_SOURCES: &str =
+    "Invalid input received: May specify only one of backup, imageRef, snapshot, source volume";
+
 /// The number of the volumes of a project or of all, their size together, and their metadata.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VolumeSummary {
@@ -122,6 +142,19 @@ impl Service<'_> {
     ///
     /// Not allowed, the snapshot is not found or not usable, no size, or over quota.
     pub fn create_volume(&self, new: NewVolume) -> Result<(Volume, VolumeTypes), Error> {
+        let draft = self.draft_volume(new)?;
+        let source = draft.backup.clone().zip(draft.backup_service.clone());
+        let (volume, types) = self.save_volume(draft)?;
+        if let Some((backup, service)) = source {
+            let times = volume.pending.map_or_else(|| self.begin_restoration(), Ok)?;
+            let pending = Pending { completion: Completion::Release, ..times };
+            self.restore_to_created(&backup, &volume, &service, pending)?;
+        }
+        Ok((volume, types))
+    }
+
+    /// Returns a new volume that the caller may create, before its quota is checked.
+    pub(super) fn draft_volume(&self, new: NewVolume) -> Result<VolumeDraft, Error> {
         let project_id = self.caller.project()?.clone();
         let (deployment, types) = self.store.deployment_and_volume_types()?;
         let named = new.volume_type.as_deref().filter(|name| !name.is_empty());
@@ -135,9 +168,8 @@ impl Service<'_> {
             let message = "Invalid image identifier or unable to access requested image.";
             return Err(Error::BadRequest(message.to_owned()));
         }
-        if let Some(backup) = new.backup_id.filter(|id| !id.is_empty()) {
-            return Err(Error::NotFound(format!("Backup {backup} could not be found.")));
-        }
+        let backup = new.backup_id.as_deref().filter(|id| !id.is_empty());
+        let backup = backup.map(|id| self.readable_backup(id)).transpose()?.map(Backup::with_reset_applied);
         if new.multiattach {
             return Err(Error::BadRequest(MULTIATTACH_REMOVED.to_owned()));
         }
@@ -146,8 +178,15 @@ impl Service<'_> {
             Some(snapshot) => self.volume_of(snapshot)?.0,
             None => None,
         };
-        let volume_type = self.type_of_new_volume(&types, named, snapshot.as_ref(), source.as_ref(), new.size)?;
-        let size = size_of_new_volume(new.size, snapshot.as_ref(), source.as_ref())?;
+        let wanted = new.size.or_else(|| backup.as_ref().and_then(|backup| backup.size));
+        let volume_type = self.type_of_new_volume(&types, named, snapshot.as_ref(), source.as_ref(), wanted)?;
+        let size = match &backup {
+            Some(_) if snapshot.is_some() || source.is_some() => {
+                return Err(Error::BadRequest(SEVERAL_SOURCES.to_owned()));
+            }
+            Some(backup) => size_of_restored_volume(new.size, backup)?,
+            None => size_of_new_volume(new.size, snapshot.as_ref(), source.as_ref())?,
+        };
         let parent = source.as_ref().or(volume_of_snapshot.as_ref());
         let image_metadata = parent.filter(|parent| parent.bootable || source.is_some());
         let provisioning = Provisioning {
@@ -157,7 +196,9 @@ impl Service<'_> {
         let zone_of_parent = || parent.and_then(|parent| parent.availability_zone.clone());
         self.refuse_reserved_type(&types, volume_type)?;
         self.check_new_metadata(&new.metadata)?;
-        let has_backend = deployment.finds_backend(HOST);
+        let zone_of_backup = backup.as_ref().map(|backup| backup.availability_zone.as_deref());
+        let backup_service = zone_of_backup.and_then(|zone| deployment.backup_service(zone));
+        let has_backend = deployment.finds_backend(HOST) && (backup.is_none() || backup_service.is_some());
         let volume = Volume {
             id: VolumeId::new(self.identifiers.uuid()),
             project_id,
@@ -189,14 +230,23 @@ impl Service<'_> {
             pending: Some(self.begin(if has_backend { Completion::Create } else { Completion::Fail })?),
             provisioning: has_backend.then_some(provisioning),
             extension: None,
+            restored_from: backup.as_ref().filter(|_| has_backend).map(|backup| backup.id),
         };
-        let amounts = quota::amounts_of(Counted::Volumes, size, volume.volume_type_id, true);
+        let volume_type = volume_type.clone();
+        let backup_service = backup_service.filter(|_| has_backend);
+        Ok(VolumeDraft { volume, volume_type, types, deployment, has_backend, backup, backup_service })
+    }
+
+    /// Creates a volume, if the quota has room for it.
+    pub(super) fn save_volume(&self, draft: VolumeDraft) -> Result<(Volume, VolumeTypes), Error> {
+        let VolumeDraft { volume, volume_type, types, deployment, .. } = draft;
+        let amounts = quota::amounts_of(Counted::Volumes, volume.size, volume.volume_type_id, true);
         let created = self.store.create_volume(&volume, &amounts, |record| {
-            self.admit_size_of_volume(record, size, &deployment)?;
+            self.admit_size_of_volume(record, volume.size, &deployment)?;
             self.admit(record, Counted::Volumes, &amounts, &deployment)
         });
         let after = self.open_counters(created, &volume.project_id, &amounts)?;
-        self.keep_volume_of_type(&volume, volume_type, &after, &deployment)?;
+        self.keep_volume_of_type(&volume, &volume_type, &after, &deployment)?;
         Ok((volume, types))
     }
 
@@ -483,10 +533,24 @@ fn size_of_new_volume(size: Option<u32>, snapshot: Option<&Snapshot>, source: Op
     }
 }
 
+fn size_of_restored_volume(size: Option<u32>, backup: &Backup) -> Result<u32, Error> {
+    if backup.status != BackupStatus::Available {
+        return Err(invalid_backup("Originating backup status must be one of 'available' values"));
+    }
+    let size_of_backup = backup.size.unwrap_or(backup.counted_size);
+    match size {
+        Some(size) if size < size_of_backup => Err(Error::BadRequest(format!(
+            "Invalid input received: Volume size {size}GB cannot be smaller than the backup size {size_of_backup}GB. It must \
+             be >= backup size."
+        ))),
+        Some(size) => Ok(size),
+        None => Ok(size_of_backup),
+    }
+}
+
 fn size_of_clone(size: Option<u32>, source: &Volume, has_snapshot: bool) -> Result<u32, Error> {
     if has_snapshot {
-        let message = "Invalid input received: May specify only one of backup, imageRef, snapshot, source volume";
-        return Err(Error::BadRequest(message.to_owned()));
+        return Err(Error::BadRequest(SEVERAL_SOURCES.to_owned()));
     }
     if ![VolumeStatus::AVAILABLE, VolumeStatus::IN_USE].contains(&source.status) {
         let message = "Invalid volume: Originating source volume status must be one of 'available, in-use' values";

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+use crate::domain::backup::Placement;
 use crate::domain::quota::{Amounts, DefaultLimits, UNLIMITED};
 use crate::domain::{GroupSnapshotId, Timestamp};
 
@@ -44,9 +45,12 @@ fn is_nova(zone: &str) -> bool {
 /// The binary of the services that keep volumes.
 pub const VOLUME_BINARY: &str = "cinder-volume";
 
+/// The binary of the services that make backups.
+const BACKUP_BINARY: &str = "cinder-backup";
+
 /// The services that every deployment has, unless an operator takes them away: their hosts and binaries.
 const STANDING: [(&str, &str); 3] =
-    [("host1", "cinder-scheduler"), ("host1@lvm", VOLUME_BINARY), ("host1", "cinder-backup")];
+    [("host1", "cinder-scheduler"), ("host1@lvm", VOLUME_BINARY), ("host1", BACKUP_BINARY)];
 
 impl BackendService {
     /// Returns a service that is enabled and up.
@@ -132,6 +136,17 @@ impl Deployment {
     #[must_use]
     pub fn finds_backend(&self, host: &str) -> bool {
         self.service_of(host).is_none_or(BackendService::is_usable)
+    }
+
+    /// Returns a backup service that takes work in a zone, or in any zone if none is named.
+    #[must_use]
+    pub fn backup_service(&self, zone: Option<&str>) -> Option<Placement> {
+        let is_in_zone = |own: &str| zone.is_none_or(|zone| zone.is_empty() || zone == own);
+        let takes_work = |service: &BackendService| {
+            service.binary == BACKUP_BINARY && service.is_usable() && is_in_zone(&service.availability_zone)
+        };
+        let BackendService { host, availability_zone, .. } = self.all_services().into_iter().find(takes_work)?;
+        Some(Placement { host, availability_zone })
     }
 
     /// Returns all services: the standing ones, and those that an operator has named.

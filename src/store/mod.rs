@@ -16,6 +16,7 @@
 
 pub mod agenda;
 mod attachments;
+mod backups;
 mod claim;
 mod codec;
 mod compare_and_swap;

@@ -14,7 +14,7 @@ use crate::domain::lifecycle::{Moment, Occasion};
 use crate::domain::message::Event;
 use crate::domain::quota::{self, Amounts, Counted};
 use crate::domain::{
-    AttachmentPointer, Extension, Message, Pending, ProjectId, Snapshot, Timestamp, Volume, VolumeTypeId,
+    AttachmentPointer, Backup, Extension, Message, Pending, ProjectId, Snapshot, Timestamp, Volume, VolumeTypeId,
 };
 
 use super::codec::envelope::Stored;
@@ -28,6 +28,7 @@ pub enum Kind {
     Volume,
     Attachment,
     Message,
+    Backup,
 }
 
 /// Rows of every kind.
@@ -37,6 +38,7 @@ pub struct Rows {
     pub volumes: Vec<Volume>,
     pub attachments: Vec<AttachmentPointer>,
     pub messages: Vec<Message>,
+    pub backups: Vec<Backup>,
 }
 
 /// Evaluates an expression with a name bound to the row type of a kind.
@@ -59,6 +61,10 @@ macro_rules! with_row_type {
                 type $row = $crate::domain::Message;
                 $result
             }
+            $crate::store::row::Kind::Backup => {
+                type $row = $crate::domain::Backup;
+                $result
+            }
         }
     };
 }
@@ -66,7 +72,7 @@ pub(crate) use with_row_type;
 
 impl Kind {
     /// Every kind, in the order of the indexes.
-    pub const ALL: [Self; 4] = [Snapshot::KIND, Volume::KIND, AttachmentPointer::KIND, Message::KIND];
+    pub const ALL: [Self; 5] = [Snapshot::KIND, Volume::KIND, AttachmentPointer::KIND, Message::KIND, Backup::KIND];
 
     /// The order of the indexes is that of the variants, in the stored records too.
     const IS_IN_ORDER: () = {

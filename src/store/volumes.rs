@@ -129,6 +129,7 @@ struct StoredVolume<'a> {
     provisioning: Option<(&'a str, Vec<(&'a str, &'a str)>)>,
     /// The size before, the size after, and the time of the request.
     extension: Option<(u32, u32, i64)>,
+    restored_from: Option<Uuid>,
 }
 
 impl Stored for Volume {
@@ -174,6 +175,7 @@ impl<'a> From<&'a Volume> for StoredVolume<'a> {
             next_attachment: volume.next_attachment.map(Into::into),
             provisioning: volume.provisioning.as_ref().map(|own| (own.host.as_str(), pairs(&own.image_metadata))),
             extension: volume.extension.map(|Extension { from, to, begun }| (from, to, begun.microseconds())),
+            restored_from: volume.restored_from.map(Into::into),
         }
     }
 }
@@ -224,6 +226,7 @@ impl TryFrom<StoredVolume<'_>> for Volume {
                 to,
                 begun: Timestamp::from_microseconds(begun),
             }),
+            restored_from: stored.restored_from.map(Into::into),
         })
     }
 }
@@ -246,7 +249,7 @@ impl Store<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{AttachStatus, Attachment, AttachmentId, AttachmentSlot, SnapshotId};
+    use crate::domain::{AttachStatus, Attachment, AttachmentId, AttachmentSlot, BackupId, SnapshotId};
 
     /// These are the bytes of format version 1. Other bytes would need another version.
     #[test]
@@ -302,6 +305,7 @@ mod tests {
                 image_metadata: [("p".to_owned(), "m".to_owned())].into_iter().collect(),
             }),
             extension: Some(Extension { from: 258, to: 259, begun: Timestamp::from_microseconds(4) }),
+            restored_from: Some(BackupId::new(uuid::Uuid::from_u128(6))),
         };
         let mut bytes = Vec::new();
         full.write(&mut bytes).expect("writes");
@@ -315,6 +319,7 @@ mod tests {
             b"\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05\x02",
             b"\x01\x01h\x01\x01p\x01m",
             b"\x01\x82\x02\x83\x02\x08",
+            b"\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x06",
         ];
         assert_eq!(bytes, expected.concat(), "{}", bytes.escape_ascii());
         assert_eq!(Volume::read(1, &bytes), Ok(full));

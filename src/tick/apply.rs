@@ -1,5 +1,6 @@
 //! Applies a plan, one commit after another. The run may be stopped after any of them.
 
+use std::cell::RefCell;
 use std::slice;
 
 use crate::domain::lifecycle::{Moment, Occasion};
@@ -158,7 +159,7 @@ pub fn apply(
     }
     let remove_entries = |project: &ProjectId, items: &[AgendaItem]| store.remove_entries(project, items, gigabytes);
     in_batches(store, left, remove_entries, allowance, &mut done)?;
-    in_batches(store, remove, |project, items| store.remove(project, items, gigabytes), allowance, &mut done)?;
+    remove_rows(store, remove, gigabytes, moment, allowance, &mut done)?;
     let Done { mut forget, removed, postpone, mut report } = done;
     let is_due = |item: &AgendaItem| item.due <= moment.clock.microseconds() || item.is_from_future(moment.clock);
     let later = moment.clock.plus_seconds(POSTPONED_SECONDS);
@@ -172,6 +173,33 @@ pub fn apply(
         report.unless_contended(allowance, store.forget(slot, &forget))?;
     }
     Ok(report)
+}
+
+/// Removes rows, as far as the allowance goes, and the names that parents have of removed backups.
+fn remove_rows(
+    store: &Store<'_>,
+    items: Vec<AgendaItem>,
+    gigabytes: bool,
+    moment: Moment,
+    allowance: &mut Allowance,
+    done: &mut Done,
+) -> Result<(), StoreError> {
+    let parents = RefCell::new(Vec::new());
+    let remove = |project: &ProjectId, items: &[AgendaItem]| {
+        let of_items = store.parents_of(items)?;
+        let is_sparse = store.remove(project, items, gigabytes)?;
+        parents.borrow_mut().extend(of_items);
+        Ok(is_sparse)
+    };
+    in_batches(store, items, remove, allowance, done)?;
+    for (parent, gone) in parents.into_inner() {
+        // A name that is left stands for nothing, see `Store::wasted_names`.
+        let Some(settled) = allowance.settled.checked_sub(1) else { break };
+        allowance.settled = settled;
+        let forgotten = store.forget_dependents(parent, &gone, Some(moment.clock));
+        done.unless_hindered(store, allowance, &[], forgotten)?;
+    }
+    Ok(())
 }
 
 /// Calls `remove`, which returns whether an index is sparse, with batches of rows of one project, as far as the allowance goes.

@@ -4,6 +4,8 @@
 //!
 //! A create that was not acknowledged may take quota, and count, until a tick has dropped it.
 
+mod backups;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -120,7 +122,7 @@ fn stop_everywhere_in(operation: &Operation, scene: &Value, cascade_at_once: &'s
             let case = format!("{fault_name} call {call}, {:?}; outcome {outcome}", service.faults.calls()[call - 1]);
             let killed = fault_name.starts_with("killed");
             assert_eq!(service.app.traps(), u64::from(killed), "{case}");
-            let expected: &[Outcome] = if killed { &[500] } else { &[200, 202, 204, 500, 503] };
+            let expected: &[Outcome] = if killed { &[500] } else { &[200, 201, 202, 204, 500, 503] };
             assert!(expected.contains(&outcome), "{case}");
             cases += 1;
 
@@ -153,7 +155,7 @@ fn stop_everywhere_in(operation: &Operation, scene: &Value, cascade_at_once: &'s
 fn assert_reads_agree(service: &ComponentService, unfinished: usize, case: &str) {
     let state = service.state();
     assert_attachments_agree(service, &state, case);
-    for (kind, one) in [("snapshots", "snapshot"), ("volumes", "volume")] {
+    for (kind, one) in [("snapshots", "snapshot"), ("volumes", "volume"), ("backups", "backup")] {
         let path = format!("/v3/a1/{kind}");
         let listed: BTreeSet<String> = service.ids(&path).into_iter().collect();
         let detailed: BTreeMap<String, Value> =
@@ -211,7 +213,9 @@ fn assert_converges(service: &ComponentService, operation: &Operation, case: &st
         service.advance(seconds);
         tick();
     }
-    if service.state()["snapshots"].as_array().into_iter().flatten().any(|row| row["name"] == FAILS) {
+    let before = service.state();
+    let fails = |kind: &str| before[kind].as_array().into_iter().flatten().any(|row| row["name"] == FAILS);
+    if fails("snapshots") || fails("backups") {
         // A failure must last before its message is left, and then the message's own item is forgotten.
         for _ in 0..3 {
             service.advance(6.0);
@@ -221,16 +225,16 @@ fn assert_converges(service: &ComponentService, operation: &Operation, case: &st
     assert_reads_agree(service, 0, case);
     let state = service.state();
     let rows = |kind: &str| state[kind].as_array().cloned().unwrap_or_default();
-    for row in rows("snapshots").iter().chain(&rows("volumes")) {
+    for row in rows("snapshots").iter().chain(&rows("volumes")).chain(&rows("backups")) {
         let status = row["status"].as_str().unwrap_or_default();
-        assert!(!["creating", "deleting", "extending"].contains(&status) && row["pending"].is_null(), "{case}: {row}");
+        assert!(!TRANSIENT.contains(&status) && row["pending"].is_null(), "{case}: {row}");
     }
-    for snapshot in rows("snapshots").iter().filter(|row| row["name"] == FAILS) {
-        let of_row = |message: &&Value| message["resource_uuid"] == snapshot["id"];
+    for failed in rows("snapshots").iter().chain(&rows("backups")).filter(|row| row["name"] == FAILS) {
+        let of_row = |message: &&Value| message["resource_uuid"] == failed["id"];
         assert_eq!(rows("messages").iter().filter(of_row).count(), 1, "{case}: one message for one failure");
     }
     for (resource, usage) in state["quota_usage"]["a1"].as_object().into_iter().flatten() {
-        assert_eq!(usage["in_use"], counted(&rows("snapshots"), &rows("volumes"), resource), "{case}: {resource}");
+        assert_eq!(usage["in_use"], counted(&rows, resource), "{case}: {resource}");
         assert_eq!(usage["reserved"], 0, "{case}: {resource}");
     }
     let volumes: BTreeSet<String> = rows("volumes").iter().map(id_of).collect();
@@ -238,6 +242,7 @@ fn assert_converges(service: &ComponentService, operation: &Operation, case: &st
         let volume = snapshot["volume_id"].as_str().unwrap_or_default();
         assert!(volumes.contains(volume), "{case}: {} outlives its volume", snapshot["id"]);
     }
+    backups::assert_chains(&rows("backups"), case);
     service.faults.reset();
     tick();
     assert_eq!(service.faults.commits(), 0, "{case}: {:?}", service.faults.calls());
@@ -251,24 +256,33 @@ fn assert_converges(service: &ComponentService, operation: &Operation, case: &st
 
     let report = service.operate("POST", "/_ops/repair", &Value::Null);
     let messages = rows("messages").len();
-    let count =
-        rows("snapshots").len() + rows("volumes").len() + messages + assert_attachments_agree(service, &state, case);
+    let count = rows("snapshots").len()
+        + rows("volumes").len()
+        + rows("backups").len()
+        + messages
+        + assert_attachments_agree(service, &state, case);
     assert_eq!(report.body["rows"], count, "{case}: every stored row is listed");
     for wrong in ["entries_without_row", "rows_without_entry", "counters", "rows_without_agenda"] {
         assert_eq!(report.body[wrong], 0, "{case}: {report:?}");
     }
 }
 
-/// Returns the usage of a resource by these rows.
-fn counted(snapshots: &[Value], volumes: &[Value], resource: &str) -> u64 {
+/// The statuses that work under way ends.
+const TRANSIENT: [&str; 6] = ["creating", "deleting", "extending", "backing-up", "restoring", "restoring-backup"];
+
+/// Returns the usage of a resource by the rows of each kind.
+fn counted(rows: &dyn Fn(&str) -> Vec<Value>, resource: &str) -> u64 {
+    let (snapshots, volumes, backups) = (rows("snapshots"), rows("volumes"), rows("backups"));
     let size = |rows: &[Value]| rows.iter().filter_map(|row| row["size"].as_u64()).sum::<u64>();
     let number = |rows: &[Value]| rows.len() as u64;
-    let all_have_one_type = snapshots.iter().chain(volumes).all(|row| row["volume_type"] == "__DEFAULT__");
+    let all_have_one_type = snapshots.iter().chain(&volumes).all(|row| row["volume_type"] == "__DEFAULT__");
     assert!(all_have_one_type, "so the counters of the type are those of all");
     match resource.strip_suffix("___DEFAULT__").unwrap_or(resource) {
-        "snapshots" => number(snapshots),
-        "volumes" => number(volumes),
-        "gigabytes" => size(snapshots) + size(volumes),
+        "snapshots" => number(&snapshots),
+        "volumes" => number(&volumes),
+        "gigabytes" => size(&snapshots) + size(&volumes),
+        "backups" => number(&backups),
+        "backup_gigabytes" => size(&backups),
         other => panic!("an unknown counter: {other}"),
     }
 }

@@ -312,23 +312,17 @@ fn rows_of_resources_that_are_not_here_are_named_and_left_out_of_the_state() {
         json(&answer)
     };
     let all = json!({
-        "volumes": [{}], "backups": [{}], "group_types": [{}], "groups": [{}], "group_snapshots": [{}], "transfers": [{}],
+        "volumes": [{}], "group_types": [{}], "groups": [{}], "group_snapshots": [{}], "transfers": [{}],
         "qos_specs": [{}], "quota_classes": { "gold": { "volumes": 9 } }, "default_types": { "a1": "type1" },
     });
-    let ignored = json!([
-        "backups",
-        "group_types",
-        "groups",
-        "group_snapshots",
-        "transfers",
-        "qos_specs",
-        "quota_classes",
-        "default_types",
-    ]);
+    let ignored =
+        json!(
+            ["group_types", "groups", "group_snapshots", "transfers", "qos_specs", "quota_classes", "default_types",]
+        );
     assert_eq!(put(all)["ignored"], ignored);
-    let none = json!({ "volumes": [{}], "backups": [], "groups": [], "qos_specs": [], "default_types": {} });
+    let none = json!({ "volumes": [{}], "groups": [], "qos_specs": [], "default_types": {} });
     assert_eq!(put(none).get("ignored"), None);
-    assert!(service.state().get("backups").is_none());
+    assert!(service.state().get("groups").is_none());
 }
 
 #[test]

@@ -40,6 +40,7 @@ fn rich_state() -> Value {
             { "id": id('a', 3), "project_id": "a1", "status": "deleting" },
             { "id": id('a', 4), "project_id": "a1", "status": "creating", "pending": null,
               "next_attachment": { "id": id('d', 3), "created_at": "2026-03-01T00:00:00" } },
+            { "id": id('a', 6), "project_id": "a1", "status": "restoring-backup", "restored_from": id('f', 1) },
             { "id": id('a', 5), "project_id": "a1", "status": "extending", "previous_status": "in-use", "size": 2,
               "new_size": 4, "admin_metadata": { "readonly": "True" }, "image_metadata": { "image_id": "x" },
               "pending": { "completion": "extend", "schedule": "told", "begun": time(2), "due": time(5), "gives_up": time(9) } },
@@ -78,6 +79,26 @@ fn rich_state() -> Value {
               "event_id": "VOLUME_000002", "action_id": null, "detail_id": null, "message_level": "INFO",
               "created_at": "2026-01-01T00:00:00.000001", "updated_at": "2026-01-02T00:00:00",
               "expires_at": "2050-01-01T00:00:00.500000" },
+        ],
+        "backups": [
+            { "id": id('f', 1), "project_id": "a1", "volume_id": id('a', 2), "snapshot_id": id('b', 1), "name": null,
+              "description": "Überblick", "metadata": { "k": "v" }, "container": "c", "host": "h", "service": "s",
+              "availability_zone": "zone", "object_count": 22, "fail_reason": "why", "status": "error_deleting",
+              "size": 2, "num_dependent_backups": 1, "data_timestamp": "2026-01-01T00:00:00.000002",
+              "restore_volume_id": id('a', 1), "user_id": null, "encryption_key_id": "key",
+              "created_at": "2026-01-01T00:00:00", "updated_at": "2026-01-02T00:00:00" },
+            { "id": id('f', 2), "project_id": "b2", "parent_id": id('f', 1), "counts_as_dependent": true },
+            { "id": id('f', 3), "project_id": "a1", "parent_id": id('f', 2), "status": "creating", "host": null,
+              "counts_as_dependent": false, "outcome": { "made": { "host": "h", "availability_zone": "z" } } },
+            { "id": id('f', 4), "project_id": "a1", "status": "creating", "size": null, "counted_size": 3,
+              "outcome": { "imported": {
+                  "host": "h", "availability_zone": "z", "name": "n", "description": null, "container": "",
+                  "object_count": 1, "volume_id": id('a', 9), "snapshot_id": null,
+                  "data_timestamp": "2026-01-01T00:00:00.000003", "metadata": { "k": "v" } } } },
+            { "id": id('f', 5), "project_id": "a1", "status": "creating",
+              "outcome": { "not_imported": { "reason": "no" } } },
+            { "id": id('f', 6), "project_id": "a1", "outcome": { "reset": { "status": "error" } },
+              "pending": { "completion": "release", "schedule": "told", "begun": time(2), "due": time(5), "gives_up": time(9) } },
         ],
         "quotas": { "snapshots": 33, "gigabytes_fast": 2 },
         "project_quotas": { "b2": { "snapshots": -1 }, "without-rows": { "volumes": 4 } },
@@ -137,13 +158,13 @@ fn what_get_gave_between_a_delete_and_its_tick_changes_nothing() {
 fn what_get_gave_can_be_put_back_and_then_get_gives_the_same() {
     let service = ComponentService::new(&[]);
     let put_first = put(&service, &rich_state().to_string());
-    assert_eq!((put_first.status, put_first.body), (200, json!({ "volumes": 5, "snapshots": 4 })));
+    assert_eq!((put_first.status, put_first.body), (200, json!({ "volumes": 6, "snapshots": 4 })));
     let given = text(&service.send(operator("GET", "/_ops/state", b"")));
     let state: Value = serde_json::from_str(&given).expect("JSON");
 
     // Every field of the document exists and has its value.
     let wanted = rich_state();
-    for kind in ["volumes", "snapshots", "attachments", "messages"] {
+    for kind in ["volumes", "snapshots", "attachments", "messages", "backups"] {
         for row in wanted[kind].as_array().expect("rows").iter().filter(|row| row["deleted"] != true) {
             let own = state[kind].as_array().expect("rows").iter().find(|own| own["id"] == row["id"]);
             let own = own.unwrap_or_else(|| panic!("{row} is missing"));

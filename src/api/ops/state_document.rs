@@ -14,15 +14,16 @@ use uuid::Uuid;
 use crate::api::wire::document::ObjectWriter;
 use crate::api::wire::faults::Fault;
 use crate::api::wire::reply::AnswerBody;
+use crate::domain::backup::{BackupRecord, DRIVER, Dependent, Outcome, Placement};
 use crate::domain::lifecycle::{Completion, Delays, Pending, Schedule};
 use crate::domain::quota::{self, Amounts};
 use crate::domain::snapshot::{Cause, Transition};
 use crate::domain::trees::map_of;
 use crate::domain::volume_type::DEFAULT_TYPE;
 use crate::domain::{
-    AttachStatus, Attachment, AttachmentId, AttachmentPointer, AttachmentSlot, Extension, GroupSnapshotId, Message,
-    MessageId, Metadata, ProjectId, Provisioning, Snapshot, SnapshotId, SnapshotStatus, Timestamp, UserId, Volume,
-    VolumeId, VolumeStatus, VolumeType, VolumeTypes,
+    AttachStatus, Attachment, AttachmentId, AttachmentPointer, AttachmentSlot, Backup, BackupId, BackupStatus,
+    Extension, GroupSnapshotId, Message, MessageId, Metadata, ProjectId, Provisioning, Snapshot, SnapshotId,
+    SnapshotStatus, Timestamp, UserId, Volume, VolumeId, VolumeStatus, VolumeType, VolumeTypes,
 };
 use crate::json::ObjectOnly;
 use crate::service::StoreError;
@@ -38,6 +39,7 @@ pub struct StateDocument {
     snapshots: Vec<ObjectOnly<SnapshotDocument>>,
     attachments: Vec<ObjectOnly<AttachmentDocument>>,
     messages: Vec<ObjectOnly<MessageDocument>>,
+    backups: Vec<ObjectOnly<BackupDocument>>,
     /// The types. `__DEFAULT__` is added unless it is here, and so is every type that another field names.
     volume_types: Vec<ObjectOnly<VolumeType>>,
     quotas: Amounts,
@@ -52,7 +54,6 @@ pub struct StateDocument {
     /// The limits of projects that have their own.
     project_quotas: Map<String, Value>,
     // The rows of resources that this service has none of. They are named in the answer, but not kept.
-    backups: Value,
     group_types: Value,
     groups: Value,
     group_snapshots: Value,
@@ -211,6 +212,9 @@ struct VolumeDocument {
     /// The size after the extension that is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     new_size: Option<u32>,
+    /// The backup that is being restored to it, and that it will name in its metadata.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restored_from: Option<BackupId>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -258,6 +262,76 @@ struct MessageDocument {
     expires_at: Timestamp,
 }
 
+/// A backup. The number of its dependents follows from the backups that name it as their parent.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct BackupDocument {
+    id: BackupId,
+    volume_id: VolumeId,
+    snapshot_id: Option<SnapshotId>,
+    parent_id: Option<BackupId>,
+    name: Option<String>,
+    description: Option<String>,
+    status: BackupStatus,
+    size: Option<u32>,
+    /// The size that the project counts, where it is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counted_size: Option<u32>,
+    container: Option<String>,
+    host: Option<String>,
+    availability_zone: Option<String>,
+    object_count: Option<u32>,
+    fail_reason: Option<String>,
+    service: Option<String>,
+    num_dependent_backups: Option<u64>,
+    data_timestamp: Option<Timestamp>,
+    restore_volume_id: Option<VolumeId>,
+    project_id: ProjectId,
+    user_id: Option<UserId>,
+    metadata: Metadata,
+    encryption_key_id: Option<String>,
+    created_at: Timestamp,
+    updated_at: Option<Timestamp>,
+    /// Whether an incremental backup was made. Without this field, it was unless it is being created.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counts_as_dependent: Option<bool>,
+    /// The work under way, as for volumes.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pending: Option<Option<ObjectOnly<PendingDocument>>>,
+    /// The changes that its end brings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<OutcomeDocument>,
+}
+
+/// The changes that the end of the work on a backup brings.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum OutcomeDocument {
+    Made {
+        host: String,
+        availability_zone: String,
+    },
+    Imported {
+        host: String,
+        availability_zone: String,
+        name: Option<String>,
+        description: Option<String>,
+        container: Option<String>,
+        object_count: Option<u32>,
+        volume_id: VolumeId,
+        snapshot_id: Option<SnapshotId>,
+        data_timestamp: Option<Timestamp>,
+        #[serde(default)]
+        metadata: Metadata,
+    },
+    NotImported {
+        reason: String,
+    },
+    Reset {
+        status: BackupStatus,
+    },
+}
+
 /// Distinguishes null from a missing field.
 fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
@@ -292,12 +366,13 @@ struct SlotDocument {
 
 /// The ids and times of `setup_defaults` in the vectors.
 mod defaults {
-    use super::{AttachmentId, MessageId, ProjectId, SnapshotId, Timestamp, UserId, Uuid, VolumeId};
+    use super::{AttachmentId, BackupId, MessageId, ProjectId, SnapshotId, Timestamp, UserId, Uuid, VolumeId};
 
     pub const VOLUME: VolumeId = VolumeId::new(Uuid::from_u128(0xaaaa_aaaa_0000_4000_8000_0000_0000_0001));
     pub const SNAPSHOT: SnapshotId = SnapshotId::new(Uuid::from_u128(0xbbbb_bbbb_0000_4000_8000_0000_0000_0001));
     pub const ATTACHMENT: AttachmentId = AttachmentId::new(Uuid::from_u128(0xa77a_c4ed_0000_4000_8000_0000_0000_0001));
     pub const INSTANCE: &str = "11110000-0000-4000-8000-000000000001";
+    pub const BACKUP: BackupId = BackupId::new(Uuid::from_u128(0xbac0_0000_0000_4000_8000_0000_0000_0001));
     pub const MESSAGE: MessageId = MessageId::new(Uuid::from_u128(0x3e55_0000_0000_4000_8000_0000_0000_0001));
     /// 2036-01-01
     pub const EXPIRES_AT: Timestamp = Timestamp::from_seconds(2_082_758_400);
@@ -344,6 +419,7 @@ impl Default for VolumeDocument {
             pending: None,
             provisioning: None,
             new_size: None,
+            restored_from: None,
         }
     }
 }
@@ -391,6 +467,219 @@ impl Default for AttachmentDocument {
             updated_at: None,
         }
     }
+}
+
+impl Default for BackupDocument {
+    fn default() -> Self {
+        Self {
+            id: defaults::BACKUP,
+            volume_id: defaults::VOLUME,
+            snapshot_id: None,
+            parent_id: None,
+            name: Some("backup".to_owned()),
+            description: Some("desc".to_owned()),
+            status: BackupStatus::Available,
+            size: Some(1),
+            counted_size: None,
+            container: None,
+            host: Some("host1".to_owned()),
+            availability_zone: Some("nova".to_owned()),
+            object_count: Some(0),
+            fail_reason: None,
+            service: Some(DRIVER.to_owned()),
+            num_dependent_backups: None,
+            data_timestamp: Some(defaults::CREATED_AT),
+            restore_volume_id: None,
+            project_id: defaults::project(),
+            user_id: Some(defaults::user()),
+            metadata: Metadata::new(),
+            encryption_key_id: None,
+            created_at: defaults::CREATED_AT,
+            updated_at: None,
+            counts_as_dependent: None,
+            pending: None,
+            outcome: None,
+        }
+    }
+}
+
+impl From<OutcomeDocument> for Outcome {
+    fn from(document: OutcomeDocument) -> Self {
+        match document {
+            OutcomeDocument::Made { host, availability_zone } => Self::Made(Placement { host, availability_zone }),
+            OutcomeDocument::Imported {
+                host,
+                availability_zone,
+                name,
+                description,
+                container,
+                object_count,
+                volume_id,
+                snapshot_id,
+                data_timestamp,
+                metadata,
+            } => Self::Imported(
+                Placement { host, availability_zone },
+                Box::new(BackupRecord {
+                    name,
+                    description,
+                    container,
+                    object_count,
+                    volume_id,
+                    snapshot_id,
+                    data_timestamp,
+                    metadata,
+                }),
+            ),
+            OutcomeDocument::NotImported { reason } => Self::NotImported(reason),
+            OutcomeDocument::Reset { status } => Self::Reset(status),
+        }
+    }
+}
+
+impl From<Outcome> for OutcomeDocument {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Made(Placement { host, availability_zone }) => Self::Made { host, availability_zone },
+            Outcome::Imported(Placement { host, availability_zone }, record) => {
+                let BackupRecord {
+                    name,
+                    description,
+                    container,
+                    object_count,
+                    volume_id,
+                    snapshot_id,
+                    data_timestamp,
+                    metadata,
+                } = *record;
+                Self::Imported {
+                    host,
+                    availability_zone,
+                    name,
+                    description,
+                    container,
+                    object_count,
+                    volume_id,
+                    snapshot_id,
+                    data_timestamp,
+                    metadata,
+                }
+            }
+            Outcome::NotImported(reason) => Self::NotImported { reason },
+            Outcome::Reset(status) => Self::Reset { status },
+        }
+    }
+}
+
+impl BackupDocument {
+    fn into_backup(self, delays: &Delays, now: Timestamp) -> Backup {
+        let is_made = self.parent_id.is_some() && self.status != BackupStatus::Creating;
+        Backup {
+            id: self.id,
+            project_id: self.project_id,
+            user_id: self.user_id,
+            volume_id: self.volume_id,
+            snapshot_id: self.snapshot_id,
+            parent_id: self.parent_id,
+            name: self.name,
+            description: self.description,
+            metadata: self.metadata,
+            container: self.container,
+            size: self.size,
+            counted_size: self.counted_size.or(self.size).unwrap_or(0),
+            object_count: self.object_count,
+            status: self.status,
+            fail_reason: self.fail_reason,
+            host: self.host,
+            availability_zone: self.availability_zone,
+            service: self.service,
+            data_timestamp: self.data_timestamp,
+            restore_volume_id: self.restore_volume_id,
+            encryption_key_id: self.encryption_key_id,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            pending: work(self.pending, self.status.completion(), delays, now),
+            outcome: self.outcome.map(Into::into),
+            dependents: Vec::new(),
+            counts_as_dependent: self.counts_as_dependent.unwrap_or(is_made),
+        }
+    }
+
+    fn of(backup: Backup, dependents: usize) -> Self {
+        Self {
+            id: backup.id,
+            volume_id: backup.volume_id,
+            snapshot_id: backup.snapshot_id,
+            parent_id: backup.parent_id,
+            name: backup.name,
+            description: backup.description,
+            status: backup.status,
+            size: backup.size,
+            counted_size: Some(backup.counted_size).filter(|counted| backup.size != Some(*counted)),
+            container: backup.container,
+            host: backup.host,
+            availability_zone: backup.availability_zone,
+            object_count: backup.object_count,
+            fail_reason: backup.fail_reason,
+            service: backup.service,
+            num_dependent_backups: u64::try_from(dependents).ok(),
+            data_timestamp: backup.data_timestamp,
+            restore_volume_id: backup.restore_volume_id,
+            project_id: backup.project_id,
+            user_id: backup.user_id,
+            metadata: backup.metadata,
+            encryption_key_id: backup.encryption_key_id,
+            created_at: backup.created_at,
+            updated_at: backup.updated_at,
+            counts_as_dependent: backup.parent_id.map(|_| backup.counts_as_dependent),
+            pending: Some(backup.pending.map(|pending| ObjectOnly(pending.into()))),
+            outcome: backup.outcome.map(Into::into),
+        }
+    }
+}
+
+/// Returns the backups of a document.
+fn backups_of(
+    documents: Vec<ObjectOnly<BackupDocument>>,
+    delays: &Delays,
+    now: Timestamp,
+) -> Result<Vec<Backup>, Fault> {
+    let mut backups: Vec<Backup> =
+        documents.into_iter().map(|ObjectOnly(backup)| backup.into_backup(delays, now)).collect();
+    refuse_repeated("backup", backups.iter().map(|backup| backup.id.as_uuid()).collect())?;
+    chain(&mut backups)?;
+    Ok(backups)
+}
+
+/// Lets backups name those that name them as their parents. Chains must end.
+fn chain(backups: &mut [Backup]) -> Result<(), Fault> {
+    let numbers = map_of(backups.iter().enumerate().map(|(number, backup)| (backup.id, number)));
+    let parents: Vec<Option<usize>> =
+        backups.iter().map(|backup| backup.parent_id.and_then(|parent| numbers.get(&parent).copied())).collect();
+    let mut ends = vec![false; backups.len()];
+    for first in 0..backups.len() {
+        let (mut way, mut at) = (Vec::new(), Some(first));
+        while let Some(number) = at.filter(|number| !ends[*number]) {
+            way.push(number);
+            if way.len() > backups.len() {
+                let id = backups[first].id;
+                return Err(Fault::bad_request(format!(
+                    "The document cannot be used: the parents of backup {id} lead to no first one"
+                )));
+            }
+            at = parents[number];
+        }
+        for number in way {
+            ends[number] = true;
+        }
+    }
+    for (number, parent) in parents.into_iter().enumerate() {
+        let Some(parent) = parent else { continue };
+        let Backup { id, created_at, pending, .. } = backups[number];
+        let due = pending.filter(|pending| pending.completion == Completion::Create).map(|pending| pending.due);
+        backups[parent].dependents.push(Dependent { id, named_at: created_at, due });
+    }
+    Ok(())
 }
 
 impl Default for MessageDocument {
@@ -581,6 +870,13 @@ fn refuse_repeated(kind: &str, mut ids: Vec<Uuid>) -> Result<(), Fault> {
     }
 }
 
+/// Refuses two messages, volumes, or snapshots with the same id.
+fn refuse_repeated_rows(State { rows, .. }: &State) -> Result<(), Fault> {
+    refuse_repeated("message", rows.messages.iter().map(|message| message.id.as_uuid()).collect())?;
+    refuse_repeated("volume", rows.volumes.iter().map(|volume| volume.id.as_uuid()).collect())?;
+    refuse_repeated("snapshot", rows.snapshots.iter().map(|snapshot| snapshot.id.as_uuid()).collect())
+}
+
 /// Returns the types of a document, and the one that every deployment begins with.
 fn types_of(documents: Vec<ObjectOnly<VolumeType>>) -> Result<VolumeTypes, Fault> {
     let mut types = VolumeTypes { types: Vec::new(), reserved: None };
@@ -621,7 +917,6 @@ impl StateDocument {
     #[must_use]
     pub fn ignored(&self) -> Vec<&'static str> {
         let fields = [
-            ("backups", &self.backups),
             ("group_types", &self.group_types),
             ("groups", &self.groups),
             ("group_snapshots", &self.group_snapshots),
@@ -690,6 +985,7 @@ impl StateDocument {
                     .provisioning
                     .map(|ObjectOnly(own)| Provisioning { host: own.host, image_metadata: own.image_metadata }),
                 extension,
+                restored_from: volume.restored_from,
             });
         }
         for ObjectOnly(snapshot) in self.snapshots.into_iter().filter(|ObjectOnly(snapshot)| !snapshot.deleted) {
@@ -719,9 +1015,8 @@ impl StateDocument {
         }
         attach(self.attachments, &mut state.rows.volumes)?;
         state.rows.messages = self.messages.into_iter().map(|ObjectOnly(message)| message.into()).collect();
-        refuse_repeated("message", state.rows.messages.iter().map(|message| message.id.as_uuid()).collect())?;
-        refuse_repeated("volume", state.rows.volumes.iter().map(|volume| volume.id.as_uuid()).collect())?;
-        refuse_repeated("snapshot", state.rows.snapshots.iter().map(|snapshot| snapshot.id.as_uuid()).collect())?;
+        state.rows.backups = backups_of(self.backups, delays, now)?;
+        refuse_repeated_rows(&state)?;
         for (project, quotas) in &self.project_quotas {
             let limits = amounts("project_quotas", project, quotas, &Value::as_i64)?;
             settings_of(&mut state, "project_quotas", project)?.quotas = of_types(&mut types, limits);
@@ -811,6 +1106,13 @@ pub fn state_document(mut reader: StateReader<'_>) -> Result<AnswerBody, StoreEr
     let mut messages = RowsWriter::open(document.field("messages"), &mut pieces);
     reader.each(|message: Message| messages.write(&MessageDocument::from(message)))?;
     messages.close();
+    let dependents = reader.dependents()?;
+    let mut backups = RowsWriter::open(document.field("backups"), &mut pieces);
+    reader.each(|backup: Backup| {
+        let own = dependents.get(&backup.id).copied().unwrap_or(0);
+        backups.write(&BackupDocument::of(backup, own));
+    })?;
+    backups.close();
     let StateSettings { deployment, projects, unreadable } = reader.settings()?;
     document.value("volume_types", &types.types);
     document.value("quotas", &limits_by_name(&deployment.quotas, &types));
@@ -940,6 +1242,7 @@ impl VolumeDocument {
                 .provisioning
                 .map(|Provisioning { host, image_metadata }| ObjectOnly(ProvisioningDocument { host, image_metadata })),
             new_size: volume.extension.map(|extension| extension.to),
+            restored_from: volume.restored_from,
         }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Functions carry the names of Python's own: [`strip`], [`repr`].
 
+pub mod base64;
 mod literal;
 mod time;
 pub mod unicode;

@@ -103,11 +103,13 @@ fn replay(vector: &Value, service: &impl ClockedService) -> Result<(), String> {
     Ok(())
 }
 
-/// Lets all work end that is under way.
+/// Lets all work end that is under way. A failure must last for some seconds before its message is left.
 fn settle(service: &impl ClockedService) {
-    service.advance(60.0);
-    let tick = service.send(operator("POST", "/_ops/tick", b""));
-    assert!(tick.status().is_success(), "{}: {}", tick.status(), text(&tick));
+    for seconds in [60.0, 6.0] {
+        service.advance(seconds);
+        let tick = service.send(operator("POST", "/_ops/tick", b""));
+        assert!(tick.status().is_success(), "{}: {}", tick.status(), text(&tick));
+    }
 }
 
 /// Returns a request that a vector sends before its own: `"POST /snapshots"` with a body, a role, and a microversion.

@@ -102,7 +102,8 @@ pub trait Calls: Service {
     fn rows(&self, path: &str) -> Vec<Value> {
         let answer = self.get(path);
         assert_eq!(answer.status, 200, "GET {path}: {answer:?}");
-        let collection = if path.contains("/snapshots") { "snapshots" } else { "volumes" };
+        let named = ["snapshots", "backups"].into_iter().find(|own| path.contains(&format!("/{own}")));
+        let collection = named.unwrap_or("volumes");
         answer.body[collection].as_array().unwrap_or_else(|| panic!("GET {path}: {answer:?}")).clone()
     }
 
@@ -121,7 +122,8 @@ pub trait Calls: Service {
     /// Returns the status that a show reports, or `None` if there is no such row.
     fn status_of(&self, path: &str) -> Option<String> {
         let answer = self.get(path);
-        let kind = if path.contains("/snapshots/") { "snapshot" } else { "volume" };
+        let named = ["snapshot", "backup"].into_iter().find(|own| path.contains(&format!("/{own}s/")));
+        let kind = named.unwrap_or("volume");
         match answer.status {
             200 => Some(string_of(&answer.body[kind]["status"])),
             404 => None,
