@@ -679,6 +679,48 @@ fn a_service_vouches_for_a_token_that_has_expired() {
 }
 
 #[test]
+fn a_service_token_and_no_header_of_a_client_makes_a_request_one_of_a_service() {
+    const VOLUME: &str = "aaaaaaaa-0000-4000-8000-000000000001";
+    let keystone = keystone();
+    keystone.script().tokens.insert("t-service".to_owned(), token("nova", "service", &["service"]));
+    let (service, store) = service(&keystone, &[]);
+    // Two servers use the volume, so a user may not delete either attachment without Nova.
+    let connected = |number: u8| {
+        json!({
+            "id": format!("a77ac4ed-0000-4000-8000-00000000000{number}"),
+            "instance_uuid": format!("11110000-0000-4000-8000-00000000000{number}"),
+            "connection_info": { "driver_volume_type": "fake" },
+            "connector": { "host": "compute1" },
+        })
+    };
+    let volume = json!({ "id": VOLUME, "project_id": "a1", "status": "in-use", "attach_status": "attached", "multiattach": true });
+    service.put_state(&json!({ "volumes": [volume], "attachments": [connected(1), connected(2)] }));
+    let send = |method: &str, path: &str, more: &[(&str, &str)]| {
+        let mut headers = vec![("x-auth-token", "t-member")];
+        headers.extend(more);
+        call(&service, method, &format!("/v3/a1/{path}"), &headers, &Value::Null)
+    };
+    let attachment = "attachments/a77ac4ed-0000-4000-8000-000000000001";
+    let forged = ("x-service-roles", "service");
+    for (more, status) in [
+        (vec![], 409),
+        (vec![forged], 409),
+        (vec![forged, ("x-service-token", "")], 409),
+        (vec![forged, ("x-service-token", "t-admin")], 401),
+        (vec![("x-service-token", "t-service")], 200),
+    ] {
+        let deleted = send("DELETE", attachment, &more);
+        assert_eq!(deleted.status, status, "{more:?}: {deleted:?}");
+    }
+    // The role belongs to that request alone, although both tokens are cached.
+    let other = "attachments/a77ac4ed-0000-4000-8000-000000000002";
+    assert_eq!(send("DELETE", other, &[]).status, 409);
+    assert_eq!(send("DELETE", other, &[("x-service-token", "t-service")]).status, 200);
+    assert_eq!(send("GET", &format!("volumes/{VOLUME}"), &[]).body["volume"]["status"], "available");
+    assert_discreet(&service, &store, &["t-service"]);
+}
+
+#[test]
 fn discovery_and_the_operators_routes_need_no_token_of_keystone() {
     let keystone = keystone();
     let (service, _) = service(&keystone, &[]);
