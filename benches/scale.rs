@@ -1,13 +1,14 @@
 //! `make bench-scale`: what grows, and what must not. It prints a table for each section:
 //!
 //! - the cost of a page of a list as a project grows, and after 99 of 100 of its snapshots have been deleted;
+//! - the cost of a page of attachments and of messages, with 100 and with 100,000 of them;
 //! - the cost of a create, a delete, and an idle run of the schedule as the number of projects grows;
 //! - the lists of a volume with 200,000 snapshots, and its cascading delete;
 //! - the work on all of 20,000 projects.
 //!
 //! The component runs on the embedded host, in process. Pages are read from a SQLite file. Writes go to a store in
 //! memory, because a disk would hide their cost behind that of commits; the work on all projects uses a file. All sizes of
-//! the first two sections are measured in turn in the same run, so the ratios to the smallest count. The store calls do not
+//! the first three sections are measured in turn in the same run, so the ratios to the smallest count. The store calls do not
 //! depend on the machine at all.
 
 #![allow(clippy::disallowed_methods, reason = "benches measure time and read the environment")]
@@ -103,7 +104,8 @@ struct Cost {
     rows: usize,
 }
 
-async fn measure(service: &Service, path: &str) -> Result<Cost> {
+/// Measures a page of `list`, the key of the list in its body.
+async fn measure(service: &Service, path: &str, list: &str) -> Result<Cost> {
     let mut times = Vec::with_capacity(PAGES);
     let mut rows = 0;
     for _ in 0..PAGES {
@@ -112,7 +114,7 @@ async fn measure(service: &Service, path: &str) -> Result<Cost> {
         times.push(start.elapsed().as_secs_f64() * 1e6);
         if rows == 0 {
             let page: Value = serde_json::from_slice(&body)?;
-            rows = page["snapshots"].as_array().context("a list")?.len();
+            rows = page[list].as_array().context("a list")?.len();
         }
     }
     times.sort_by(f64::total_cmp);
@@ -310,7 +312,7 @@ async fn run_with_pages(application: &Application, directory: &Path) -> Result<(
             let mut cells = Vec::new();
             for (number, (_, query)) in QUERIES.iter().enumerate() {
                 let path = format!("/v3/a1/snapshots/detail{query}");
-                let cost = measure(&measured, &path).await?;
+                let cost = measure(&measured, &path, "snapshots").await?;
                 let base = *base[number].get_or_insert(cost);
                 cells.push(if cost.rows == base.rows {
                     format!("{:.0} µs, {:.2}, {}", cost.microseconds, cost.microseconds / base.microseconds, cost.calls)
@@ -324,11 +326,64 @@ async fn run_with_pages(application: &Application, directory: &Path) -> Result<(
     Ok(())
 }
 
+/// The numbers of attachments and messages that are measured in turn.
+const NEIGHBOURS: [usize; 2] = [100, 100_000];
+
+/// Measures pages of attachments and of messages as a project grows. Each attachment belongs to a volume of its own.
+async fn run_with_neighbours(application: &Application, directory: &Path) -> Result<()> {
+    let lists =
+        ["attachments/detail?limit=10", "attachments/detail?limit=100", "messages?limit=10", "messages?limit=100"];
+    println!();
+    println!("| Rows | {} |", lists.map(|list| format!("`{list}`: time, ratio, store calls")).join(" | "));
+    println!("| ---: |{}", " --- |".repeat(lists.len()));
+    let mut base: [Option<Cost>; 4] = [None; 4];
+    for size in NEIGHBOURS {
+        let memory = Arc::new(MemoryStore::new());
+        let service = Service::on(application, memory.clone())?;
+        let id = |prefix: &str, number: usize| format!("{prefix}-0000-4000-8000-{number:012}");
+        let rows = |row: &dyn Fn(usize) -> Value| -> Vec<Value> { (0..size).map(row).collect() };
+        let volumes = rows(
+            &|number| json!({ "id": id("aaaaaaaa", number), "project_id": "a1", "status": "in-use", "attach_status": "attached" }),
+        );
+        let attachments = rows(&|number| {
+            let (volume, server) = (id("aaaaaaaa", number), id("11110000", number));
+            let created_at = created_at(number);
+            json!({ "id": id("a77ac4ed", number), "volume_id": volume, "instance_uuid": server, "created_at": created_at })
+        });
+        let messages = rows(
+            &|number| json!({ "id": id("3e550000", number), "project_id": "a1", "created_at": created_at(number) }),
+        );
+        let state = json!({ "volumes": volumes, "attachments": attachments, "messages": messages });
+        service.call("PUT", "/_ops/state", state.to_string()).await?;
+        let sqlite = SqliteStore::open(directory.join(format!("neighbours-{size}.db")))?;
+        let stored: Vec<(String, Vec<u8>)> = memory.rows("default").into_iter().collect();
+        sqlite.set_many("default", &stored).map_err(anyhow::Error::from)?;
+        let measured = Service::on(application, Arc::new(sqlite))?;
+        measured.clock.advance(Duration::from_secs(100_000));
+        let mut cells = Vec::new();
+        for (number, list) in lists.iter().enumerate() {
+            let key = list.split(['/', '?']).next().context("the name of a list")?;
+            let cost = measure(&measured, &format!("/v3/a1/{list}"), key).await?;
+            let base = *base[number].get_or_insert(cost);
+            ensure!(cost.rows == base.rows, "{list}: {} rows instead of {}", cost.rows, base.rows);
+            cells.push(format!(
+                "{:.0} µs, {:.2}, {}",
+                cost.microseconds,
+                cost.microseconds / base.microseconds,
+                cost.calls
+            ));
+        }
+        println!("| {size} | {} |", cells.join(" | "));
+    }
+    Ok(())
+}
+
 async fn run() -> Result<()> {
     let application = Application::load("spin.toml")?;
     let directory = std::env::temp_dir().join(format!("volume-snapshots-scale-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;
     run_with_pages(&application, &directory).await?;
+    run_with_neighbours(&application, &directory).await?;
     run_with_projects(&application).await?;
     run_with_a_crowded_volume(&application).await?;
     run_with_all_projects(&application, &directory.join("projects.db")).await?;
