@@ -5,9 +5,9 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::domain::Timestamp;
+use crate::domain::capabilities::{self, Capabilities, Capability, POOL};
 use crate::service::policy::Rule;
 use crate::service::services::{BackendService, ServiceChange, VOLUME_BINARY};
-use crate::service::volumes::POOL;
 
 use super::call::Call;
 use super::microversion::{self, Microversion};
@@ -62,10 +62,22 @@ const FREEZE: ObjectSchema = ObjectSchema {
 /// `GET .../os-services`
 pub fn list(call: &Call<'_>) -> Result<Reply, Fault> {
     let services = call.service.list_services()?;
-    let wants = |name: &str, own: &str| call.parameters.get(name).is_none_or(|wanted| wanted == own);
-    let services = services.iter().filter(|service| wants("host", &service.host) && wants("binary", &service.binary));
+    let [host, binary] = ["host", "binary"].map(|name| call.parameters.get(name));
+    let services = services.iter().filter(|service| {
+        host.is_none_or(|host| is_on_host(&service.host, host)) && binary.is_none_or(|binary| service.binary == binary)
+    });
     let documents: Vec<Value> = services.map(|service| view(service, call.service.now(), call.version)).collect();
     Reply::json(StatusCode::OK, &json!({ "services": documents }))
+}
+
+/// Returns whether the host of a service, such as `host@backend`, is the wanted one or a part of it.
+fn is_on_host(own: &str, wanted: &str) -> bool {
+    match own.strip_prefix(wanted) {
+        Some(rest) if rest.starts_with('@') => !wanted.contains(['@', '#']),
+        Some(rest) if rest.starts_with('#') => !wanted.contains('#'),
+        Some(rest) => rest.is_empty() || wanted.is_empty(),
+        None => false,
+    }
 }
 
 /// Returns the view of a service. One that is up has just reported.
@@ -176,57 +188,43 @@ pub fn list_pools(call: &Call<'_>) -> Result<Reply, Fault> {
     if call.version < POOL_TYPE_FILTER {
         rest.remove_all("volume_type");
     }
+    let backends = match rest.get("volume_type").filter(|name| !name.is_empty()) {
+        Some(name) => call.service.backends_of_type(name)?,
+        None => call.service.backends()?,
+    };
+    rest.remove_all("volume_type");
     let mut pools = Vec::new();
-    for backend in call.service.backends()? {
-        let pool = Pool { name: format!("{}#{POOL}", backend.host), backend: &backend };
-        let fits = rest.0.iter().all(|(key, value)| pool.fits(key, value));
-        if fits {
-            pools.push(if detail { pool.detail(call.service.now()) } else { json!({ "name": pool.name }) });
+    for backend in backends {
+        let name = format!("{}#{POOL}", backend.host);
+        let capabilities = capabilities::of_host(&name);
+        let equals = |key: &str, value: &str| {
+            capabilities.iter().any(|(own, capability)| *own == key && capability.equals(value))
+        };
+        let fits =
+            |key: &str, value: &str| if key == "name" { value.is_empty() || name == value } else { equals(key, value) };
+        if !rest.0.iter().all(|(key, value)| fits(key, value)) {
+            continue;
         }
+        let mut pool = json!({ "name": name });
+        if detail {
+            pool["capabilities"] = capabilities_view(&capabilities, call.service.now());
+        }
+        pools.push(pool);
     }
     Reply::json(StatusCode::OK, &json!({ "pools": pools }))
 }
 
-/// The pool of a backend. It has no end, since nothing is stored.
-struct Pool<'a> {
-    name: String,
-    backend: &'a BackendService,
-}
-
-impl Pool<'_> {
-    /// Returns whether a filter accepts the pool. Every type of volume fits every pool.
-    fn fits(&self, key: &str, value: &str) -> bool {
-        match key {
-            "name" => value.is_empty() || self.name == value,
-            "volume_type" => true,
-            _ => false,
-        }
+/// Returns the view of the capabilities of a pool, which has just reported them.
+fn capabilities_view(capabilities: &Capabilities<'_>, now: Timestamp) -> Value {
+    let mut view = Map::from_iter([("timestamp".to_owned(), now.to_string().into())]);
+    for (name, capability) in capabilities {
+        let value = match *capability {
+            Capability::Null => Value::Null,
+            Capability::Flag(flag) => flag.into(),
+            Capability::Number(number) => number.into(),
+            Capability::String(string) => string.into(),
+        };
+        view.insert((*name).to_owned(), value);
     }
-
-    fn detail(&self, now: Timestamp) -> Value {
-        let backend = self.backend.host.split_once('@').map_or("", |(_, backend)| backend);
-        json!({
-            "name": self.name,
-            "capabilities": {
-                "timestamp": now.to_string(),
-                "volume_backend_name": backend,
-                "vendor_name": "Open Source",
-                "driver_version": env!("CARGO_PKG_VERSION"),
-                "storage_protocol": "none",
-                "pool_name": POOL,
-                "total_capacity_gb": "infinite",
-                "free_capacity_gb": "infinite",
-                "reserved_percentage": 0,
-                "provisioned_capacity_gb": 0,
-                "max_over_subscription_ratio": "20.0",
-                "thin_provisioning_support": true,
-                "thick_provisioning_support": false,
-                "QoS_support": false,
-                "multiattach": true,
-                "backend_state": "up",
-                "filter_function": Value::Null,
-                "goodness_function": Value::Null,
-            },
-        })
-    }
+    Value::Object(view)
 }

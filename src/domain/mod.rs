@@ -6,6 +6,7 @@
 pub mod attachment;
 pub mod backup;
 pub mod caller;
+pub mod capabilities;
 pub mod identifiers;
 pub mod lifecycle;
 pub mod message;

@@ -359,6 +359,12 @@ impl Volume {
         })
     }
 
+    /// Returns whether no backend has the volume, nor will have it, so that nothing has to be done to delete it.
+    #[must_use]
+    pub const fn is_unscheduled(&self) -> bool {
+        self.host.is_none() && self.provisioning.is_none()
+    }
+
     /// Returns whether the volume's own state allows a delete. With `force`, any status is accepted. The caller checks
     /// for snapshots.
     #[must_use]
@@ -370,10 +376,8 @@ impl Volume {
             VolumeStatus::ERROR_EXTENDING,
             VolumeStatus::ERROR_MANAGING,
         ];
-        (force || settled.contains(&self.status))
-            && !self.is_migrating()
-            && self.attach_status != "attached"
-            && self.group_id.is_none()
+        let is_free = !self.is_migrating() && self.attach_status != "attached" && self.group_id.is_none();
+        self.is_unscheduled() || is_free && (force || settled.contains(&self.status))
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Timestamp;
+use super::capabilities;
 use super::identifiers::uuid_identifier;
 use super::lifecycle::is_in_future;
 use super::quota::{self, RESOURCES_OF_TYPE};
@@ -115,6 +116,12 @@ impl VolumeType {
     #[must_use]
     pub fn spec(&self, key: &str) -> Option<&str> {
         self.extra_specs.get(key)?.as_deref()
+    }
+
+    /// Returns whether a backend has all capabilities that the type requires.
+    #[must_use]
+    pub fn fits(&self, host: &str) -> bool {
+        self.extra_specs.is_empty() || capabilities::satisfy(&capabilities::of_host(host), &self.extra_specs)
     }
 
     /// Returns whether several servers may use a volume of this type at once.

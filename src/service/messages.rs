@@ -1,8 +1,11 @@
-//! User messages: list, show, and delete (`cinder/api/v3/messages.py`). The scheduled step writes them.
+//! User messages: list, show, and delete (`cinder/api/v3/messages.py`). The scheduled step writes them, except
+//! for the refusals of the scheduler.
 
-use crate::domain::Metadata;
 use crate::domain::message::{Message, MessageId};
+use crate::domain::quota::Amounts;
+use crate::domain::{Metadata, Volume};
 use crate::store::agenda::AgendaItem;
+use crate::store::{Change, StoreError};
 
 use super::listing::{Column, Listed, columns};
 use super::policy::Rule;
@@ -16,6 +19,23 @@ impl Service<'_> {
         let parsed: MessageId = id.parse().map_err(|_| not_found())?;
         let message = self.store.row::<Message>(parsed)?.filter(|message| self.caller.sees(&message.project_id));
         message.and_then(|message| message.effective(self.now)).ok_or_else(not_found)
+    }
+
+    /// Leaves the message about a new volume that the scheduler refuses. As in Cinder, it is there before the volume is in
+    /// `error`. What stops halfway is left to the scheduled step, which leaves a message for a row that names its request.
+    pub(super) fn leave_message_of_scheduler(&self, volume: &Volume) -> Result<(), Error> {
+        let Some((event, pending)) = volume.failure().zip(volume.pending) else { return Ok(()) };
+        let Some(request) = pending.request_id else { return Ok(()) };
+        let ttl = self.settings.get()?.message_ttl_seconds;
+        let times = [pending.begun; 2];
+        let message = Message::of(event, &volume.project_id, volume.id.as_uuid(), request, times, ttl);
+        self.store.create(&message, &Amounts::new(), false, None, |_| Ok::<_, StoreError>(()))?;
+        self.change_row(volume, |mut row| {
+            if let Some(pending) = &mut row.pending {
+                pending.request_id = None;
+            }
+            Ok(Change::Write(row, ()))
+        })
     }
 
     /// Returns a message.

@@ -59,6 +59,19 @@ impl Service<'_> {
         Ok(services)
     }
 
+    /// Lists the volume services that the scheduler gives volumes of a type to. The type is named by its id or name.
+    ///
+    /// # Errors
+    ///
+    /// No such type.
+    pub fn backends_of_type(&self, volume_type: &str) -> Result<Vec<BackendService>, Error> {
+        let (_, types) = self.store.deployment_and_volume_types()?;
+        let volume_type = self.volume_type_named(&types, volume_type)?;
+        let mut backends = self.backends()?;
+        backends.retain(|backend| volume_type.fits(&backend.host));
+        Ok(backends)
+    }
+
     /// Enables or disables a service.
     ///
     /// # Errors

@@ -49,8 +49,9 @@ impl Service<'_> {
             return Err(is_busy(&volume));
         }
         let deployment = self.store.deployment()?;
-        let has_backend =
-            volume.host.as_deref().is_none_or(|host| volume.is_clustered() || deployment.finds_backend(host));
+        let has_backend = volume.host.as_deref().is_none_or(|host| {
+            (volume.is_clustered() || deployment.finds_backend(host)) && volume_type.is_none_or(|own| own.fits(host))
+        });
         let pending = self.begin(if has_backend { Completion::Extend } else { Completion::Fail })?;
         let extension = Extension { from: volume.size, to: new_size, begun: self.now };
         self.announce_extension(&volume, extension, pending)?;

@@ -7,7 +7,8 @@ use std::ops::ControlFlow;
 use uuid::Uuid;
 
 use crate::domain::backup::Placement;
-use crate::domain::lifecycle::{Completion, Occasion, Pending};
+use crate::domain::capabilities::POOL;
+use crate::domain::lifecycle::{Completion, Occasion, Pending, Schedule};
 use crate::domain::quota::{self, Counted};
 use crate::domain::service_uuid::service_uuid;
 use crate::domain::snapshot::Cause;
@@ -17,7 +18,7 @@ use crate::domain::{
     VolumeId, VolumeStatus, VolumeType, VolumeTypes, metadata,
 };
 use crate::store::agenda::{AgendaItem, Purpose};
-use crate::store::deployment::Deployment;
+use crate::store::deployment::{Deployment, VOLUME_BINARY};
 use crate::store::index::Direction;
 use crate::store::projects::ProjectRecord;
 use crate::store::rows::rows_at_once;
@@ -30,11 +31,9 @@ use super::policy::Rule;
 use super::volume_update_actions::is_busy;
 use super::{Error, Service};
 
-/// The host of volumes of the built-in catalogue.
+/// The host that the scheduler prefers.
 pub(super) const HOST: &str = "host1@lvm#pool";
 
-/// The pool of every backend.
-pub const POOL: &str = "pool";
 /// The availability zone of a volume that is created without one.
 const ZONE: &str = "nova";
 
@@ -189,16 +188,17 @@ impl Service<'_> {
         };
         let parent = source.as_ref().or(volume_of_snapshot.as_ref());
         let image_metadata = parent.filter(|parent| parent.bootable || source.is_some());
-        let provisioning = Provisioning {
-            host: source.as_ref().and_then(|source| source.host.clone()).unwrap_or_else(|| HOST.to_owned()),
-            image_metadata: image_metadata.map(|parent| parent.image_metadata.clone()).unwrap_or_default(),
-        };
+        let image_metadata = image_metadata.map(|parent| parent.image_metadata.clone()).unwrap_or_default();
         let zone_of_parent = || parent.and_then(|parent| parent.availability_zone.clone());
+        let zone = new.availability_zone.or_else(zone_of_parent).unwrap_or_else(|| ZONE.to_owned());
+        let host_of_parent = parent.and_then(|parent| parent.host.as_deref());
+        let host = host_of_new_volume(&deployment, volume_type, &zone, host_of_parent);
         self.refuse_reserved_type(&types, volume_type)?;
         self.check_new_metadata(&new.metadata)?;
         let zone_of_backup = backup.as_ref().map(|backup| backup.availability_zone.as_deref());
         let backup_service = zone_of_backup.and_then(|zone| deployment.backup_service(zone));
-        let has_backend = deployment.finds_backend(HOST) && (backup.is_none() || backup_service.is_some());
+        let host = host.filter(|_| backup.is_none() || backup_service.is_some());
+        let has_backend = host.is_some();
         let volume = Volume {
             id: VolumeId::new(self.identifiers.uuid()),
             project_id,
@@ -211,7 +211,7 @@ impl Service<'_> {
             previous_status: None,
             host: None,
             cluster_name: None,
-            availability_zone: new.availability_zone.or_else(zone_of_parent).or_else(|| Some(ZONE.to_owned())),
+            availability_zone: Some(zone),
             attach_status: "detached".to_owned(),
             migration_status: None,
             volume_type_id: Some(volume_type.id),
@@ -227,8 +227,8 @@ impl Service<'_> {
             created_at: self.now,
             updated_at: None,
             consumes_quota: true,
-            pending: Some(self.begin(if has_backend { Completion::Create } else { Completion::Fail })?),
-            provisioning: has_backend.then_some(provisioning),
+            pending: Some(self.begin(if host.is_some() { Completion::Create } else { Completion::Fail })?),
+            provisioning: host.map(|host| Provisioning { host, image_metadata }),
             extension: None,
             restored_from: backup.as_ref().filter(|_| has_backend).map(|backup| backup.id),
         };
@@ -247,6 +247,10 @@ impl Service<'_> {
         });
         let after = self.open_counters(created, &volume.project_id, &amounts)?;
         self.keep_volume_of_type(&volume, &volume_type, &after, &deployment)?;
+        if volume.is_unscheduled() {
+            // The volume is there, so its creation does not fail with the message.
+            drop(self.leave_message_of_scheduler(&volume));
+        }
         Ok((volume, types))
     }
 
@@ -391,7 +395,10 @@ impl Service<'_> {
         let Deletable { snapshots, are_many } = found;
         // All rows are put on the agenda before any row changes. If we stop halfway, the scheduled step finds the
         // snapshots and removes them with their volume.
-        let pending = self.begin(if are_many { Completion::Cascade } else { Completion::Remove })?;
+        let mut pending = self.begin(if are_many { Completion::Cascade } else { Completion::Remove })?;
+        if volume.is_unscheduled() && !are_many {
+            pending = Pending { schedule: Schedule::Clock, due: self.now, ..pending };
+        }
         let volume = self.end_extension(volume)?;
         self.announce(&snapshots, Some(&volume), pending)?;
         let slots: Vec<AttachmentSlot> = volume.attachment_slots().collect();
@@ -504,6 +511,26 @@ impl Service<'_> {
             }
         }
     }
+}
+
+/// Returns the host of a new volume: that of the volume that it is made from, or the first whose backend has all that the type
+/// requires. There is none if that backend gets no work.
+fn host_of_new_volume(
+    deployment: &Deployment,
+    volume_type: &VolumeType,
+    zone: &str,
+    host_of_parent: Option<&str>,
+) -> Option<String> {
+    let gets = |host: &str| deployment.finds_backend(host) && volume_type.fits(host);
+    if let Some(host) = host_of_parent {
+        return gets(host).then(|| host.to_owned());
+    }
+    if gets(HOST) {
+        return Some(HOST.to_owned());
+    }
+    let mut services = deployment.all_services().into_iter();
+    let found = services.find(|own| own.binary == VOLUME_BINARY && own.availability_zone == zone && gets(&own.host))?;
+    Some(format!("{}#{POOL}", found.host))
 }
 
 /// Returns the size of a new volume. Checks the source that it is made from, of which there may be one.

@@ -272,6 +272,10 @@ fn pools_are_filtered_as_in_cinder() {
         ("?name=host2@ceph%23pool&volume_type=t", 34, 400, 0),
         ("?volume_type=__DEFAULT__", 35, 200, 2),
         ("?x=1", 30, 200, 0),
+        ("?volume_backend_name=ceph", 30, 200, 1),
+        ("?multiattach=yes&QoS_support=0&reserved_percentage=0", 30, 200, 2),
+        ("?multiattach=no", 30, 200, 0),
+        ("?filter_function=", 30, 200, 0),
         ("?x=1", 71, 400, 0),
         ("?detail=true", 71, 200, 2),
     ];
@@ -294,6 +298,23 @@ fn pools_are_filtered_as_in_cinder() {
         .filter_map(|zone| zone["zoneName"].as_str())
         .collect();
     assert_eq!(names, ["nova", "az2"]);
+    // The host of a service may be named without its backend.
+    for (query, count) in [
+        ("", 5),
+        ("?host=", 5),
+        ("?host=host1", 3),
+        ("?host=host1&binary=cinder-volume", 1),
+        ("?host=host1@lvm", 1),
+        ("?host=host1@lv", 0),
+        ("?host=host1@", 0),
+        ("?host=host", 0),
+        ("?host=HOST1", 0),
+        ("?host=host1@lvm%23pool", 0),
+        ("?binary=", 0),
+    ] {
+        let (_, body) = ask(&service, "admin", 49, "GET", &format!("os-services{query}"), &Value::Null);
+        assert_eq!(body["services"].as_array().map(Vec::len), Some(count), "{query}: {body}");
+    }
     let (_, body) = ask(&service, "admin", 49, "GET", "os-services?host=host3@ceph", &Value::Null);
     let down = &body["services"][0];
     assert_eq!(

@@ -312,3 +312,116 @@ fn without_a_backend_new_rows_fail() {
         act(&service, "DELETE", &format!("volumes/{volume}"), &Value::Null);
     }
 }
+
+#[test]
+fn a_message_of_the_scheduler_stays_deleted() {
+    let service = service(TestVariables::default());
+    service.put_state(&json!({ "services": [{ "disabled": true }] }));
+    act(&service, "POST", "volumes", &json!({ "volume": { "size": 1 } }));
+    let answer = ask(&service, OWN, "reader", 71, "GET", "messages");
+    let [message] = ids(&answer)[..] else { panic!("{answer:?}") };
+    assert_eq!(ask(&service, OWN, "admin", 71, "DELETE", &format!("messages/{message}")).0, 204);
+    assert_eq!(messages_after(&service, 3.0).len(), 0);
+    assert_eq!(messages_after(&service, 100.0).len(), 0);
+}
+
+#[test]
+fn a_volume_that_no_backend_has_is_deleted_at_once_in_any_status() {
+    for progression in ["time", "immediate", "manual"] {
+        let service = service(TestVariables::default().with("progression", progression));
+        service.put_state(&json!({ "volumes": [
+            { "status": "error", "host": null },
+            { "id": "aaaaaaaa-0000-4000-8000-000000000002", "status": "maintenance", "host": null },
+            { "id": "aaaaaaaa-0000-4000-8000-000000000003", "status": "error" },
+        ], "services": [{ "disabled": true }] }));
+        let new = json!({ "volume": { "size": 1 } });
+        let made = act(&service, "POST", "volumes", &new).1["volume"]["id"].clone();
+        let creating = made.as_str().expect("an id");
+        for id in [VOLUME, "aaaaaaaa-0000-4000-8000-000000000002", creating] {
+            act(&service, "DELETE", &format!("volumes/{id}"), &Value::Null);
+            let shown = ask(&service, OWN, "reader", 71, "GET", &format!("volumes/{id}"));
+            assert_eq!(shown.0, 404, "{progression} {id}: {}", shown.1);
+        }
+        let with_host = "volumes/aaaaaaaa-0000-4000-8000-000000000003";
+        act(&service, "DELETE", with_host, &Value::Null);
+        if progression == "manual" {
+            assert_eq!(status(&service, with_host), "deleting");
+        }
+        // The message about the creation stays.
+        assert_eq!(messages_after(&service, 3.0).len(), 1, "{progression}");
+        let (_, body) = ask(&service, OWN, "reader", 71, "GET", &format!("os-quota-sets/{OWN}?usage=true"));
+        let left = i32::from(progression == "manual");
+        assert_eq!(body["quota_set"]["volumes"]["in_use"], left, "{progression}: {body}");
+    }
+}
+
+#[test]
+fn a_volume_of_a_type_that_no_backend_fits_fails() {
+    for (extra_specs, fits) in [
+        (json!({ "vendor_name": "nobody" }), false),
+        (json!({ "volume_backend_name": "ceph" }), false),
+        (json!({ "vendor_name": null }), false),
+        (json!({ "vendor_name": "Open Source", "multiattach": "<is> True", "provisioning:type": "x" }), true),
+    ] {
+        let service = service(TestVariables::default());
+        let types = json!([{ "extra_specs": extra_specs }]);
+        service.put_state(&json!({ "volumes": [{ "volume_type": "type1" }], "volume_types": types }));
+        let new = json!({ "volume": { "size": 1, "volume_type": "type1" } });
+        let (request, made) = act(&service, "POST", "volumes", &new);
+        let volume = made["volume"]["id"].as_str().expect("an id").to_owned();
+        assert_eq!(status(&service, &format!("volumes/{volume}")), "creating");
+        let failed = ["VOLUME_VOLUME_001_003".to_owned(), volume.clone(), request];
+        let expected = if fits { vec![] } else { vec![failed] };
+        // The message is there no later than the volume is in `error`.
+        assert_eq!(ids(&ask(&service, OWN, "reader", 71, "GET", "messages")).len(), expected.len(), "{extra_specs}");
+        assert_eq!(messages_after(&service, 3.0), expected, "{extra_specs}");
+        let after = if fits { "available" } else { "error" };
+        assert_eq!(status(&service, &format!("volumes/{volume}")), after, "{extra_specs}");
+        // An extension is scheduled too.
+        let extend = json!({ "os-extend": { "new_size": 2 } });
+        let (request, _) = act(&service, "POST", &format!("volumes/{VOLUME}/action"), &extend);
+        let unextended = ["VOLUME_VOLUME_007_003".to_owned(), VOLUME.to_owned(), request];
+        let newest = messages_after(&service, 3.0).into_iter().next();
+        assert_eq!(newest, (!fits).then_some(unextended), "{extra_specs}");
+        assert_eq!(status(&service, &format!("volumes/{VOLUME}")), "available", "{extra_specs}");
+    }
+}
+
+#[test]
+fn a_volume_goes_to_the_backend_that_its_type_fits() {
+    let service = service(TestVariables::default());
+    service.put_state(&json!({
+        "volumes": [{ "host": "host2@ceph#pool" }],
+        "volume_types": [{ "extra_specs": { "volume_backend_name": "<or> nfs <or> ceph" } }],
+        "services": [
+            { "host": "host3@nfs", "availability_zone": "far" },
+            { "host": "host4@ceph", "disabled": true },
+            { "host": "host2@ceph" },
+        ],
+    }));
+    for (new, host) in [
+        (json!({ "size": 1 }), json!("host1@lvm#pool")),
+        (json!({ "size": 1, "volume_type": "type1" }), json!("host2@ceph#pool")),
+        (json!({ "size": 1, "volume_type": "type1", "availability_zone": "far" }), json!("host3@nfs#pool")),
+        (json!({ "source_volid": VOLUME }), json!("host2@ceph#pool")),
+    ] {
+        let (_, made) = act(&service, "POST", "volumes", &json!({ "volume": new }));
+        let path = format!("volumes/{}", made["volume"]["id"].as_str().expect("an id"));
+        service.advance(3.0);
+        let shown = ask(&service, OWN, "admin", 71, "GET", &path).1;
+        assert_eq!(shown["volume"]["os-vol-host-attr:host"], host, "{new}");
+    }
+    // Its specs say which pools a type may use.
+    for (name, hosts) in [("type1", vec!["host3@nfs#pool", "host2@ceph#pool"]), ("__DEFAULT__", vec!["host1@lvm#pool"])]
+    {
+        let path = format!("scheduler-stats/get_pools?volume_type={name}");
+        let (_, body) = ask(&service, OWN, "admin", 71, "GET", &path);
+        let pools = body["pools"].as_array().expect("a list").iter();
+        let names: Vec<&str> = pools.filter_map(|pool| pool["name"].as_str()).collect();
+        assert!(hosts.iter().all(|host| names.contains(host)), "{name}: {names:?}");
+        assert_eq!(names.contains(&"host1@lvm#pool"), name != "type1", "{names:?}");
+    }
+    let (status, body) = ask(&service, OWN, "admin", 71, "GET", "scheduler-stats/get_pools?volume_type=nope");
+    assert_eq!(status, 404);
+    assert_eq!(body["itemNotFound"]["message"], "Volume type with name nope could not be found.");
+}
