@@ -450,4 +450,96 @@ def volume_changes(section, app, caller):
     )
 
 
-SCENARIOS = [life, changes, finding, adoption, volumes, volume_changes]
+def backups(section, app, caller):
+    volume = new_volume(caller, "disk", "2")
+    snapshot = new_snapshot(caller, "disk", "s")
+    create = ["volume", "backup", "create", "--snapshot", "s"]
+    full = caller.shown(*create, "--name", "full", "--description", "d", "--container", "box", "disk")
+    section.equal("backup create --snapshot", pick(full, "name", "volume_id"), {"name": "full", "volume_id": volume})
+
+    def backup(name):
+        return caller.shown("volume", "backup", "show", name)
+
+    section.equal("the backup becomes available", eventually(lambda: backup("full")["status"], "available"), "available")
+    section.equal("and so does its snapshot", status_of(caller, "s"), "available")
+    section.equal(
+        "backup show",
+        pick(backup("full"), "description", "container", "size", "snapshot_id", "is_incremental", "has_dependent_backups"),
+        {
+            "description": "d",
+            "container": "box",
+            "size": 2,
+            "snapshot_id": snapshot,
+            "is_incremental": False,
+            "has_dependent_backups": False,
+        },
+    )
+    caller.shown(*create, "--incremental", "--name", "incremental", "--property", "tier=gold", "disk")
+    eventually(lambda: backup("incremental")["status"], "available")
+    section.equal(
+        "backup list --long",
+        [pick(row, "Name", "Status", "Incremental") for row in caller.shown("volume", "backup", "list", "--long")],
+        [
+            {"Name": "incremental", "Status": "available", "Incremental": True},
+            {"Name": "full", "Status": "available", "Incremental": False},
+        ],
+    )
+    section.equal("backup create --property", backup("incremental")["metadata"], {"tier": "gold"})
+    section.equal("the full one has a dependent", backup("full")["has_dependent_backups"], True)
+    section.matches(
+        "so it cannot be deleted",
+        caller.openstack("volume", "backup", "delete", "full").errors,
+        ".*, Invalid backup: Incremental backups exist for this backup. 1 of 1 backups failed to delete.",
+    )
+
+    restored = caller.shown("volume", "backup", "restore", "incremental", "copy")
+    section.equal(
+        "backup restore to a new volume",
+        pick(restored, "id", "volume_name"),
+        {"id": backup("incremental")["id"], "volume_name": "copy"},
+    )
+    status = eventually(lambda: caller.shown("volume", "show", "copy")["status"], "available")
+    section.equal("the new volume becomes available", status, "available")
+    section.equal("and has the size of the backup", caller.shown("volume", "show", "copy")["size"], 2)
+    section.equal(
+        "backup restore --force to a volume that there is",
+        caller.shown("volume", "backup", "restore", "--force", "incremental", "copy")["volume_id"],
+        restored["volume_id"],
+    )
+    status = eventually(lambda: caller.shown("volume", "show", "copy")["status"], "available")
+    section.equal("it becomes available again", status, "available")
+    eventually(lambda: backup("incremental")["status"], "available")
+    made = caller.shown("volume", "create", "--backup", "incremental", "from-backup")
+    section.equal("volume create --backup", made["backup_id"], backup("incremental")["id"])
+    eventually(lambda: caller.shown("volume", "show", "from-backup")["status"], "available")
+    eventually(lambda: backup("incremental")["status"], "available")
+
+    exported = caller.shown("volume", "backup", "record", "export", "incremental")
+    section.equal("backup record export", sorted(exported), ["backup_service", "backup_url"])
+    renamed = caller.openstack("volume", "backup", "set", "--name", "renamed", "--description", "new", "incremental")
+    section.equal("backup set", (renamed.code, renamed.errors), (0, ""))
+    section.equal("changes it", pick(backup("renamed"), "name", "description"), {"name": "renamed", "description": "new"})
+    deleted = caller.openstack("volume", "backup", "delete", "renamed")
+    section.equal("backup delete", (deleted.code, deleted.errors), (0, ""))
+    left = eventually(lambda: column(caller.shown("volume", "backup", "list"), "Name"), ["full"])
+    section.equal("removes it", left, ["full"])
+    # openstackclient sends a record to the path of the export, which is a 404 in Cinder too.
+    # Until a tick has finished the removal of that backup, the answer is a 503.
+    record = (exported["backup_service"], exported["backup_url"])
+    code = eventually(lambda: caller.cinder("backup-import", *record).code, 0)
+    section.equal("cinder backup-import of that record", code, 0)
+    rows = eventually(
+        lambda: [pick(row, "Name", "Status", "Incremental") for row in caller.shown("volume", "backup", "list", "--long")],
+        [
+            {"Name": "incremental", "Status": "available", "Incremental": True},
+            {"Name": "full", "Status": "available", "Incremental": False},
+        ],
+    )
+    section.equal("brings it back", column(rows, "Name"), ["incremental", "full"])
+    for name in ("incremental", "full"):
+        caller.openstack("volume", "backup", "delete", name)
+        eventually(lambda: name in column(caller.shown("volume", "backup", "list"), "Name"), False)
+    section.equal("after which both can be deleted", caller.shown("volume", "backup", "list"), [])
+
+
+SCENARIOS = [life, changes, finding, adoption, volumes, volume_changes, backups]

@@ -315,4 +315,43 @@ def limits(section, app, caller):
     section.equal("extensions", "os-snapshot-manage" in {each.alias for each in storage.extensions()}, True)
 
 
-SCENARIOS = [life, properties, pages, states, adoption, limits]
+def backups(section, app, caller):
+    """The sequence of a CSI driver whose snapshot class has `type: backup`."""
+    storage = caller.connect(block_storage_default_microversion="3.51")
+    volume = new_volume(storage, "pv", 2)
+    snapshot = new_snapshot(storage, volume, "content", force=True, metadata={"cinder.csi.openstack.org/cluster": "k"})
+    backup = storage.create_backup(
+        volume_id=volume.id,
+        snapshot_id=snapshot.id,
+        name="content",
+        availability_zone="nova",
+        metadata={"cinder.csi.openstack.org/cluster": "k"},
+    )
+    section.equal("the snapshot is backed up", storage.get_snapshot(snapshot.id).status, "backing-up")
+    section.equal(
+        "it cannot be deleted meanwhile", refusal(storage.delete_snapshot, snapshot)[:2], ("BadRequestException", 400)
+    )
+    backup = storage.wait_for_status(backup, status="available", failures=["error"], interval=0.2, wait=30)
+    section.equal(
+        "wait_for_status of a backup",
+        (backup.status, backup.size, backup.snapshot_id, backup.metadata, backup.availability_zone),
+        ("available", 2, snapshot.id, {"cinder.csi.openstack.org/cluster": "k"}, "nova"),
+    )
+    storage.delete_snapshot(snapshot)
+    gone(storage, snapshot)
+    section.equal("the backup stays without its snapshot", storage.get_backup(backup.id).status, "available")
+    section.equal("backups by volume", [each.id for each in storage.backups(volume_id=volume.id)], [backup.id])
+    restored = storage.create_volume(name="restored", size=2, backup_id=backup.id)
+    restored = storage.wait_for_status(restored, status="available", failures=["error"], interval=0.2, wait=30)
+    section.equal("a volume from the backup", (restored.size, restored.name), (2, "restored"))
+    storage.wait_for_status(backup, status="available", failures=["error"], interval=0.2, wait=30)
+    absolute = storage.get_limits().absolute
+    section.equal(
+        "get_limits counts backups", (absolute.total_backups_used, absolute.total_backup_gigabytes_used), (1, 2)
+    )
+    storage.delete_backup(backup)
+    storage.wait_for_delete(backup, interval=0.2, wait=30)
+    section.equal("delete_backup", list(storage.backups()), [])
+
+
+SCENARIOS = [life, properties, pages, states, adoption, limits, backups]

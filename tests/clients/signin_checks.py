@@ -205,7 +205,7 @@ def ansible(section, app, terminal, cloud):
     section.matches(
         "the playbook with the modules of openstack.cloud",
         outcome,
-        "localhost : ok=15 changed=4 unreachable=0 failed=0 skipped=0 rescued=0 ignored=0",
+        "localhost : ok=21 changed=6 unreachable=0 failed=0 skipped=0 rescued=0 ignored=0",
     )
 
 
