@@ -12,7 +12,12 @@ from host import App
 from identity import WITH_PROJECT, Keystone
 
 # DevStack's default volume type is named lvmdriver-1, which some tests ask for.
-VARIABLES = {"create_seconds": "1", "delete_seconds": "1", "default_volume_type": "lvmdriver-1", "keystone_timeout_seconds": "60"}
+VARIABLES = {
+    "create_seconds": "1",
+    "delete_seconds": "1",
+    "default_volume_type": "lvmdriver-1",
+    "keystone_timeout_seconds": "60",
+}
 # The names of DevStack's clouds, each with its user and project. The bootstrap of Keystone creates the user and project admin.
 CLOUDS = {"devstack-admin": ("admin", "admin"), "devstack": ("demo", "demo"), "devstack-alt": ("alt_demo", "alt_demo")}
 
@@ -27,6 +32,7 @@ class DevStack:
             self.app = stack.enter_context(App(program, VARIABLES | self.keystone.variables() | variables))
             self.add_users()
             self.keystone.add_to_catalog({WITH_PROJECT: f"{self.app.base}/v3"})
+            self.add_object_store()
             admin = openstack.connect(
                 load_yaml_config=False, load_envvars=False, **self.cloud(*CLOUDS["devstack-admin"])
             )
@@ -50,6 +56,13 @@ class DevStack:
                 identity.assign_project_role_to_user(self.keystone.projects[project], created, member)
                 administrator = identity.find_user("admin", ignore_missing=False)
                 identity.assign_project_role_to_user(self.keystone.projects[project], administrator, admin)
+
+    def add_object_store(self):
+        """Adds an object store to the catalog, since the tests of backups run with one only. None of them calls it."""
+        identity = self.keystone.cloud.identity
+        service = identity.create_service(name="swift", type="object-store")
+        url = f"{self.app.base}/no-object-store"
+        identity.create_endpoint(service_id=service.id, interface="public", url=url, region_id=WITH_PROJECT)
 
     def cloud(self, user, project):
         """Returns the entry of a user in `clouds.yaml`. Without a project, it is an administrator of the whole system."""
