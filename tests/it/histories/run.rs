@@ -41,6 +41,7 @@ fn histories_through_two_processes_and_kills_are_linearizable() {
     let kills = short_or_whole(3, 24);
     let begin = Instant::now();
     std::thread::scope(|scope| {
+        let end = End(&run.is_over);
         for number in 0..WRITERS {
             let run = &run;
             scope.spawn(move || Writer::new(run, number).work());
@@ -57,7 +58,7 @@ fn histories_through_two_processes_and_kills_are_linearizable() {
             killed.iter().for_each(Host::restart);
         }
         std::thread::sleep(Duration::from_millis(900));
-        run.is_over.store(true, Ordering::SeqCst);
+        drop(end);
     });
     let took = begin.elapsed();
     let projects: Vec<Arc<Project>> =
@@ -77,6 +78,15 @@ fn histories_through_two_processes_and_kills_are_linearizable() {
         run.sequence.next() / 2,
         begin.elapsed(),
     );
+}
+
+/// Ends the run when it is dropped, so that no writer goes on for ever after a process has failed to start.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// What all writers share.
