@@ -9,7 +9,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 COMPONENT := target/wasm32-wasip2/release/volume_snapshots.wasm
 DEV_IDENTITY := target/wasm32-wasip2/release/volume_snapshots_dev_identity.wasm
 COMPONENTS := --package volume-snapshots --package volume-snapshots-dev-identity
-LARGEST_COMPONENT := 3145728
+LARGEST_COMPONENT := 3670016
 # The embedded host of `make up` and the tests, quick to build. `make bench` builds a faster one with `--profile host`.
 HOST_PROGRAM := target/debug/volume-snapshots-host
 FAST_HOST_PROGRAM := target/host/volume-snapshots-host
@@ -36,7 +36,7 @@ help: ## List the targets
 	@echo
 	@echo '`make up` reads LISTEN=$(LISTEN) and STATE_DIR=$(STATE_DIR). HOST=spin runs the app on Spin instead.'
 
-build: component ## Build both components and print their sizes; fail if the main one is above 3 MiB
+build: component ## Build both components and print their sizes; fail if the main one is above 3.5 MiB
 	@size=$$(wc -c < $(COMPONENT)); \
 	echo "$(COMPONENT): $$((size)) bytes of at most $(LARGEST_COMPONENT)"; \
 	echo "$(DEV_IDENTITY): $$(($$(wc -c < $(DEV_IDENTITY)))) bytes"; \

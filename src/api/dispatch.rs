@@ -7,6 +7,7 @@ use crate::domain::{Snapshot, Volume};
 
 use super::backup_actions::{self, BackupAction};
 use super::call::Call;
+use super::groups::{self, GroupAction};
 use super::routes::{MetadataOwner, Operation};
 use super::snapshot_actions::{self, SnapshotAction};
 use super::volume_actions::{self, VolumeAction};
@@ -14,8 +15,8 @@ use super::volume_types::{self, VolumeTypeAction};
 use super::wire::faults::{Fault, MALFORMED_BODY};
 use super::wire::reply::Reply;
 use super::{
-    attachments, backup_records, backups, discovery, extensions, limits, manageable_snapshots, messages, metadata,
-    not_offered, quota_sets, resource_filters, services, snapshots, volumes,
+    attachments, backup_records, backups, discovery, extensions, group_snapshots, group_types, limits,
+    manageable_snapshots, messages, metadata, not_offered, quota_sets, resource_filters, services, snapshots, volumes,
 };
 
 /// An action that a body names.
@@ -25,6 +26,7 @@ pub enum Action {
     Volume(VolumeAction),
     VolumeType(VolumeTypeAction),
     Backup(BackupAction),
+    Group(GroupAction),
 }
 
 impl Action {
@@ -39,6 +41,8 @@ impl Action {
             Operation::ActOnVolume(_) => Some(Self::Volume(VolumeAction::named(body)?)),
             Operation::ActOnVolumeType(_) => Some(Self::VolumeType(VolumeTypeAction::named(body)?)),
             Operation::ActOnBackup(_) => Some(Self::Backup(BackupAction::named(body)?)),
+            Operation::ActOnGroup(_) | Operation::ActOnGroups => Some(Self::Group(GroupAction::named(body)?)),
+            Operation::ActOnGroupSnapshot(_) => group_snapshots::is_reset(body).map(|()| None)?,
             Operation::CompleteAttachment(_) => attachments::is_complete(body).map(|()| None)?,
             _ => None,
         })
@@ -70,6 +74,25 @@ pub fn dispatch(call: &Call<'_>, operation: &Operation, action: Option<Action>) 
             Some(Action::VolumeType(action)) => volume_types::act(call, id, action),
             _ => Err(Fault::bad_request(MALFORMED_BODY)),
         },
+        Operation::ListGroups { detail } => groups::list(call, *detail),
+        Operation::CreateGroup => groups::create(call),
+        Operation::ShowGroup(id) => groups::show(call, id),
+        Operation::UpdateGroup(id) => groups::update(call, id),
+        Operation::ActOnGroup(id) => match action {
+            Some(Action::Group(action)) => groups::act(call, id, action),
+            _ => Err(Fault::bad_request(MALFORMED_BODY)),
+        },
+        Operation::ActOnGroups => match action {
+            Some(Action::Group(action)) => groups::act_on_all(call, action),
+            _ => Err(Fault::bad_request(MALFORMED_BODY)),
+        },
+        Operation::ListGroupSnapshots { detail } => group_snapshots::list(call, *detail),
+        Operation::CreateGroupSnapshot => group_snapshots::create(call),
+        Operation::ShowGroupSnapshot(id) => group_snapshots::show(call, id),
+        Operation::UpdateGroupSnapshot => group_snapshots::update(),
+        Operation::DeleteGroupSnapshot(id) => group_snapshots::delete(call, id),
+        Operation::ActOnGroupSnapshot(id) => group_snapshots::reset(call, id),
+        Operation::GroupTypes(operation) => group_types::perform(call, operation),
         Operation::VolumeTypes(operation) => volume_types::perform(call, operation),
         Operation::ManageSnapshot(path) => manageable_snapshots::create(call, *path),
         Operation::ListManageableSnapshots(path) => manageable_snapshots::list(call, *path),

@@ -14,7 +14,7 @@ use crate::service::listing::ListRequest;
 use crate::service::policy::Rule;
 
 use super::call::Call;
-use super::microversion::{self, Microversion};
+use super::microversion::Microversion;
 use super::python;
 use super::query::{self, Parameters};
 use super::routes::Operation;
@@ -54,18 +54,14 @@ pub struct EmptyResource {
 enum Filters {
     /// Any. One that is no column matches nothing.
     Columns,
-    /// Any before 3.31, and then those that are configured for this resource.
-    Configured(&'static str),
     /// None is read.
     Ignored,
     /// Those of clusters.
     OfClusters,
 }
 
-const GROUP_TYPES: Microversion = Microversion::v3(11);
 const CLUSTERS: Microversion = Microversion::v3(7);
 const CLUSTER_REPLICATION: Microversion = Microversion::v3(26);
-const GROUP_SNAPSHOT_PAGES: Microversion = Microversion::v3(29);
 const TRANSFER_PAGES: Microversion = Microversion::v3(59);
 const DEFAULT_TYPES: Microversion = Microversion::v3(62);
 const REIMAGE: Microversion = Microversion::v3(68);
@@ -142,72 +138,35 @@ const TRANSFERS: EmptyResource = EmptyResource {
     forbidden: None,
 };
 
-const GROUPS: EmptyResource = EmptyResource {
-    names: &["groups"],
-    key: "groups",
+/// The groups that migrated consistency groups would be. There are none.
+const CONSISTENCY_GROUPS: EmptyResource = EmptyResource {
+    names: &["consistencygroups"],
+    key: "consistencygroups",
     has_detail: true,
-    since: microversion::VOLUME_GROUP,
+    since: Microversion::MINIMUM,
     list: Some(Rule::GetAllGroups),
     show: None,
-    is_authorized_first: false,
+    is_authorized_first: true,
     paged: Some(Microversion::MINIMUM),
-    filters: Filters::Configured("group"),
+    filters: Filters::Columns,
     columns: GROUP_COLUMNS,
     not_found: ("Group ", FOUND_NOWHERE),
     forbidden: None,
 };
 
-const GROUP_SNAPSHOTS: EmptyResource = EmptyResource {
-    names: &["group_snapshots"],
-    key: "group_snapshots",
-    has_detail: true,
-    since: microversion::GROUP_SNAPSHOTS,
-    list: Some(Rule::GetAllGroupSnapshots),
-    show: None,
-    is_authorized_first: false,
-    paged: Some(GROUP_SNAPSHOT_PAGES),
-    filters: Filters::Configured("group_snapshot"),
-    columns: GROUP_SNAPSHOT_COLUMNS,
-    not_found: ("GroupSnapshot ", FOUND_NOWHERE),
-    forbidden: None,
-};
-
 /// The resources without rows.
-static EMPTY: [EmptyResource; 9] = [
+static EMPTY: [EmptyResource; 6] = [
     OLD_TRANSFERS,
     TRANSFERS,
-    GROUPS,
-    GROUP_SNAPSHOTS,
-    EmptyResource {
-        names: &["consistencygroups"],
-        key: "consistencygroups",
-        since: Microversion::MINIMUM,
-        is_authorized_first: true,
-        filters: Filters::Columns,
-        ..GROUPS
-    },
+    CONSISTENCY_GROUPS,
     EmptyResource {
         names: &["cgsnapshots"],
         key: "cgsnapshots",
-        since: Microversion::MINIMUM,
-        is_authorized_first: true,
+        list: Some(Rule::GetAllGroupSnapshots),
         paged: None,
-        filters: Filters::Columns,
-        ..GROUP_SNAPSHOTS
-    },
-    EmptyResource {
-        names: &["group_types"],
-        key: "group_types",
-        has_detail: false,
-        since: GROUP_TYPES,
-        list: None,
-        show: None,
-        is_authorized_first: false,
-        paged: Some(Microversion::MINIMUM),
-        filters: Filters::Ignored,
-        columns: &["id", "name", "description", "is_public", "created_at", "updated_at", "deleted_at", "deleted"],
-        not_found: ("Group type ", FOUND_NOWHERE),
-        forbidden: None,
+        columns: GROUP_SNAPSHOT_COLUMNS,
+        not_found: ("GroupSnapshot ", FOUND_NOWHERE),
+        ..CONSISTENCY_GROUPS
     },
     EmptyResource {
         names: &["qos-specs"],
@@ -279,8 +238,8 @@ const fn refused(
 
 const TRANSFER: &str = "Transferring volumes is";
 const QOS: &str = "Quality of service is";
-const GROUPS_ARE: &str = "Creating groups is";
-const GROUP_SNAPSHOTS_ARE: &str = "Creating group snapshots is";
+const GROUPS_ARE: &str = "Creating consistency groups is";
+const GROUP_SNAPSHOTS_ARE: &str = "Creating snapshots of consistency groups is";
 const HOSTS: &str = "The host API is";
 const QUOTA_CLASSES: &str = "A quota class is";
 const DEFAULT_TYPE: &str = "A default volume type of one project is";
@@ -288,14 +247,10 @@ const ENCRYPTION: &str = "Encrypting volumes of a type is";
 const VOLUME_MANAGE: &str = "Managing volumes is";
 
 /// The operations that are refused, besides those that look up a row of an [`EmptyResource`].
-static REFUSED: [Refused; 30] = [
+static REFUSED: [Refused; 26] = [
     refused("POST", &["os-volume-transfer"], 0, Rule::CreateTransfer, TRANSFER),
     refused("POST", &["volume-transfers"], 0, Rule::CreateTransfer, TRANSFER),
     refused("POST", &["qos-specs"], 0, Rule::CreateQosSpecs, QOS),
-    refused("POST", &["groups"], 13, Rule::CreateGroup, GROUPS_ARE),
-    refused("POST", &["groups", "action"], 14, Rule::CreateGroup, GROUPS_ARE),
-    refused("POST", &["group_snapshots"], 14, Rule::CreateGroupSnapshot, GROUP_SNAPSHOTS_ARE),
-    refused("POST", &["group_types"], 11, Rule::CreateGroupType, "Creating group types is"),
     refused("POST", &["consistencygroups"], 0, Rule::CreateGroup, GROUPS_ARE),
     refused("POST", &["consistencygroups", "create_from_src"], 0, Rule::CreateGroup, GROUPS_ARE),
     refused("POST", &["cgsnapshots"], 0, Rule::CreateGroupSnapshot, GROUP_SNAPSHOTS_ARE),
@@ -492,7 +447,6 @@ impl EmptyResource {
     fn not_found(&self, id: &str) -> Error {
         let (before, after) = self.not_found;
         Error::NotFound(match self.key {
-            "group_types" if id == "default" => "Default group type can not be found.".to_owned(),
             // Cinder prints the filters of its query.
             "clusters" => {
                 format!("{before}{{'binary': 'cinder-volume', 'name': {}}}{after}", python::repr_of_string(id))
@@ -505,14 +459,6 @@ impl EmptyResource {
     fn check_filters(&self, call: &Call<'_>, rest: &mut Parameters) -> Result<(), Fault> {
         match self.filters {
             Filters::Columns | Filters::Ignored => Ok(()),
-            Filters::Configured(name) => {
-                rest.pop("list_volume");
-                if call.version < microversion::RESOURCE_FILTERS {
-                    return Ok(());
-                }
-                let configured = call.service.allowed_filters(name)?;
-                query::refuse_unconfigured_filters(rest, call.service.caller.roles.admin, call.version, &configured)
-            }
             Filters::OfClusters => {
                 let replicated = call.version >= CLUSTER_REPLICATION;
                 let is_known = |key: &str| {

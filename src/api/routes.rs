@@ -89,6 +89,24 @@ pub enum Operation {
     /// An operation on volume types, except an action.
     VolumeTypes(VolumeTypeOperation),
     ActOnVolumeType(String),
+    ListGroups {
+        detail: bool,
+    },
+    CreateGroup,
+    ShowGroup(String),
+    UpdateGroup(String),
+    ActOnGroup(String),
+    ActOnGroups,
+    ListGroupSnapshots {
+        detail: bool,
+    },
+    CreateGroupSnapshot,
+    ShowGroupSnapshot(String),
+    UpdateGroupSnapshot,
+    DeleteGroupSnapshot(String),
+    ActOnGroupSnapshot(String),
+    /// An operation on group types.
+    GroupTypes(GroupTypeOperation),
     /// A path that Cinder's routing library adds and no controller answers (`.../new`, `.../{id}/edit`).
     Phantom,
 }
@@ -147,6 +165,18 @@ impl Operation {
                         | VolumeTypeOperation::PutSpec(..)
                 )
                 | Self::ActOnVolumeType(_)
+                | Self::CreateGroup
+                | Self::UpdateGroup(_)
+                | Self::ActOnGroup(_)
+                | Self::ActOnGroups
+                | Self::CreateGroupSnapshot
+                | Self::ActOnGroupSnapshot(_)
+                | Self::GroupTypes(
+                    GroupTypeOperation::Create
+                        | GroupTypeOperation::Update(_)
+                        | GroupTypeOperation::MergeSpecs(_)
+                        | GroupTypeOperation::PutSpec(..)
+                )
         )
     }
 }
@@ -196,6 +226,22 @@ pub enum VolumeTypeOperation {
     ShowAccess(String),
     ShowEncryption(String),
     ShowEncryptionItem(String, String),
+}
+
+/// An operation on group types, with the ids and keys of its path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupTypeOperation {
+    List,
+    Create,
+    /// The id may be `default`.
+    Show(String),
+    Update(String),
+    Delete(String),
+    ShowSpecs(String),
+    MergeSpecs(String),
+    ShowSpec(String, String),
+    PutSpec(String, String),
+    DeleteSpec(String, String),
 }
 
 /// The two paths for managing snapshots that exist on a backend.
@@ -277,7 +323,7 @@ pub fn route(method: &Method, path: &str) -> Option<Route> {
 }
 
 /// The resources for which Cinder's routing library adds all paths, even for operations that they do not have.
-const RESOURCES: [&str; 14] = [
+const RESOURCES: [&str; 17] = [
     "backups",
     "attachments",
     "snapshots",
@@ -292,6 +338,9 @@ const RESOURCES: [&str; 14] = [
     "os-availability-zone",
     "scheduler-stats",
     "types",
+    "groups",
+    "group_snapshots",
+    "group_types",
 ];
 
 /// The resources below a type, for which the routing library adds paths too.
@@ -381,26 +430,60 @@ fn operation(method: &Method, segments: &[&str]) -> Option<Operation> {
         ["attachments", id] if put => Op::UpdateAttachment(own(id)),
         ["attachments", id] if delete => Op::DeleteAttachment(own(id)),
         ["attachments", id, "action"] if post => Op::CompleteAttachment(own(id)),
-        ["backups"] if get => Op::ListBackups { detail: false },
-        ["backups"] if post => Op::CreateBackup,
-        ["backups", "detail"] if get => Op::ListBackups { detail: true },
-        ["backups", "import_record"] if post => Op::ImportBackup,
-        ["backups", id] if get => Op::ShowBackup(own(id)),
-        ["backups", id] if put => Op::UpdateBackup(own(id)),
-        ["backups", id] if delete => Op::DeleteBackup(own(id)),
-        ["backups", id, "restore"] if post => Op::RestoreBackup(own(id)),
-        ["backups", id, "action"] if post => Op::ActOnBackup(own(id)),
-        ["backups", id, "export_record"] if get => Op::ExportBackup(own(id)),
+        ["backups", rest @ ..] if let Some(operation) = on_backups(method, rest) => operation,
         ["types", _, resource, "new"] if get && BELOW_TYPE.contains(resource) => Op::Phantom,
         ["types", rest @ ..] if let Some(operation) = on_types(method, rest) => operation,
         ["types", _, "os-volume-type-access"] if post => Op::Phantom,
         ["types", _, "os-volume-type-access", _] if get || put || delete => Op::Phantom,
         ["types", _, resource, _, "edit"] if BELOW_TYPE.contains(resource) && get => Op::Phantom,
+        ["groups" | "group_snapshots", ..] if let Some(operation) = on_groups(method, segments) => operation,
+        ["group_types", _, "group_specs", "new"] | ["group_types", _, "group_specs", _, "edit"] if get => Op::Phantom,
+        ["group_types", rest @ ..] if let Some(operation) = on_group_types(method, rest) => Op::GroupTypes(operation),
         [resource] if RESOURCES.contains(resource) && (get || post) => Op::Phantom,
         [resource, _] if RESOURCES.contains(resource) && (get || put || delete) => Op::Phantom,
         [resource, _, "edit"] if RESOURCES.contains(resource) && get => Op::Phantom,
         ["snapshots" | "volumes", _, "metadata", _, "edit"] if get => Op::Phantom,
         _ => return not_offered::operation(method, segments),
+    })
+}
+
+/// Finds the operation on backups of the segments behind `backups`.
+fn on_backups(method: &Method, segments: &[&str]) -> Option<Operation> {
+    let own = |id: &&str| (*id).to_owned();
+    Some(match (method, segments) {
+        (&Method::GET, []) => Operation::ListBackups { detail: false },
+        (&Method::POST, []) => Operation::CreateBackup,
+        (&Method::GET, ["detail"]) => Operation::ListBackups { detail: true },
+        (&Method::POST, ["import_record"]) => Operation::ImportBackup,
+        (&Method::GET, [id]) => Operation::ShowBackup(own(id)),
+        (&Method::PUT, [id]) => Operation::UpdateBackup(own(id)),
+        (&Method::DELETE, [id]) => Operation::DeleteBackup(own(id)),
+        (&Method::POST, [id, "restore"]) => Operation::RestoreBackup(own(id)),
+        (&Method::POST, [id, "action"]) => Operation::ActOnBackup(own(id)),
+        (&Method::GET, [id, "export_record"]) => Operation::ExportBackup(own(id)),
+        _ => return None,
+    })
+}
+
+/// Finds the operation on groups and group snapshots.
+fn on_groups(method: &Method, segments: &[&str]) -> Option<Operation> {
+    let own = |id: &&str| (*id).to_owned();
+    Some(match (method, segments) {
+        (&Method::GET, ["groups"]) => Operation::ListGroups { detail: false },
+        (&Method::POST, ["groups"]) => Operation::CreateGroup,
+        (&Method::GET, ["groups", "detail"]) => Operation::ListGroups { detail: true },
+        (&Method::POST, ["groups", "action"]) => Operation::ActOnGroups,
+        (&Method::GET, ["groups", id]) => Operation::ShowGroup(own(id)),
+        (&Method::PUT, ["groups", id]) => Operation::UpdateGroup(own(id)),
+        (&Method::POST, ["groups", id, "action"]) => Operation::ActOnGroup(own(id)),
+        (&Method::GET, ["group_snapshots"]) => Operation::ListGroupSnapshots { detail: false },
+        (&Method::POST, ["group_snapshots"]) => Operation::CreateGroupSnapshot,
+        (&Method::GET, ["group_snapshots", "detail"]) => Operation::ListGroupSnapshots { detail: true },
+        (&Method::GET, ["group_snapshots", id]) => Operation::ShowGroupSnapshot(own(id)),
+        (&Method::PUT, ["group_snapshots", _]) => Operation::UpdateGroupSnapshot,
+        (&Method::DELETE, ["group_snapshots", id]) => Operation::DeleteGroupSnapshot(own(id)),
+        (&Method::POST, ["group_snapshots", id, "action"]) => Operation::ActOnGroupSnapshot(own(id)),
+        _ => return None,
     })
 }
 
@@ -426,6 +509,25 @@ fn on_types(method: &Method, segments: &[&str]) -> Option<Operation> {
         _ => return None,
     };
     Some(Operation::VolumeTypes(operation))
+}
+
+/// Finds the operation on group types of the segments behind `group_types`.
+fn on_group_types(method: &Method, segments: &[&str]) -> Option<GroupTypeOperation> {
+    use GroupTypeOperation as On;
+    let own = |id: &&str| (*id).to_owned();
+    Some(match (method, segments) {
+        (&Method::GET, []) => On::List,
+        (&Method::POST, []) => On::Create,
+        (&Method::GET, [id]) => On::Show(own(id)),
+        (&Method::PUT, [id]) => On::Update(own(id)),
+        (&Method::DELETE, [id]) => On::Delete(own(id)),
+        (&Method::GET, [id, "group_specs"]) => On::ShowSpecs(own(id)),
+        (&Method::POST, [id, "group_specs"]) => On::MergeSpecs(own(id)),
+        (&Method::GET, [id, "group_specs", key]) => On::ShowSpec(own(id), own(key)),
+        (&Method::PUT, [id, "group_specs", key]) => On::PutSpec(own(id), own(key)),
+        (&Method::DELETE, [id, "group_specs", key]) => On::DeleteSpec(own(id), own(key)),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

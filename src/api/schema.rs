@@ -74,6 +74,8 @@ pub enum Check {
     ShortString,
     /// A string in Base64 that is not empty.
     Base64,
+    /// A list of at least one string, all different and of at most 255 code points.
+    UniqueStrings,
     /// `rw` or `ro`.
     AttachMode,
     /// An object, or null.
@@ -291,6 +293,8 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
             Ok(())
         }
         (Check::UuidOrUuids, Value::Array(items)) if are_uuids(items) => Ok(()),
+        (Check::UniqueStrings, Value::Array(items)) => check_unique_strings(items, value, name),
+        (Check::UniqueStrings, _) => Err(wrong_type(field, value, "'array'")),
         (Check::UuidOrNull | Check::UuidOrUuids, _) => Err(no_schema(field, value)),
         (Check::Uuid, Value::String(_)) => Err(failure(field, value, &format!("{} is not a 'uuid'", repr(value)))),
         (
@@ -491,6 +495,24 @@ fn check_metadata(
     let detail =
         format!("{} {verb} not match any of the regexes: '^[a-zA-Z0-9-_:{others}]{{1,255}}$'", refused.join(", "));
     Err(failure(field, metadata, &detail))
+}
+
+/// Checks a list of at least one string, all different.
+fn check_unique_strings(items: &[Value], list: &Value, name: &str) -> Result<(), Fault> {
+    let fails = |detail: &str| Err(failure(Some(name), list, &format!("{} {detail}", repr(list))));
+    if items.is_empty() {
+        return fails("should be non-empty");
+    }
+    for (at, item) in items.iter().enumerate() {
+        match item {
+            Value::String(content) => check_length(content, item, &at.to_string())?,
+            _ => return Err(wrong_type(Some(&at.to_string()), item, "'string'")),
+        }
+        if items[..at].contains(item) {
+            return fails("has non-unique elements");
+        }
+    }
+    Ok(())
 }
 
 /// Whether all values of a list are different UUIDs.

@@ -166,7 +166,7 @@ fn view<'a>(call: &Call<'_>, volume: &'a Volume, types: &'a VolumeTypes, extende
         add("migration_status", volume.migration_status.clone().into());
     }
     if since(microversion::VOLUME_GROUP) {
-        add("group_id", volume.group_id.clone().into());
+        add("group_id", volume.group_id.map(|id| id.to_string()).into());
     }
     if admin && since(microversion::VOLUME_PROVIDER) {
         add("provider_id", Value::Null);

@@ -83,11 +83,6 @@ macro_rules! uuid_identifier {
 }
 pub(super) use uuid_identifier;
 
-uuid_identifier!(
-    /// The id of a group snapshot, whose members cannot be deleted one by one.
-    GroupSnapshotId
-);
-
 /// Returns the canonical form of a UUID, in ASCII.
 #[must_use]
 pub fn encoded(uuid: Uuid) -> [u8; Hyphenated::LENGTH] {

@@ -42,6 +42,9 @@ pub enum Completion {
     Release,
     /// A backend finishes extending a volume: the volume has its new size, and the status from before.
     Extend,
+    /// A backend finishes moving volumes into a group and out of it. Only the scheduled step ends this work, because it changes
+    /// other rows first.
+    Move,
     /// No backend does the work, or an agent has reported that it failed: it fails.
     Fail,
     /// No work is known, as after `os-reset_status`. Only the time bound ends the status.
@@ -55,9 +58,19 @@ words!(Completion, "a completion of work under way", {
     Cascade => "cascade",
     Release => "release",
     Extend => "extend",
+    Move => "move",
     Fail => "fail",
     None => "none",
 });
+
+impl Completion {
+    /// Returns whether only the scheduled step ends the work, since it changes other rows first. For every reader the work goes
+    /// on until then.
+    #[must_use]
+    pub const fn is_for_tick(self) -> bool {
+        matches!(self, Self::Cascade | Self::Move)
+    }
+}
 
 /// The trigger that may end the work, besides the time bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,7 +210,7 @@ impl Pending {
     pub fn needs_tick(&self, clock: Timestamp) -> bool {
         let waits_for_tick = match self.schedule {
             Schedule::NextTick => true,
-            Schedule::Clock => self.completion == Completion::Cascade,
+            Schedule::Clock => self.completion.is_for_tick(),
             Schedule::OnRequest => false,
         };
         waits_for_tick || self.may_leave_message() || (self.removes() && !self.is_given_up(clock))
@@ -284,8 +297,8 @@ impl Pending {
     /// been, and nobody has to wait for a second one. An operator's time is no clock, so it may be before the beginning.
     #[must_use]
     pub fn ending(&self, now: Timestamp, occasion: Occasion) -> Option<Ending> {
-        let is_ended_by_readers = !matches!(self.completion, Completion::None | Completion::Cascade);
-        let completes = self.completion != Completion::Cascade && self.comes_due(now, occasion);
+        let is_ended_by_readers = self.completion != Completion::None && !self.completion.is_for_tick();
+        let completes = !self.completion.is_for_tick() && self.comes_due(now, occasion);
         if occasion != Occasion::OperatorTick && self.begins_in_future(now) {
             let ends = completes || (is_ended_by_readers && self.schedule == Schedule::Clock);
             return ends.then_some(Ending::Completed(self.completion, now));
@@ -305,8 +318,7 @@ impl Pending {
     }
 }
 
-/// The shortest time bound of a cascade, in seconds. Unlike a removal, it never ends by the clock alone, so it needs time for
-/// a few ticks.
+/// The shortest time bound of work that never ends by the clock alone, in seconds, so that there is time for a few ticks.
 const MINUTE: f64 = 60.0;
 
 /// The delays that turn an accepted request into [`Pending`] work, from the Spin variables.
@@ -336,8 +348,7 @@ impl Delays {
             (_, progression) => (self.create_seconds, progression.schedule()),
         };
         let delay = if self.progression == Progression::Immediate { 0.0 } else { delay };
-        let patience =
-            if completion == Completion::Cascade { self.give_up_seconds.max(MINUTE) } else { self.give_up_seconds };
+        let patience = if completion.is_for_tick() { self.give_up_seconds.max(MINUTE) } else { self.give_up_seconds };
         Pending {
             completion,
             schedule,

@@ -49,6 +49,8 @@ pub enum QuotaRefusal {
          Requested {requested}G, quota is {limit}G and {used}G has been consumed."
     )]
     BackupGigabytes { requested: i64, limit: i64, used: i64 },
+    #[error("GroupLimitExceeded: Maximum number of groups allowed ({limit}) exceeded")]
+    Groups { limit: i64 },
     #[error("VolumeLimitExceeded: Maximum number of volumes allowed ({limit}) exceeded for quota '{resource}'.")]
     Volumes { limit: i64, resource: String },
     #[error(
@@ -78,6 +80,7 @@ impl QuotaRefusal {
             Self::Snapshots { .. }
             | Self::Backups { .. }
             | Self::BackupGigabytes { .. }
+            | Self::Groups { .. }
             | Self::GigabytesOfOneVolume { .. } => false,
         }
     }
@@ -91,6 +94,7 @@ impl QuotaRefusal {
             Self::Snapshots { .. }
             | Self::Backups { .. }
             | Self::BackupGigabytes { .. }
+            | Self::Groups { .. }
             | Self::GigabytesOfOneVolume { .. } => &mut [],
         };
         for resource in resources {
@@ -106,6 +110,7 @@ pub enum Counted {
     Snapshots,
     Volumes,
     Backups,
+    Groups,
 }
 
 impl Counted {
@@ -116,6 +121,7 @@ impl Counted {
             Self::Snapshots => "snapshots",
             Self::Volumes => "volumes",
             Self::Backups => "backups",
+            Self::Groups => "groups",
         }
     }
 }
@@ -146,13 +152,15 @@ pub fn type_of(resource: &str) -> Option<(&'static str, VolumeTypeId)> {
         .find_map(|prefix| Some((prefix, id(resource.strip_prefix(prefix)?.strip_prefix('_')?)?)))
 }
 
-/// Returns the amounts that one snapshot, volume, or backup of `size` GiB and of a type adds to the counters.
+/// Returns the amounts that one row of `size` GiB and of a type adds to the counters. A group has neither.
 #[must_use]
 pub fn amounts_of(counted: Counted, size: u32, volume_type: Option<VolumeTypeId>, with_gigabytes: bool) -> Amounts {
     let mut amounts = Amounts::new();
     amounts.insert(counted.resource().to_owned(), 1);
     if counted == Counted::Backups {
         amounts.insert(BACKUP_GIGABYTES.to_owned(), i64::from(size));
+    }
+    if matches!(counted, Counted::Backups | Counted::Groups) {
         return amounts;
     }
     if with_gigabytes {
@@ -229,6 +237,7 @@ pub fn admit(
                 Counted::Backups => QuotaRefusal::Backups { limit },
                 Counted::Snapshots => QuotaRefusal::Snapshots { limit },
                 Counted::Volumes => QuotaRefusal::Volumes { limit, resource: name.clone() },
+                Counted::Groups => QuotaRefusal::Groups { limit },
             }
         });
     }

@@ -144,6 +144,8 @@ pub enum Cause {
     Unmanage,
     /// The snapshot's volume was deleted with its snapshots.
     VolumeDelete,
+    /// Its group snapshot was deleted.
+    GroupSnapshotDelete,
     /// The volume was reverted to the snapshot.
     Revert,
     /// A backup of the snapshot is made.
@@ -167,6 +169,7 @@ words!(Cause, "a cause of a snapshot's status", {
     ForceDelete => "os-force_delete",
     Unmanage => "os-unmanage",
     VolumeDelete => "delete of the volume",
+    GroupSnapshotDelete => "delete of the group snapshot",
     Revert => "revert",
     Backup => "backup",
     Report => "os-update_snapshot_status",
@@ -203,7 +206,7 @@ impl Snapshot {
                 // A report has set the status already, and the message is about to be written.
                 Ending::Completed(Completion::Fail, _) if self.status.completion().is_none() => self.pending = None,
                 Ending::Completed(Completion::Fail, at) => {
-                    self.enter(self.status.given_up(), None, at, Cause::Failed);
+                    self.enter(self.given_up(), None, at, Cause::Failed);
                 }
                 Ending::Completed(completion, at) => {
                     self.enter(SnapshotStatus::Available, None, at, Cause::Completed);
@@ -217,10 +220,19 @@ impl Snapshot {
                         self.progress = Some("0%".to_owned());
                     }
                 }
-                Ending::GivenUp(at) => self.enter(self.status.given_up(), None, at, Cause::GivenUp),
+                Ending::GivenUp(at) => self.enter(self.given_up(), None, at, Cause::GivenUp),
             }
         }
         Some(self)
+    }
+
+    /// Returns the status that replaces this transient one when its work has failed. As in Cinder, a member of a group snapshot
+    /// that cannot be deleted is in error.
+    const fn given_up(&self) -> SnapshotStatus {
+        match self.status {
+            SnapshotStatus::Deleting if self.group_snapshot_id.is_some() => SnapshotStatus::Error,
+            status => status.given_up(),
+        }
     }
 
     /// Returns the failure of the work under way that a user message tells of. Cinder has none for a snapshot that is adopted,

@@ -14,7 +14,8 @@ use super::identifiers::uuid_identifier;
 use super::lifecycle::{Completion, Ending, Occasion, Pending};
 use super::message::Event;
 use super::{
-    Attachment, AttachmentSlot, BackupId, Metadata, ProjectId, SnapshotId, Timestamp, UserId, VolumeTypeId, metadata,
+    Attachment, AttachmentSlot, BackupId, GroupId, Metadata, ProjectId, SnapshotId, Timestamp, UserId, VolumeTypeId,
+    metadata,
 };
 
 uuid_identifier!(
@@ -131,7 +132,7 @@ pub struct Volume {
     pub snapshot_id: Option<SnapshotId>,
     /// The volume that it was cloned from.
     pub source_volid: Option<VolumeId>,
-    pub group_id: Option<String>,
+    pub group_id: Option<GroupId>,
     pub bootable: bool,
     pub multiattach: bool,
     /// Cinder's `volume_admin_metadata`. The metadata of a view shows its keys `readonly` and `attached_mode`.
@@ -325,6 +326,16 @@ impl Volume {
     ///
     /// Fails with the first reason in Cinder's order of checks.
     pub fn may_be_snapshotted(&self, in_use_accepted: bool) -> Result<(), NotSnapshottable> {
+        self.may_be_snapshotted_with_group()?;
+        self.has_accepted_status(in_use_accepted, "")
+    }
+
+    /// Checks that a snapshot may be created now together with those of other volumes, for which few statuses matter.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the first reason in Cinder's order of checks.
+    pub fn may_be_snapshotted_with_group(&self) -> Result<(), NotSnapshottable> {
         if self.host.as_deref().unwrap_or_default().is_empty() && self.provisioning.is_none() {
             Err(NotSnapshottable::NotScheduled)
         } else if self.status == VolumeStatus::MAINTENANCE {
@@ -336,7 +347,7 @@ impl Volume {
         } else if self.status.as_str().starts_with("replica_") {
             Err(NotSnapshottable::SecondaryReplica)
         } else {
-            self.has_accepted_status(in_use_accepted, "")
+            Ok(())
         }
     }
 

@@ -156,17 +156,18 @@ impl VolumeType {
     }
 }
 
-/// A change of a type that must not cross the creation of a volume of the type.
+/// A change of a type of volumes or groups that must not cross the creation of a row of the type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reserved {
-    pub id: VolumeTypeId,
+    /// The id of the type.
+    pub id: Uuid,
     /// A random number, by which the writer knows that the reservation is its own.
     pub number: u64,
     pub since: Timestamp,
 }
 
 impl Reserved {
-    /// The time, in seconds, for which a reservation refuses volumes of the type.
+    /// The time, in seconds, for which a reservation refuses rows of the type.
     const REFUSES_SECONDS: f64 = 30.0;
     /// The time, in seconds, in which its writer must be done. The rest is for clocks that differ.
     const LASTS_SECONDS: f64 = 20.0;
@@ -175,6 +176,12 @@ impl Reserved {
     #[must_use]
     pub fn lasts(&self, now: Timestamp) -> bool {
         self.since <= now && now < self.since.plus_seconds(Self::LASTS_SECONDS)
+    }
+
+    /// Returns whether it refuses rows of the type.
+    #[must_use]
+    pub fn refuses(&self, now: Timestamp) -> bool {
+        now < self.since.plus_seconds(Self::REFUSES_SECONDS) && !is_in_future(self.since, now)
     }
 }
 
@@ -220,12 +227,8 @@ impl VolumeTypes {
     /// Returns whether the creation of a volume of a type must not go on at `now`.
     #[must_use]
     pub fn refuses_volumes_of(&self, id: VolumeTypeId, now: Timestamp) -> bool {
-        let is_reserved = |reserved: Reserved| {
-            reserved.id == id
-                && now < reserved.since.plus_seconds(Reserved::REFUSES_SECONDS)
-                && !is_in_future(reserved.since, now)
-        };
-        self.get(id).is_none() || self.reserved.is_some_and(is_reserved)
+        let is_reserved = self.reserved.is_some_and(|own| own.id == id.as_uuid() && own.refuses(now));
+        self.get(id).is_none() || is_reserved
     }
 
     /// Returns the size of the types in bytes, without what JSON adds.
@@ -347,7 +350,7 @@ mod tests {
     fn a_reservation_refuses_longer_than_its_writer_may_write() {
         let since = Timestamp::from_seconds(100);
         let mut types = VolumeTypes::default();
-        let reserved = Reserved { id: VolumeTypeId::DEFAULT, number: 1, since };
+        let reserved = Reserved { id: VolumeTypeId::DEFAULT.as_uuid(), number: 1, since };
         types.reserved = Some(reserved);
         for (seconds, lasts, refuses) in [(99, false, true), (119, true, true), (120, false, true), (130, false, false)]
         {

@@ -9,9 +9,10 @@ use uuid::Uuid;
 
 use crate::domain::lifecycle::{Moment, Occasion};
 use crate::domain::quota::Amounts;
-use crate::domain::trees::map_of;
+use crate::domain::trees::{map_of, set_of};
 use crate::domain::{
-    AttachmentPointer, Backup, BackupId, ProjectId, Snapshot, SnapshotId, Timestamp, Volume, VolumeTypeId, VolumeTypes,
+    AttachmentPointer, Backup, BackupId, GroupId, GroupSnapshotId, GroupStatus, GroupTypes, ProjectId, Snapshot,
+    SnapshotId, Timestamp, Volume, VolumeId, VolumeTypeId, VolumeTypes,
 };
 use crate::store::agenda::{Agenda, AgendaItem};
 use crate::store::extension::Reservation;
@@ -22,7 +23,7 @@ use crate::store::rows::rows_at_once;
 use crate::store::{Identifiers, KeyValue, Kind, Listing, Notes, Row, Rows, Store, StoreError, StoredRow, StoredState};
 use crate::tick;
 
-pub use crate::store::deployment::{BackendService, Deployment, GroupSnapshot};
+pub use crate::store::deployment::{BackendService, Deployment};
 pub use crate::store::repair::Repair;
 pub use crate::store::{Removal, Unreadable};
 pub use crate::tick::{Bounds as TickBounds, Report as TickReport};
@@ -47,6 +48,7 @@ pub struct State {
     pub rows: Rows,
     pub deployment: Deployment,
     pub volume_types: VolumeTypes,
+    pub group_types: GroupTypes,
     pub projects: BTreeMap<ProjectId, ProjectSettings>,
 }
 
@@ -77,6 +79,7 @@ pub struct StateReader<'a> {
     records: Vec<ProjectRecord>,
     deployment: Deployment,
     pub volume_types: VolumeTypes,
+    pub group_types: GroupTypes,
     /// The rows that count towards quota, by project.
     counted: BTreeMap<ProjectId, Vec<AlikeRows>>,
     /// The amounts that extensions under way have reserved, by project.
@@ -260,8 +263,10 @@ impl<'a> Ops<'a> {
         let deployment = self.store.without_unreadable(self.store.deployment())?.unwrap_or_default();
         let mut volume_types = self.store.without_unreadable(self.store.volume_types())?.unwrap_or_default();
         volume_types.reserved = None;
+        let mut group_types = self.store.without_unreadable(self.store.group_types())?.unwrap_or_default();
+        group_types.reserved = None;
         let (store, now, counted, reserved) = (self.store, self.now, BTreeMap::new(), BTreeMap::new());
-        Ok(StateReader { store, now, stored, records, deployment, volume_types, counted, reserved })
+        Ok(StateReader { store, now, stored, records, deployment, volume_types, group_types, counted, reserved })
     }
 
     /// Replaces the whole state.
@@ -274,11 +279,15 @@ impl<'a> Ops<'a> {
             volume.attachment_slots().map(|slot| AttachmentPointer::new(volume, slot)).collect()
         };
         state.rows.attachments = state.rows.volumes.iter().flat_map(pointers).collect();
+        list_members(&mut state.rows);
         let mut projects: BTreeMap<ProjectId, NewProject> = BTreeMap::new();
         let gigabytes = state.deployment.snapshots_count_gigabytes();
         let mut agenda = Vec::new();
         for volume in &state.rows.volumes {
             NewProject::among(&mut projects, &volume.project_id).volumes.insert(volume.id.as_uuid());
+        }
+        for group in &state.rows.groups {
+            NewProject::among(&mut projects, &group.project_id).volumes.insert(group.id.as_uuid());
         }
         for kind in Kind::ALL {
             with_row_type!(kind, R => {
@@ -296,6 +305,7 @@ impl<'a> Ops<'a> {
             rows: state.rows,
             deployment: state.deployment,
             volume_types: state.volume_types,
+            group_types: state.group_types,
             projects: projects.into_values().map(|project| project.record).collect(),
             agenda,
         })
@@ -379,10 +389,49 @@ impl super::Service<'_> {
     }
 }
 
+/// Lists in groups the volumes that name them, and in group snapshots the snapshots that name them.
+fn list_members(rows: &mut Rows) {
+    let mut by_group: BTreeMap<GroupId, Vec<VolumeId>> = BTreeMap::new();
+    for volume in &rows.volumes {
+        if let Some(group) = volume.group_id {
+            by_group.entry(group).or_default().push(volume.id);
+        }
+    }
+    for group in &mut rows.groups {
+        group.volumes = by_group.remove(&group.id).unwrap_or_default();
+        let added = group.added.clone();
+        group.list_volumes(&added);
+    }
+    let mut by_group_snapshot: BTreeMap<GroupSnapshotId, Vec<SnapshotId>> = BTreeMap::new();
+    for snapshot in &rows.snapshots {
+        if let Some(own) = snapshot.group_snapshot_id {
+            by_group_snapshot.entry(own).or_default().push(snapshot.id);
+        }
+    }
+    let ids = set_of(rows.groups.iter().map(|group| group.id));
+    let mut copies: BTreeMap<GroupSnapshotId, Vec<GroupId>> = BTreeMap::new();
+    let mut copies_of_groups: BTreeMap<GroupId, Vec<GroupId>> = BTreeMap::new();
+    for group in rows.groups.iter().filter(|group| group.status == GroupStatus::Creating) {
+        if let Some(source) = group.group_snapshot_id {
+            copies.entry(source).or_default().push(group.id);
+        }
+        if let Some(source) = group.source_group_id.filter(|source| ids.contains(source)) {
+            copies_of_groups.entry(source).or_default().push(group.id);
+        }
+    }
+    for group in &mut rows.groups {
+        group.copies = copies_of_groups.remove(&group.id).unwrap_or_default();
+    }
+    for own in &mut rows.group_snapshots {
+        own.members = by_group_snapshot.remove(&own.id).unwrap_or_default();
+        own.copies = copies.remove(&own.id).unwrap_or_default();
+    }
+}
+
 /// A project in a state that replaces the stored one.
 struct NewProject {
     record: ProjectRecord,
-    /// The ids of its volumes, to detect snapshots of volumes that belong to other projects.
+    /// The ids of its volumes and groups, to detect snapshots of those that belong to other projects.
     volumes: BTreeSet<Uuid>,
 }
 

@@ -127,10 +127,28 @@ rules! {
     UpdateQosSpecs: "volume_extension:qos_specs_manage:update", Admin;
     DeleteQosSpecs: "volume_extension:qos_specs_manage:delete", Admin;
     GetAllGroups: "group:get_all", Reader;
+    GetGroup: "group:get", Reader;
     CreateGroup: "group:create", Member;
+    UpdateGroup: "group:update", Member;
+    DeleteGroup: "group:delete", Member;
+    ResetGroupStatus: "group:reset_status", Admin;
+    EnableReplication: "group:enable_replication", Member;
+    DisableReplication: "group:disable_replication", Member;
+    FailOverReplication: "group:failover_replication", Member;
+    ListReplicationTargets: "group:list_replication_targets", Member;
     GetAllGroupSnapshots: "group:get_all_group_snapshots", Reader;
+    GetGroupSnapshot: "group:get_group_snapshot", Reader;
     CreateGroupSnapshot: "group:create_group_snapshot", Member;
+    DeleteGroupSnapshot: "group:delete_group_snapshot", Member;
+    ResetGroupSnapshotStatus: "group:reset_group_snapshot_status", Admin;
     CreateGroupType: "group:group_types:create", Admin;
+    UpdateGroupType: "group:group_types:update", Admin;
+    DeleteGroupType: "group:group_types:delete", Admin;
+    GetGroupSpec: "group:group_types_specs:get", Admin;
+    GetAllGroupSpecs: "group:group_types_specs:get_all", Admin;
+    CreateGroupSpecs: "group:group_types_specs:create", Admin;
+    UpdateGroupSpec: "group:group_types_specs:update", Admin;
+    DeleteGroupSpec: "group:group_types_specs:delete", Admin;
     GetAllClusters: "clusters:get_all", Admin;
     GetCluster: "clusters:get", Admin;
     UpdateCluster: "clusters:update", Admin;
@@ -265,10 +283,28 @@ mod tests {
         (Rule::UpdateQosSpecs, "volume_extension:qos_specs_manage:update", Least::Admin),
         (Rule::DeleteQosSpecs, "volume_extension:qos_specs_manage:delete", Least::Admin),
         (Rule::GetAllGroups, "group:get_all", Least::Reader),
+        (Rule::GetGroup, "group:get", Least::Reader),
         (Rule::CreateGroup, "group:create", Least::Member),
+        (Rule::UpdateGroup, "group:update", Least::Member),
+        (Rule::DeleteGroup, "group:delete", Least::Member),
+        (Rule::ResetGroupStatus, "group:reset_status", Least::Admin),
+        (Rule::EnableReplication, "group:enable_replication", Least::Member),
+        (Rule::DisableReplication, "group:disable_replication", Least::Member),
+        (Rule::FailOverReplication, "group:failover_replication", Least::Member),
+        (Rule::ListReplicationTargets, "group:list_replication_targets", Least::Member),
         (Rule::GetAllGroupSnapshots, "group:get_all_group_snapshots", Least::Reader),
+        (Rule::GetGroupSnapshot, "group:get_group_snapshot", Least::Reader),
         (Rule::CreateGroupSnapshot, "group:create_group_snapshot", Least::Member),
+        (Rule::DeleteGroupSnapshot, "group:delete_group_snapshot", Least::Member),
+        (Rule::ResetGroupSnapshotStatus, "group:reset_group_snapshot_status", Least::Admin),
         (Rule::CreateGroupType, "group:group_types:create", Least::Admin),
+        (Rule::UpdateGroupType, "group:group_types:update", Least::Admin),
+        (Rule::DeleteGroupType, "group:group_types:delete", Least::Admin),
+        (Rule::GetGroupSpec, "group:group_types_specs:get", Least::Admin),
+        (Rule::GetAllGroupSpecs, "group:group_types_specs:get_all", Least::Admin),
+        (Rule::CreateGroupSpecs, "group:group_types_specs:create", Least::Admin),
+        (Rule::UpdateGroupSpec, "group:group_types_specs:update", Least::Admin),
+        (Rule::DeleteGroupSpec, "group:group_types_specs:delete", Least::Admin),
         (Rule::GetAllClusters, "clusters:get_all", Least::Admin),
         (Rule::GetCluster, "clusters:get", Least::Admin),
         (Rule::UpdateCluster, "clusters:update", Least::Admin),

@@ -25,6 +25,7 @@ impl Service<'_> {
             // The scheduled step writes the user message, even if we stop here.
             self.store.schedule(&[AgendaItem::now(&snapshot, self.now)])?;
         }
+        self.announce_group_snapshot(&snapshot, reported)?;
         let before = snapshot.pending;
         self.change_row(&snapshot, |mut snapshot| {
             let current = snapshot.status;
@@ -45,6 +46,7 @@ impl Service<'_> {
             }
             Ok(Change::Write(snapshot, ()))
         })?;
+        self.tell_group_snapshot(&snapshot)?;
         // The scheduled step need not look whether the work is given up. It does no harm if it looks.
         if let Some(pending) = before.filter(|pending| !leaves_message && pending.may_leave_message())
             && reported == "available"

@@ -244,7 +244,7 @@ impl Service<'_> {
         let is_own = |reserved: Reserved| reserved.number == number;
         let reserve = |types: &mut VolumeTypes| {
             // An earlier reservation is replaced. Its writer notices, and an abandoned one keeps nobody waiting.
-            types.reserved = Some(Reserved { id, number, since: (self.clock)() });
+            types.reserved = Some(Reserved { id: id.as_uuid(), number, since: (self.clock)() });
             Ok::<_, Error>(())
         };
         self.store.change_volume_types(reserve)?;

@@ -14,8 +14,8 @@ use crate::domain::service_uuid::service_uuid;
 use crate::domain::snapshot::Cause;
 use crate::domain::trees::set_of;
 use crate::domain::{
-    AttachmentPointer, AttachmentSlot, Backup, BackupStatus, Metadata, Provisioning, Snapshot, SnapshotStatus, Volume,
-    VolumeId, VolumeStatus, VolumeType, VolumeTypes, metadata,
+    AttachmentPointer, AttachmentSlot, Backup, BackupStatus, Group, Metadata, Provisioning, Snapshot, SnapshotStatus,
+    Timestamp, Volume, VolumeId, VolumeStatus, VolumeType, VolumeTypes, metadata,
 };
 use crate::store::agenda::{AgendaItem, Purpose};
 use crate::store::deployment::{Deployment, VOLUME_BINARY};
@@ -25,6 +25,8 @@ use crate::store::rows::rows_at_once;
 use crate::store::{Change, Kind, Listing, StoredRow};
 
 use super::backups::invalid_backup;
+use super::group_snapshots::is_removed_group;
+use super::groups::takes_volumes;
 use super::listing::{Column, ListRequest, Listed, columns};
 use super::metadata::{Access, HasMetadata};
 use super::policy::Rule;
@@ -35,7 +37,7 @@ use super::{Error, Service};
 pub(super) const HOST: &str = "host1@lvm#pool";
 
 /// The availability zone of a volume that is created without one.
-const ZONE: &str = "nova";
+pub(super) const ZONE: &str = "nova";
 
 /// The message for a volume that cannot be deleted. Cinder has one message for all reasons.
 const NOT_DELETABLE: &str = "Invalid volume: Volume status must be available or error or error_restoring or \
@@ -105,6 +107,8 @@ pub(super) struct VolumeDraft {
     /// The backup that it is made from, and the service that restores it.
     backup: Option<Backup>,
     backup_service: Option<Placement>,
+    /// The group that it joins.
+    group: Option<Group>,
 }
 
 /// The message for a volume with several sources.
@@ -160,9 +164,8 @@ impl Service<'_> {
         let named = named.map(|name| self.volume_type_named(&types, name)).transpose()?;
         let snapshot = new.snapshot_id.as_deref().map(|id| self.readable_snapshot(id)).transpose()?;
         let source = new.source_volid.as_deref().map(|id| self.cloned_volume(id)).transpose()?;
-        if let Some(group) = new.groups.first() {
-            return Err(Error::NotFound(format!("Group {group} could not be found.")));
-        }
+        let mut groups = new.groups.iter().map(|id| self.readable_group(id)).collect::<Result<Vec<_>, _>>()?;
+        let group = groups.pop();
         if new.image.is_some() {
             let message = "Invalid image identifier or unable to access requested image.";
             return Err(Error::BadRequest(message.to_owned()));
@@ -179,6 +182,9 @@ impl Service<'_> {
         };
         let wanted = new.size.or_else(|| backup.as_ref().and_then(|backup| backup.size));
         let volume_type = self.type_of_new_volume(&types, named, snapshot.as_ref(), source.as_ref(), wanted)?;
+        if let Some(group) = &group {
+            refuse_type_for_group(named, group)?;
+        }
         let size = match &backup {
             Some(_) if snapshot.is_some() || source.is_some() => {
                 return Err(Error::BadRequest(SEVERAL_SOURCES.to_owned()));
@@ -190,9 +196,11 @@ impl Service<'_> {
         let image_metadata = parent.filter(|parent| parent.bootable || source.is_some());
         let image_metadata = image_metadata.map(|parent| parent.image_metadata.clone()).unwrap_or_default();
         let zone_of_parent = || parent.and_then(|parent| parent.availability_zone.clone());
-        let zone = new.availability_zone.or_else(zone_of_parent).unwrap_or_else(|| ZONE.to_owned());
-        let host_of_parent = parent.and_then(|parent| parent.host.as_deref());
-        let host = host_of_new_volume(&deployment, volume_type, &zone, host_of_parent);
+        let zone_of_group = group.as_ref().and_then(|group| group.availability_zone.clone());
+        let zone = zone_of_group.or(new.availability_zone).or_else(zone_of_parent).unwrap_or_else(|| ZONE.to_owned());
+        let host_of_group = group.as_ref().and_then(|group| group.host.as_deref());
+        let host_of_source = host_of_group.or_else(|| parent.and_then(|parent| parent.host.as_deref()));
+        let host = host_of_new_volume(&deployment, volume_type, &zone, host_of_source);
         self.refuse_reserved_type(&types, volume_type)?;
         self.check_new_metadata(&new.metadata)?;
         let zone_of_backup = backup.as_ref().map(|backup| backup.availability_zone.as_deref());
@@ -217,7 +225,7 @@ impl Service<'_> {
             volume_type_id: Some(volume_type.id),
             snapshot_id: snapshot.map(|snapshot| snapshot.id),
             source_volid: source.as_ref().map(|source| source.id),
-            group_id: None,
+            group_id: group.as_ref().map(|group| group.id),
             bootable: parent.is_some_and(|parent| parent.bootable),
             multiattach: volume_type.is_multiattach(),
             admin_metadata: Metadata::new(),
@@ -234,22 +242,38 @@ impl Service<'_> {
         };
         let volume_type = volume_type.clone();
         let backup_service = backup_service.filter(|_| has_backend);
-        Ok(VolumeDraft { volume, volume_type, types, deployment, has_backend, backup, backup_service })
+        Ok(VolumeDraft { volume, volume_type, types, deployment, has_backend, backup, backup_service, group })
     }
 
     /// Creates a volume, if the quota has room for it.
     pub(super) fn save_volume(&self, draft: VolumeDraft) -> Result<(Volume, VolumeTypes), Error> {
-        let VolumeDraft { volume, volume_type, types, deployment, .. } = draft;
+        let VolumeDraft { volume, volume_type, types, deployment, group, .. } = draft;
+        if let Some(group) = &group {
+            takes_volumes(group)?;
+            self.list_in_group(group, volume.id)?;
+        }
         let amounts = quota::amounts_of(Counted::Volumes, volume.size, volume.volume_type_id, true);
         let created = self.store.create_volume(&volume, &amounts, |record| {
             self.admit_size_of_volume(record, volume.size, &deployment)?;
             self.admit(record, Counted::Volumes, &amounts, &deployment)
         });
-        let after = self.open_counters(created, &volume.project_id, &amounts)?;
+        let (after, group_after) = self.open_counters(created, &volume.project_id, &amounts)?;
         self.keep_volume_of_type(&volume, &volume_type, &after, &deployment)?;
         if volume.is_unscheduled() {
             // The volume is there, so its creation does not fail with the message.
             drop(self.leave_message_of_scheduler(&volume));
+        }
+        if let Some(group) = group {
+            // The group may have been deleted meanwhile. Its deletion looks for volumes after it has marked the group, so at
+            // least one of the two sees the other.
+            let after = group_after.and_then(|row| row.effective(self.now, Occasion::Reading));
+            let keeps = |after: &Group| !is_removed_group(after) && after.volumes.contains(&volume.id);
+            if !after.as_ref().is_some_and(keeps) {
+                let item = AgendaItem::now(&volume, self.now);
+                self.store.schedule(std::slice::from_ref(&item))?;
+                self.store.remove(&volume.project_id, &[item], deployment.snapshots_count_gigabytes())?;
+                return Err(Group::not_found(&group.id.to_string()));
+            }
         }
         Ok((volume, types))
     }
@@ -513,16 +537,16 @@ impl Service<'_> {
     }
 }
 
-/// Returns the host of a new volume: that of the volume that it is made from, or the first whose backend has all that the type
+/// Returns the host of a new volume: that of its group or of the volume that it is made from, or the first whose backend has all that the type
 /// requires. There is none if that backend gets no work.
 fn host_of_new_volume(
     deployment: &Deployment,
     volume_type: &VolumeType,
     zone: &str,
-    host_of_parent: Option<&str>,
+    host_of_source: Option<&str>,
 ) -> Option<String> {
     let gets = |host: &str| deployment.finds_backend(host) && volume_type.fits(host);
-    if let Some(host) = host_of_parent {
+    if let Some(host) = host_of_source {
         return gets(host).then(|| host.to_owned());
     }
     if gets(HOST) {
@@ -531,6 +555,37 @@ fn host_of_new_volume(
     let mut services = deployment.all_services().into_iter();
     let found = services.find(|own| own.binary == VOLUME_BINARY && own.availability_zone == zone && gets(&own.host))?;
     Some(format!("{}#{POOL}", found.host))
+}
+
+/// Refuses a new volume of a type that its group does not have. As in Cinder, the message prints the type as a Python object.
+fn refuse_type_for_group(named: Option<&VolumeType>, group: &Group) -> Result<(), Error> {
+    let Some(own) = named else {
+        let message = "Invalid input received: volume_type must be provided when creating a volume in a group.";
+        return Err(Error::BadRequest(message.to_owned()));
+    };
+    if group.volume_types.contains(&own.id) {
+        return Ok(());
+    }
+    let string = |string: &str| format!("'{string}'");
+    let optional = |value: Option<String>| value.unwrap_or_else(|| "None".to_owned());
+    let time = |time: Timestamp| format!("{}Z", time.to_string().split('.').next().unwrap_or_default());
+    let spec = |(key, value): (&String, &Option<String>)| format!("{key}={}", optional(value.as_deref().map(string)));
+    let specs: Vec<String> = own.extra_specs.iter().map(spec).collect();
+    let access: Vec<String> = own.access.iter().map(|project| string(project)).collect();
+    Err(Error::BadRequest(format!(
+        "Invalid input received: Invalid volume_type provided: VolumeType(created_at={},deleted=False,deleted_at=None,\
+         description={},extra_specs={{{}}},id={},is_public={},name={},projects=[{}],qos_specs=<?>,qos_specs_id={},\
+         updated_at={}) (requested type must be supported by this group).",
+        time(own.created_at),
+        optional(own.description.as_deref().map(string)),
+        specs.join(","),
+        own.id,
+        if own.is_public { "True" } else { "False" },
+        string(&own.name),
+        access.join(","),
+        optional(own.qos_specs_id.map(|id| id.to_string())),
+        optional(own.updated_at.map(time)),
+    )))
 }
 
 /// Returns the size of a new volume. Checks the source that it is made from, of which there may be one.
@@ -630,7 +685,7 @@ columns! { row: Volume;
     "replication_extended_status" => Column::String(None),
     "replication_status" => Column::String(None),
     "_name_id" => Column::String(None),
-    "group_id" => Column::String(row.group_id.clone()),
+    "group_id" => Column::String(row.group_id.map(|id| id.to_string())),
     "bootable" => Column::Boolean(row.bootable),
     "multiattach" => Column::Boolean(row.multiattach),
     "use_quota" => Column::Boolean(row.consumes_quota),

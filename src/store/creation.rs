@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::domain::lifecycle::is_in_future;
 use crate::domain::quota::Amounts;
 use crate::domain::trees::set_of;
-use crate::domain::{ProjectId, Schedule, Timestamp, Volume, VolumeId, VolumeTypeId, VolumeTypes};
+use crate::domain::{Group, Pending, ProjectId, Schedule, Timestamp, Volume, VolumeId, VolumeTypeId, VolumeTypes};
 
 use super::Store;
 use super::agenda::{AgendaItem, Purpose};
@@ -51,18 +51,57 @@ pub struct Creates {
     pub missed: BTreeMap<Uuid, Timestamp>,
 }
 
-/// A row that is to be listed, counted, and written.
-struct Creation<'a> {
-    project: &'a ProjectId,
-    row: (String, Vec<u8>),
+/// A row that is about to be created.
+#[derive(Debug)]
+pub struct NewRow {
     kind: Kind,
     entry: Entry,
-    amounts: &'a Amounts,
-    of_other_projects_volume: bool,
+    /// The key and the value.
+    stored: (String, Vec<u8>),
     is_large: bool,
     ends_with_tick: bool,
     /// The agenda item of this row alone, unless its project announces it.
     item: Option<AgendaItem>,
+    /// The item of its work, if a failure of the work leaves a user message.
+    failure: Option<AgendaItem>,
+}
+
+impl NewRow {
+    /// Encodes a row.
+    ///
+    /// # Errors
+    ///
+    /// A row that the format cannot hold.
+    pub fn of<T: Row>(row: &T) -> Result<Self, StoreError> {
+        let key = keys::row(T::KIND, row.id());
+        let bytes = encode_fresh(&key, row)?;
+        let created_at = row.created_at();
+        let ends_with_tick = row.pending().filter(|pending| pending.schedule == Schedule::NextTick);
+        let item = match ends_with_tick {
+            // The scheduled step must look at this row in any case.
+            Some(pending) => Some(AgendaItem::for_work(row, pending)),
+            None if T::HAS_SIZE_OF_VOLUME => None,
+            None => Some(AgendaItem::now(row, created_at).at(created_at, created_at.plus_seconds(LOOKED_FOR_SECONDS))),
+        };
+        let leaves_message = |pending: &Pending| ends_with_tick.is_none() && pending.may_leave_message();
+        Ok(Self {
+            kind: T::KIND,
+            entry: row.entry(),
+            stored: (key, bytes),
+            is_large: row.is_large(),
+            ends_with_tick: ends_with_tick.is_some(),
+            item: item.map(|item| item.with_purpose(Purpose::New)),
+            failure: row.pending().filter(leaves_message).map(|pending| AgendaItem::for_work(row, pending)),
+        })
+    }
+}
+
+/// Rows of one project that are to be listed and counted together, and then written.
+struct Creation<'a> {
+    project: &'a ProjectId,
+    rows: &'a [NewRow],
+    amounts: &'a Amounts,
+    of_other_projects_volume: bool,
 }
 
 /// The part of a volume that decides the amounts of its snapshots.
@@ -170,7 +209,8 @@ impl Store<'_> {
         Ok(also.map(|(key, id)| decode_row(&key, id.as_uuid(), value)).transpose()?.flatten())
     }
 
-    /// Creates a volume like [`Store::create`], and returns the volume types as they are once the row is written.
+    /// Creates a volume like [`Store::create`], and returns the volume types and the volume's group as they are once the row is
+    /// written.
     ///
     /// # Errors
     ///
@@ -179,11 +219,18 @@ impl Store<'_> {
         &self,
         volume: &Volume,
         amounts: &Amounts,
-        admit: impl FnMut(&ProjectRecord) -> Result<(), E>,
-    ) -> Result<VolumeTypes, E> {
-        let key = keys::VOLUME_TYPES.to_owned();
-        let value = self.create_and_read(volume, amounts, false, Some(key), admit)?;
-        Ok(decode_optional(keys::VOLUME_TYPES, value)?.unwrap_or_default())
+        mut admit: impl FnMut(&ProjectRecord) -> Result<(), E>,
+    ) -> Result<(VolumeTypes, Option<Group>), E> {
+        let group = volume.group_id.map(|id| (keys::row(Kind::Group, id.as_uuid()), id));
+        let mut keys = vec![keys::VOLUME_TYPES.to_owned()];
+        keys.extend(group.iter().map(|(key, _)| key.clone()));
+        let rows = [NewRow::of(volume)?];
+        let project = &volume.project_id;
+        let mut values = self.create_together(project, &rows, amounts, false, keys, &mut admit)?.into_iter();
+        let types = decode_optional(keys::VOLUME_TYPES, values.next().flatten())?.unwrap_or_default();
+        let value = values.next().flatten();
+        let group = group.map(|(key, id)| decode_row(&key, id.as_uuid(), value)).transpose()?.flatten();
+        Ok((types, group))
     }
 
     /// Creates a row, and returns the value of another key as it is once the row is written.
@@ -195,76 +242,96 @@ impl Store<'_> {
         also: Option<String>,
         mut admit: impl FnMut(&ProjectRecord) -> Result<(), E>,
     ) -> Result<Option<Vec<u8>>, E> {
-        let key = keys::row(T::KIND, row.id());
-        let bytes = encode_fresh(&key, row)?;
-        let ends_with_tick = row.pending().filter(|pending| pending.schedule == Schedule::NextTick);
-        let created_at = row.created_at();
-        let item = match ends_with_tick {
-            // The scheduled step must look at this row in any case.
-            Some(pending) => Some(AgendaItem::for_work(row, pending)),
-            None if T::HAS_SIZE_OF_VOLUME => None,
-            None => Some(AgendaItem::now(row, created_at).at(created_at, created_at.plus_seconds(LOOKED_FOR_SECONDS))),
-        };
-        let creation = Creation {
-            project: row.project_id(),
-            row: (key, bytes),
-            kind: T::KIND,
-            entry: row.entry(),
-            amounts,
-            of_other_projects_volume,
-            is_large: row.is_large(),
-            ends_with_tick: ends_with_tick.is_some(),
-            item: item.map(|item| item.with_purpose(Purpose::New)),
-        };
-        let record = self.list_and_count(&creation, &mut admit)?;
-        self.set_many(std::slice::from_ref(&creation.row))?;
-        let also = self.confirm(&creation, &record, also)?;
-        if let Some(pending) = row.pending().filter(|pending| ends_with_tick.is_none() && pending.may_leave_message()) {
+        let rows = [NewRow::of(row)?];
+        let creation = Creation { project: row.project_id(), rows: &rows, amounts, of_other_projects_volume };
+        Ok(self.list_write_and_read(&creation, also.into_iter().collect(), &mut admit)?.pop().flatten())
+    }
+
+    /// Creates rows of one project together: one swap lists and counts all of them, and one commit writes them. Returns the
+    /// values of other keys as they are once the rows are written.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::create`].
+    pub(super) fn create_together<E: From<StoreError>>(
+        &self,
+        project: &ProjectId,
+        rows: &[NewRow],
+        amounts: &Amounts,
+        of_other_projects_volume: bool,
+        also: Vec<String>,
+        admit: &mut dyn FnMut(&ProjectRecord) -> Result<(), E>,
+    ) -> Result<Vec<Option<Vec<u8>>>, E> {
+        self.list_write_and_read(&Creation { project, rows, amounts, of_other_projects_volume }, also, admit)
+    }
+
+    fn list_write_and_read<E: From<StoreError>>(
+        &self,
+        creation: &Creation<'_>,
+        also: Vec<String>,
+        admit: &mut dyn FnMut(&ProjectRecord) -> Result<(), E>,
+    ) -> Result<Vec<Option<Vec<u8>>>, E> {
+        let record = self.list_and_count(creation, admit)?;
+        match creation.rows {
+            [one] => self.set_many(std::slice::from_ref(&one.stored))?,
+            rows => self.set_many(&rows.iter().map(|row| row.stored.clone()).collect::<Vec<_>>())?,
+        }
+        let also = self.confirm(creation, &record, also)?;
+        let failures: Vec<AgendaItem> = creation.rows.iter().filter_map(|row| row.failure.clone()).collect();
+        if !failures.is_empty() {
             // If we stop before this, the scheduled step finds the row when it looks after the project.
-            self.schedule(&[AgendaItem::for_work(row, pending)])?;
+            self.schedule(&failures)?;
         }
         Ok(also)
     }
 
-    /// Lists and counts a row in its project's record, after announcing it. Returns the bytes of the record.
+    /// Lists and counts rows in their project's record, after announcing them. Returns the bytes of the record.
     fn list_and_count<E: From<StoreError>>(
         &self,
         creation: &Creation<'_>,
         admit: &mut dyn FnMut(&ProjectRecord) -> Result<(), E>,
     ) -> Result<Vec<u8>, E> {
-        let Creation { project, kind, entry, amounts, of_other_projects_volume, item, .. } = creation;
-        let created_at = entry.position.created_at;
-        let mut announced = None;
+        let Creation { project, rows, amounts, of_other_projects_volume } = creation;
+        let Some(created_at) = rows.first().map(|row| row.entry.position.created_at) else { return Ok(Vec::new()) };
+        let own: Vec<AgendaItem> = rows.iter().filter_map(|row| row.item.clone()).collect();
+        let ends_with_tick = rows.iter().any(|row| row.ends_with_tick);
+        // Rows without items of their own.
+        let are_joint = own.len() < rows.len();
+        let mut announced: Vec<Uuid> = Vec::new();
         let mut written = Vec::new();
         let outcome = self.update_project(project, &mut written, |record, writes| {
-            record.index_mut(*kind).insert(*entry, &mut writes.pages, writes.source)?;
+            for row in *rows {
+                record.index_mut(row.kind).insert(row.entry, &mut writes.pages, writes.source)?;
+            }
             admit(record)?;
             record.take(amounts);
-            record.has_large_rows |= creation.is_large;
+            record.has_large_rows |= rows.iter().any(|row| row.is_large);
             if *of_other_projects_volume && !record.has_snapshots_of_other_projects_volumes {
                 // A request that deletes a volume must find this project before the project has such a snapshot.
                 self.enter(project, true)?;
                 record.has_snapshots_of_other_projects_volumes = true;
             }
             let creates = &mut record.creates;
-            let mut is_announced = item.is_none() && creates.since.is_some();
-            if !is_announced {
-                let of_all = || AgendaItem::of_creates(project, creates.announcement, created_at);
-                let item = item.clone().unwrap_or_else(of_all);
-                is_announced = announced == Some(item.id) || self.announce(&item, creation.ends_with_tick)?;
-                announced = Some(item.id).filter(|_| is_announced);
+            let of_all = AgendaItem::of_creates(project, creates.announcement, created_at);
+            let mut wanted = own.clone();
+            if are_joint && creates.since.is_none() {
+                wanted.push(of_all.clone());
             }
-            if item.is_none() && is_announced {
+            wanted.retain(|item| !announced.contains(&item.id));
+            if !wanted.is_empty() && self.announce(&wanted, ends_with_tick)? {
+                announced.extend(wanted.iter().map(|item| item.id));
+            }
+            if are_joint && (creates.since.is_some() || announced.contains(&of_all.id)) {
                 creates.since = Some(creates.since.map_or(created_at, |since| since.min(created_at)));
             }
             Ok::<_, E>(())
         });
         match outcome {
             Ok(()) => Ok(written),
-            // The record no longer remembers whether this write landed, but it says whether it lists the row. A row is never
+            // The record no longer remembers whether this write landed, but it says whether it lists the rows. A row is never
             // written without its entry.
             Err(UpdateError::Store(StoreError::Unknown(key))) => {
-                if self.has_entry(creation)? {
+                if self.has_entries(creation)? {
                     Ok(written)
                 } else {
                     Err(StoreError::Undone(key).into())
@@ -275,38 +342,49 @@ impl Store<'_> {
         }
     }
 
-    /// Puts an item on the agenda, and returns whether it is there. While a newer release's agenda cannot be read, a
+    /// Puts items on the agenda, and returns whether they are there. While a newer release's agenda cannot be read, a
     /// create goes on without an announcement, unless only a tick can end its work.
-    fn announce(&self, item: &AgendaItem, is_needed: bool) -> Result<bool, StoreError> {
-        let scheduled = self.schedule(std::slice::from_ref(item)).map(drop);
+    fn announce(&self, items: &[AgendaItem], is_needed: bool) -> Result<bool, StoreError> {
+        let scheduled = self.schedule(items).map(drop);
         if is_needed {
             return scheduled.map(|()| true);
         }
         Ok(self.without_unreadable(scheduled)?.is_some())
     }
 
-    /// Returns whether the record lists a row.
-    fn has_entry(&self, creation: &Creation<'_>) -> Result<bool, StoreError> {
+    /// Returns whether the record lists the rows.
+    fn has_entries(&self, creation: &Creation<'_>) -> Result<bool, StoreError> {
         for _ in 0..RECORD_READS {
             let Some(record) = self.project(creation.project)? else { return Ok(false) };
-            let listed = record.index(creation.kind).listed(&[creation.entry.position], self);
-            match listed.map_err(|error| self.lost_page(creation.project, error)) {
+            match self.lists_all(&record, creation) {
                 // A page was replaced since the record was read.
                 Err(StoreError::Contended(_)) => {}
-                listed => return Ok(!listed?.is_empty()),
+                listed => return listed,
             }
         }
         Err(StoreError::Unknown(keys::project(creation.project)))
     }
 
-    /// Checks that the record still lists a row that was just written, and reads another key in the same call. If the entry
-    /// is gone, the create is undone. `written` has the bytes of the record that listed it.
+    fn lists_all(&self, record: &ProjectRecord, creation: &Creation<'_>) -> Result<bool, StoreError> {
+        for kind in Kind::ALL {
+            let of_kind = creation.rows.iter().filter(|row| row.kind == kind);
+            let positions: Vec<Position> = of_kind.map(|row| row.entry.position).collect();
+            let listed = record.index(kind).listed(&positions, self);
+            if listed.map_err(|error| self.lost_page(creation.project, error))?.len() < positions.len() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Checks that the record still lists rows that were just written, and reads other keys in the same call. If an entry
+    /// is gone, the create is undone. `written` has the bytes of the record that listed them.
     fn confirm(
         &self,
         creation: &Creation<'_>,
         written: &[u8],
-        also: Option<String>,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
+        also: Vec<String>,
+    ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         let mut keys = vec![keys::project(creation.project)];
         keys.extend(also);
         for _ in 0..RECORD_READS {
@@ -325,39 +403,43 @@ impl Store<'_> {
             if !is_listed {
                 return Err(self.undo(creation)?);
             }
-            return Ok(values.next().flatten());
+            return Ok(values.collect());
         }
         Err(StoreError::Unknown(keys.swap_remove(0)))
     }
 
-    /// Deletes a row that has no entry any more, since the create was too slow or the whole state was replaced, and returns the
-    /// error of the create. If the row is gone too, it has been seen: a row is removed before its entry.
+    /// Deletes rows of which one has no entry any more, since the create was too slow or the whole state was replaced, and
+    /// returns the error of the create. If a row is gone too, it has been seen: a row is removed before its entry.
     fn undo(&self, creation: &Creation<'_>) -> Result<StoreError, StoreError> {
-        let row = &creation.row.0;
-        if self.key_value.get(row)?.is_none() {
-            return Ok(StoreError::Unknown(row.clone()));
+        let rows: Vec<String> = creation.rows.iter().map(|row| row.stored.0.clone()).collect();
+        let stored = self.key_value.get_many(&rows)?;
+        if let Some((gone, _)) = rows.iter().zip(stored).find(|(_, value)| value.is_none()) {
+            return Ok(StoreError::Unknown(gone.clone()));
         }
-        self.delete_many(std::slice::from_ref(row))?;
+        self.delete_many(&rows)?;
         Ok(StoreError::Undone(keys::project(creation.project)))
     }
 
-    /// Returns whether a record lists a row that was just written, and keeps the entry if the row was missed.
+    /// Returns whether a record lists rows that were just written, and keeps the entries of rows that were missed.
     fn still_lists(&self, record: Option<ProjectRecord>, creation: &Creation<'_>) -> Result<bool, StoreError> {
         let Some(record) = record else { return Ok(false) };
-        let Position { id, .. } = creation.entry.position;
-        let listed = record.index(creation.kind).listed(&[creation.entry.position], self);
-        if listed.map_err(|error| self.lost_page(creation.project, error))?.is_empty() {
+        if !self.lists_all(&record, creation)? {
             return Ok(false);
         }
-        if record.creates.missed.contains_key(&id) { self.object(creation) } else { Ok(true) }
+        let is_missed = |row: &NewRow| record.creates.missed.contains_key(&row.entry.position.id);
+        if creation.rows.iter().any(is_missed) { self.object(creation) } else { Ok(true) }
     }
 
-    /// Keeps the entry of a row that was missed but is written now. Returns whether there still is one.
+    /// Keeps the entries of rows that were missed but are written now. Returns whether there still are all of them.
     fn object(&self, creation: &Creation<'_>) -> Result<bool, StoreError> {
-        let position = creation.entry.position;
         self.change_project(creation.project, |record, writes| {
-            record.creates.missed.remove(&position.id);
-            Ok(!record.index(creation.kind).listed(&[position], writes.source)?.is_empty())
+            let mut are_listed = true;
+            for row in creation.rows {
+                let position = row.entry.position;
+                record.creates.missed.remove(&position.id);
+                are_listed &= !record.index(row.kind).listed(&[position], writes.source)?.is_empty();
+            }
+            Ok(are_listed)
         })
     }
 

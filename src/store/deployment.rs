@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+use crate::domain::Timestamp;
 use crate::domain::backup::Placement;
 use crate::domain::quota::{Amounts, DefaultLimits, UNLIMITED};
-use crate::domain::{GroupSnapshotId, Timestamp};
 
 /// A service of the deployment, such as a backend. The fields that came later have defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,14 +76,6 @@ impl BackendService {
     }
 }
 
-/// A group snapshot. This service only needs to know that it exists.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GroupSnapshot {
-    pub id: GroupSnapshotId,
-    pub group_id: Option<String>,
-    pub status: String,
-}
-
 /// The deployment's record. Every field has a default, so an empty store has a deployment too.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployment {
@@ -96,8 +88,6 @@ pub struct Deployment {
     /// The allowed filters by resource. `None` means Cinder's defaults.
     #[serde(default)]
     pub resource_filters: Option<BTreeMap<String, Vec<String>>>,
-    #[serde(default)]
-    pub group_snapshot: Option<GroupSnapshot>,
     /// Whether snapshots do not count towards `gigabytes`.
     #[serde(default)]
     pub no_snapshot_gb_quota: Option<bool>,

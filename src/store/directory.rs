@@ -83,9 +83,14 @@ impl Store<'_> {
     /// have snapshots of other projects' volumes.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn projects_with_snapshots_of(&self, volume: &Volume) -> Result<Vec<ProjectRecord>, StoreError> {
-        let mut ids = vec![volume.project_id.clone()];
+        self.projects_with_snapshots_from(&volume.project_id)
+    }
+
+    /// Returns the records of every project that may have a snapshot of a volume or a group of a project.
+    pub(super) fn projects_with_snapshots_from(&self, owner: &ProjectId) -> Result<Vec<ProjectRecord>, StoreError> {
+        let mut ids = vec![owner.clone()];
         let others = self.directory()?.into_iter().filter(|entry| entry.has_snapshots_of_other_projects_volumes);
-        ids.extend(others.map(|entry| entry.project).filter(|project| *project != volume.project_id));
+        ids.extend(others.map(|entry| entry.project).filter(|project| project != owner));
         let mut read = self.read_records(&ids)?.into_iter();
         // The record of the owner is needed. Another project that cannot be read does not keep the owner's volume.
         let mut records: Vec<ProjectRecord> = read.next().transpose()?.flatten().into_iter().collect();

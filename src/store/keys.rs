@@ -111,6 +111,7 @@ pub fn is_of_state(key: &str) -> bool {
         || key.starts_with(PROJECTS)
         || key == DEPLOYMENT
         || key == VOLUME_TYPES
+        || key == GROUP_TYPES
 }
 
 /// The key of the volume types.
@@ -118,6 +119,12 @@ pub const VOLUME_TYPES: &str = "vs1:volume-types";
 
 /// The key of the counter that decides which writer creates the volume types.
 pub const VOLUME_TYPES_CLAIM: &str = "vs1:claim-volume-types";
+
+/// The key of the group types.
+pub const GROUP_TYPES: &str = "vs1:group-types";
+
+/// The key of the counter that decides which writer creates the group types.
+pub const GROUP_TYPES_CLAIM: &str = "vs1:claim-group-types";
 
 /// Encodes a project id in portable characters, without collisions. An id has at most 64 bytes, and each takes at most
 /// three, so a key stays below 255 bytes.

@@ -14,7 +14,8 @@ use crate::domain::lifecycle::{Moment, Occasion};
 use crate::domain::message::Event;
 use crate::domain::quota::{self, Amounts, Counted};
 use crate::domain::{
-    AttachmentPointer, Backup, Extension, Message, Pending, ProjectId, Snapshot, Timestamp, Volume, VolumeTypeId,
+    AttachmentPointer, Backup, Extension, Group, GroupSnapshot, Message, Pending, ProjectId, Snapshot, Timestamp,
+    Volume, VolumeTypeId,
 };
 
 use super::codec::envelope::Stored;
@@ -29,6 +30,9 @@ pub enum Kind {
     Attachment,
     Message,
     Backup,
+    Group,
+    #[serde(rename = "group-snapshot")]
+    GroupSnapshot,
 }
 
 /// Rows of every kind.
@@ -39,6 +43,8 @@ pub struct Rows {
     pub attachments: Vec<AttachmentPointer>,
     pub messages: Vec<Message>,
     pub backups: Vec<Backup>,
+    pub groups: Vec<Group>,
+    pub group_snapshots: Vec<GroupSnapshot>,
 }
 
 /// Evaluates an expression with a name bound to the row type of a kind.
@@ -65,6 +71,14 @@ macro_rules! with_row_type {
                 type $row = $crate::domain::Backup;
                 $result
             }
+            $crate::store::row::Kind::Group => {
+                type $row = $crate::domain::Group;
+                $result
+            }
+            $crate::store::row::Kind::GroupSnapshot => {
+                type $row = $crate::domain::GroupSnapshot;
+                $result
+            }
         }
     };
 }
@@ -72,7 +86,15 @@ pub(crate) use with_row_type;
 
 impl Kind {
     /// Every kind, in the order of the indexes.
-    pub const ALL: [Self; 5] = [Snapshot::KIND, Volume::KIND, AttachmentPointer::KIND, Message::KIND, Backup::KIND];
+    pub const ALL: [Self; 7] = [
+        Snapshot::KIND,
+        Volume::KIND,
+        AttachmentPointer::KIND,
+        Message::KIND,
+        Backup::KIND,
+        Group::KIND,
+        GroupSnapshot::KIND,
+    ];
 
     /// The order of the indexes is that of the variants, in the stored records too.
     const IS_IN_ORDER: () = {
@@ -88,6 +110,12 @@ impl Kind {
     pub fn key_prefix(self) -> &'static str {
         let () = Self::IS_IN_ORDER;
         with_row_type!(self, R => R::KEY_PREFIX)
+    }
+
+    /// Returns whether other rows are the members of a row of this kind.
+    #[must_use]
+    pub const fn has_members(self) -> bool {
+        matches!(self, Self::Group | Self::GroupSnapshot)
     }
 
     /// Returns the quota resource that counts the rows of this kind, if one does.

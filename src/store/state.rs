@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::domain::trees::set_of;
-use crate::domain::{ProjectId, VolumeTypes};
+use crate::domain::{GroupTypes, ProjectId, VolumeTypes};
 
 use super::Store;
 use super::agenda::{Agenda, AgendaItem, Purpose};
@@ -31,6 +31,7 @@ pub struct StoredState {
     pub rows: Rows,
     pub deployment: Deployment,
     pub volume_types: VolumeTypes,
+    pub group_types: GroupTypes,
     /// The records of all projects that own a row, sorted by project. Their indexes are built from the rows.
     pub projects: Vec<ProjectRecord>,
     pub agenda: Vec<AgendaItem>,
@@ -69,6 +70,7 @@ impl Store<'_> {
         let state = &state;
         entries.push((keys::DEPLOYMENT.to_owned(), encode_fresh(keys::DEPLOYMENT, &state.deployment)?));
         entries.push((keys::VOLUME_TYPES.to_owned(), encode_fresh(keys::VOLUME_TYPES, &state.volume_types)?));
+        entries.push((keys::GROUP_TYPES.to_owned(), encode_fresh(keys::GROUP_TYPES, &state.group_types)?));
         for (record, indexed) in state.projects.iter().zip(indexed) {
             let mut record = record.clone();
             record.creates = self.no_creates();

@@ -109,7 +109,7 @@ struct StoredVolume<'a> {
     migration: Option<&'a str>,
     volume_type: Option<Uuid>,
     snapshot: Option<Uuid>,
-    group: Option<&'a str>,
+    group: Option<Uuid>,
     bootable: bool,
     multiattach: bool,
     created: i64,
@@ -159,7 +159,7 @@ impl<'a> From<&'a Volume> for StoredVolume<'a> {
             migration: volume.migration_status.as_deref(),
             volume_type: volume.volume_type_id.map(Into::into),
             snapshot: volume.snapshot_id.map(Into::into),
-            group: volume.group_id.as_deref(),
+            group: volume.group_id.map(Into::into),
             bootable: volume.bootable,
             multiattach: volume.multiattach,
             created: volume.created_at.microseconds(),
@@ -206,7 +206,7 @@ impl TryFrom<StoredVolume<'_>> for Volume {
             volume_type_id: stored.volume_type.map(Into::into),
             snapshot_id: stored.snapshot.map(Into::into),
             source_volid: stored.source.map(Into::into),
-            group_id: owned(stored.group),
+            group_id: stored.group.map(Into::into),
             bootable: stored.bootable,
             multiattach: stored.multiattach,
             admin_metadata: metadata(&stored.admin_metadata),
@@ -249,7 +249,7 @@ impl Store<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{AttachStatus, Attachment, AttachmentId, AttachmentSlot, BackupId, SnapshotId};
+    use crate::domain::{AttachStatus, Attachment, AttachmentId, AttachmentSlot, BackupId, GroupId, SnapshotId};
 
     /// These are the bytes of format version 1. Other bytes would need another version.
     #[test]
@@ -273,7 +273,7 @@ mod tests {
             volume_type_id: Some(VolumeTypeId::new(uuid::Uuid::from_u128(4))),
             snapshot_id: Some(SnapshotId::new(uuid::Uuid::from_u128(2))),
             source_volid: Some(VolumeId::new(uuid::Uuid::from_u128(3))),
-            group_id: some("g"),
+            group_id: Some(GroupId::new(uuid::Uuid::from_u128(6))),
             bootable: true,
             multiattach: false,
             admin_metadata: [("a".to_owned(), "m".to_owned())].into_iter().collect(),
@@ -312,7 +312,8 @@ mod tests {
         let expected = [
             b"\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x02a1\0\x01\x01n\x01\0\x82\x02".as_slice(),
             b"\x06in-use\x01\x05h@b#p\0\x01\x04nova\x08attached\0\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x04",
-            b"\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02\x01\x01g\x01\0\x06\0\0\0",
+            b"\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02",
+            b"\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x06\x01\0\x06\0\0\0",
             b"\x01\x01k\x01v\x01\x01a",
             b"\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x03\x01\x01a\x01m\x01\x01i\x01m",
             b"\x01\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x04\x04\0\x01\x01s\0\x01\x02/d\x08attached\x02rw\x01\x02\0\x01\x02{}\0",

@@ -13,6 +13,7 @@
 mod apply;
 mod attachments;
 mod cascade;
+mod groups;
 mod look_after;
 mod plan;
 mod report;

@@ -16,6 +16,7 @@ use crate::store::{Kind, Listing, Row, RowState, Store, StoreError, StoredRow};
 use super::apply::{apply, is_stale};
 use super::attachments;
 use super::cascade::carry_on;
+use super::groups;
 use super::look_after::look_after;
 use super::plan::{Allowance, Observation, plan};
 use super::report::{Bounds, POSTPONED_SECONDS, Report};
@@ -165,6 +166,11 @@ fn observe(
     moment: Moment,
     allowance: &mut Allowance,
 ) -> Result<Vec<Observation>, StoreError> {
+    // Members follow their group before their own rows are read.
+    let mut of_groups = Vec::new();
+    for (number, item) in items.iter().enumerate().filter(|(_, item)| item.kind.has_members()) {
+        of_groups.push((number, groups::state(store, item, moment, allowance)?));
+    }
     let mut states = store.row_states(&items, moment)?;
     let with_volume = |(number, state): (usize, &RowState)| {
         (*state == RowState::Idle && items[number].purpose == Purpose::Volume).then_some(number)
@@ -189,6 +195,10 @@ fn observe(
                 None => is_left[*number] = true,
             }
         }
+    }
+    for (number, state) in of_groups {
+        is_left[number] = state.is_none();
+        states[number] = state.unwrap_or(RowState::Waiting);
     }
     let mut observations = Vec::with_capacity(items.len());
     for (number, (item, state)) in items.into_iter().zip(states).enumerate() {

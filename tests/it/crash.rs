@@ -30,6 +30,13 @@ const DOOMED: &str = "aaaaaaaa-0000-4000-8000-000000000002";
 const DOOMED_SNAPSHOTS: [&str; 2] = ["bbbbbbbb-0000-4000-8000-000000000005", "bbbbbbbb-0000-4000-8000-000000000006"];
 /// The name of a snapshot whose work fails, which leaves one message.
 const FAILS: &str = "fails";
+/// A group with two volumes and a group snapshot of them, and a volume that may join the group.
+const GROUP: &str = "dddddddd-0000-4000-8000-000000000001";
+const GROUPED: [&str; 2] = ["aaaaaaaa-0000-4000-8000-000000000011", "aaaaaaaa-0000-4000-8000-000000000012"];
+const LONE: &str = "aaaaaaaa-0000-4000-8000-000000000013";
+const GROUP_SNAPSHOT: &str = "cccccccc-0000-4000-8000-0000000000f1";
+const MEMBERS: [&str; 2] = ["bbbbbbbb-0000-4000-8000-000000000011", "bbbbbbbb-0000-4000-8000-000000000012"];
+const GROUP_TYPE: &str = "ffffffff-0000-4000-8000-000000000001";
 /// The prefix of the ids of snapshots that only make the listing long.
 const FILLER: &str = "cccccccc";
 
@@ -129,7 +136,9 @@ fn stop_everywhere_in(operation: &Operation, scene: &Value, cascade_at_once: &'s
             for repeats in [false, true] {
                 let case = format!("{case}{}", if repeats { ", repeated" } else { "" });
                 let service = ComponentService::on(Arc::new(store.fork()), &variables(operation, cascade_at_once));
-                let unfinished = usize::from(outcome >= 300 && operation.creates);
+                // With groups, an operation creates two rows of a kind.
+                let at_once = if scene["groups"].is_null() { 1 } else { 2 };
+                let unfinished = if outcome >= 300 && operation.creates { at_once } else { 0 };
                 if !repeats {
                     assert_reads_agree(&service, unfinished, &case);
                 }
@@ -155,6 +164,7 @@ fn stop_everywhere_in(operation: &Operation, scene: &Value, cascade_at_once: &'s
 fn assert_reads_agree(service: &ComponentService, unfinished: usize, case: &str) {
     let state = service.state();
     assert_attachments_agree(service, &state, case);
+    assert_groups_agree(service, &state, case);
     for (kind, one) in [("snapshots", "snapshot"), ("volumes", "volume"), ("backups", "backup")] {
         let path = format!("/v3/a1/{kind}");
         let listed: BTreeSet<String> = service.ids(&path).into_iter().collect();
@@ -195,6 +205,58 @@ fn assert_attachments_agree(service: &ComponentService, state: &Value, case: &st
     let of_volumes = volumes.iter().flat_map(|volume| list(&format!("?volume_id={}", id_of(volume))));
     assert_eq!(of_volumes.collect::<BTreeMap<_, _>>(), listed, "{case}: attachments by volume");
     stored.len() + volumes.iter().filter(|volume| !volume["next_attachment"].is_null()).count()
+}
+
+/// Checks that groups and group snapshots are listed and shown alike.
+fn assert_groups_agree(service: &ComponentService, state: &Value, case: &str) {
+    for (kind, one) in [("groups", "group"), ("group_snapshots", "group_snapshot")] {
+        let rows = |path: String| -> Vec<Value> {
+            let answer = service.call("GET", &path, &Value::Null);
+            assert_eq!(answer.status, 200, "{case}: {answer:?}");
+            answer.body[kind].as_array().cloned().unwrap_or_default()
+        };
+        let stored: BTreeSet<String> = state[kind].as_array().into_iter().flatten().map(id_of).collect();
+        let listed: BTreeSet<String> = rows(format!("/v3/a1/{kind}")).iter().map(id_of).collect();
+        assert_eq!(listed, stored, "{case}: {kind}");
+        for row in rows(format!("/v3/a1/{kind}/detail")) {
+            let shown = service.call("GET", &format!("/v3/a1/{kind}/{}", id_of(&row)), &Value::Null);
+            assert_eq!((shown.status, &shown.body[one]), (200, &row), "{case}: {kind}");
+        }
+    }
+}
+
+/// Checks that groups and group snapshots agree with their members, once all work has ended.
+fn assert_members_agree(state: &Value, case: &str) {
+    let rows = |kind: &str| state[kind].as_array().cloned().unwrap_or_default();
+    let (groups, group_snapshots) = (rows("groups"), rows("group_snapshots"));
+    for row in groups.iter().chain(&group_snapshots) {
+        let status = row["status"].as_str().unwrap_or_default();
+        assert!(["available", "error"].contains(&status) && row["pending"].is_null(), "{case}: {row}");
+    }
+    let ids = |rows: &[Value]| rows.iter().map(id_of).collect::<BTreeSet<String>>();
+    for volume in rows("volumes").iter().filter_map(|volume| volume["group_id"].as_str()) {
+        assert!(ids(&groups).contains(volume), "{case}: a volume of no group");
+    }
+    for snapshot in rows("snapshots").iter().filter_map(|row| row["group_snapshot_id"].as_str()) {
+        assert!(ids(&group_snapshots).contains(snapshot), "{case}: a member of no group snapshot");
+    }
+    for row in &group_snapshots {
+        let snapshots = rows("snapshots");
+        let members: Vec<&Value> = snapshots.iter().filter(|own| own["group_snapshot_id"] == row["id"]).collect();
+        assert_eq!(members.len(), 2, "{case}: {row}");
+        let failed = members.iter().any(|member| member["status"] == "error");
+        assert_eq!(row["status"] == "error", failed, "{case}: {row} {members:?}");
+        assert!(
+            ids(&groups).contains(row["group_id"].as_str().unwrap_or_default()),
+            "{case}: {row} outlives its group"
+        );
+    }
+    for group in &groups {
+        // A group that was created from another has as many volumes.
+        let volumes = rows("volumes").iter().filter(|volume| volume["group_id"] == group["id"]).count();
+        let has_source = !group["source_group_id"].is_null() || !group["group_snapshot_id"].is_null();
+        assert!(!has_source || volumes == 2, "{case}: {group} with {volumes} volumes");
+    }
 }
 
 /// Checks that some time and two ticks later all work is settled, counted, and durable, and a further tick has nothing
@@ -243,6 +305,7 @@ fn assert_converges(service: &ComponentService, operation: &Operation, case: &st
         assert!(volumes.contains(volume), "{case}: {} outlives its volume", snapshot["id"]);
     }
     backups::assert_chains(&rows("backups"), case);
+    assert_members_agree(&state, case);
     service.faults.reset();
     tick();
     assert_eq!(service.faults.commits(), 0, "{case}: {:?}", service.faults.calls());
@@ -255,12 +318,10 @@ fn assert_converges(service: &ComponentService, operation: &Operation, case: &st
     assert_eq!(service.state(), state, "{case}: an idle tick changes nothing");
 
     let report = service.operate("POST", "/_ops/repair", &Value::Null);
-    let messages = rows("messages").len();
-    let count = rows("snapshots").len()
-        + rows("volumes").len()
-        + rows("backups").len()
-        + messages
-        + assert_attachments_agree(service, &state, case);
+    let others =
+        ["messages", "backups", "groups", "group_snapshots"].map(|kind| rows(kind).len()).iter().sum::<usize>();
+    let count =
+        rows("snapshots").len() + rows("volumes").len() + others + assert_attachments_agree(service, &state, case);
     assert_eq!(report.body["rows"], count, "{case}: every stored row is listed");
     for wrong in ["entries_without_row", "rows_without_entry", "counters", "rows_without_agenda"] {
         assert_eq!(report.body[wrong], 0, "{case}: {report:?}");
@@ -282,6 +343,7 @@ fn counted(rows: &dyn Fn(&str) -> Vec<Value>, resource: &str) -> u64 {
         "volumes" => number(&volumes),
         "gigabytes" => size(&snapshots) + size(&volumes),
         "backups" => number(&backups),
+        "groups" => number(&rows("groups")),
         "backup_gigabytes" => size(&backups),
         other => panic!("an unknown counter: {other}"),
     }
@@ -1108,4 +1170,252 @@ fn a_forced_delete_of_a_reserved_volume_may_stop_anywhere() {
         repeated: &[202, 400, 404],
         acknowledged: |service| is_in_status(service, RESERVED, "deleting"),
     }]);
+}
+
+/// Returns the scene with a group and a group snapshot. The group snapshot is left out of operations that it would prevent.
+fn group_scene(schedule: &str, has_group_snapshot: bool) -> Value {
+    let mut scene = scene(schedule);
+    let volumes = scene["volumes"].as_array_mut().expect("volumes");
+    volumes.extend(GROUPED.map(|id| json!({ "id": id, "project_id": "a1", "size": 2, "group_id": GROUP })));
+    volumes.push(json!({ "id": LONE, "project_id": "a1", "size": 2 }));
+    scene["group_types"] = json!([{ "id": GROUP_TYPE }]);
+    scene["groups"] = json!([{ "id": GROUP, "project_id": "a1" }]);
+    if has_group_snapshot {
+        scene["group_snapshots"] = json!([{ "id": GROUP_SNAPSHOT, "project_id": "a1" }]);
+        let snapshots = scene["snapshots"].as_array_mut().expect("snapshots");
+        for (id, volume) in MEMBERS.into_iter().zip(GROUPED) {
+            snapshots.push(json!({ "id": id, "volume_id": volume, "project_id": "a1", "size": 2,
+                                   "group_snapshot_id": GROUP_SNAPSHOT }));
+        }
+    }
+    scene["quotas"] = json!({ "snapshots": -1, "gigabytes": -1, "volumes": -1 });
+    scene
+}
+
+/// An operation on groups, stopped at every store call.
+fn stop_with_groups(
+    has_group_snapshot: bool,
+    run: fn(&ComponentService) -> Outcome,
+    repeated: &'static [Outcome],
+    acknowledged: fn(&ComponentService),
+) {
+    let creates = true;
+    let operation = Operation { schedule: "clock", creates, run, repeated, acknowledged };
+    stop_everywhere_in(&operation, &group_scene("clock", has_group_snapshot), "1000");
+}
+
+fn ask(service: &ComponentService, method: &str, path: &str, body: &Value) -> Answer {
+    service.call(method, &format!("/v3/a1/{path}"), body)
+}
+
+fn row(service: &ComponentService, kind: &str, id: &str) -> Value {
+    let state = service.state();
+    let found = state[kind].as_array().into_iter().flatten().find(|row| row["id"] == id);
+    found.cloned().unwrap_or_default()
+}
+
+#[test]
+fn the_creation_of_a_group_may_stop_anywhere() {
+    stop_with_groups(
+        false,
+        |service| {
+            let body = json!({ "group": { "group_type": GROUP_TYPE, "volume_types": ["__DEFAULT__"] } });
+            outcome(&ask(service, "POST", "groups", &body))
+        },
+        &[202],
+        |service| assert_eq!(service.state()["groups"].as_array().map(Vec::len), Some(2)),
+    );
+}
+
+#[test]
+fn the_creation_of_a_volume_in_a_group_may_stop_anywhere() {
+    stop_with_groups(
+        false,
+        |service| {
+            let volume = json!({ "size": 2, "group_id": GROUP, "volume_type": "__DEFAULT__" });
+            outcome(&ask(service, "POST", "volumes", &json!({ "volume": volume })))
+        },
+        &[202],
+        |service| {
+            let group = ask(service, "GET", &format!("groups/{GROUP}?list_volume=True"), &Value::Null).body;
+            assert_eq!(group["group"]["volumes"].as_array().map(Vec::len), Some(3), "{group}");
+        },
+    );
+}
+
+#[test]
+fn the_creation_of_a_group_snapshot_may_stop_anywhere() {
+    stop_with_groups(
+        false,
+        |service| {
+            outcome(&ask(service, "POST", "group_snapshots", &json!({ "group_snapshot": { "group_id": GROUP } })))
+        },
+        &[202],
+        |service| {
+            let own = &service.state()["group_snapshots"][0];
+            let members = format!("snapshots?group_snapshot_id={}", own["id"].as_str().expect("an id"));
+            assert_eq!(service.ids(&format!("/v3/a1/{members}")).len(), 2);
+        },
+    );
+}
+
+#[test]
+fn the_deletion_of_a_group_snapshot_may_stop_anywhere() {
+    stop_with_groups(
+        true,
+        |service| outcome(&ask(service, "DELETE", &format!("group_snapshots/{GROUP_SNAPSHOT}"), &Value::Null)),
+        // Once it is deleting, a second deletion is refused, as in Cinder.
+        &[202, 400],
+        |service| {
+            let members = MEMBERS.map(|id| row(service, "snapshots", id)["status"].clone());
+            assert_eq!(members, [json!("deleting"), json!("deleting")]);
+            assert_eq!(row(service, "group_snapshots", GROUP_SNAPSHOT)["status"], "deleting");
+        },
+    );
+}
+
+#[test]
+fn the_deletion_of_a_group_with_its_volumes_may_stop_anywhere() {
+    stop_with_groups(
+        false,
+        |service| {
+            let body = json!({ "delete": { "delete-volumes": true } });
+            outcome(&ask(service, "POST", &format!("groups/{GROUP}/action"), &body))
+        },
+        // Another request finds the group changed.
+        &[202, 503],
+        |service| {
+            let volumes = GROUPED.map(|id| row(service, "volumes", id)["status"].clone());
+            assert_eq!(volumes, [json!("deleting"), json!("deleting")]);
+        },
+    );
+}
+
+#[test]
+fn a_change_of_the_volumes_of_a_group_may_stop_anywhere() {
+    stop_with_groups(
+        false,
+        |service| {
+            let group = json!({ "name": "new", "add_volumes": LONE, "remove_volumes": GROUPED[0] });
+            outcome(&ask(service, "PUT", &format!("groups/{GROUP}"), &json!({ "group": group })))
+        },
+        // Another update waits for the end of the first one.
+        &[202, 400],
+        |service| assert_eq!(row(service, "groups", GROUP)["status"], "updating"),
+    );
+}
+
+#[test]
+fn a_run_that_moves_the_volumes_of_a_group_may_stop_anywhere() {
+    let mut scene = group_scene("clock", false);
+    scene["groups"][0]["status"] = json!("updating");
+    scene["groups"][0]["added_volumes"] = json!([LONE]);
+    scene["groups"][0]["removed_volumes"] = json!([GROUPED[0]]);
+    let pending = json!({ "completion": "move", "schedule": "clock", "due": time(0), "gives_up": time(3600) });
+    scene["groups"][0]["pending"] = pending;
+    let operation = Operation {
+        schedule: "clock",
+        creates: false,
+        run: |service| if service.tick().is_ok() { 200 } else { 500 },
+        repeated: &[200],
+        acknowledged: |service| {
+            let names = |id| row(service, "volumes", id)["group_id"].clone();
+            assert_eq!([names(LONE), names(GROUPED[0])], [json!(GROUP), Value::Null]);
+            assert_eq!(row(service, "groups", GROUP)["status"], "available");
+        },
+    };
+    stop_everywhere_in(&operation, &scene, "1000");
+}
+
+#[test]
+fn the_creation_of_a_group_from_a_source_may_stop_anywhere() {
+    let from_snapshot: fn(&ComponentService) -> Outcome = |service| {
+        outcome(&ask(
+            service,
+            "POST",
+            "groups/action",
+            &json!({ "create-from-src": { "group_snapshot_id": GROUP_SNAPSHOT } }),
+        ))
+    };
+    let from_group: fn(&ComponentService) -> Outcome = |service| {
+        outcome(&ask(service, "POST", "groups/action", &json!({ "create-from-src": { "source_group_id": GROUP } })))
+    };
+    for run in [from_snapshot, from_group] {
+        stop_with_groups(true, run, &[202], |service| {
+            let state = service.state();
+            let copies = state["groups"].as_array().into_iter().flatten().filter(|group| group["id"] != GROUP);
+            let copy = copies.map(id_of).next().expect("a copy");
+            let volumes = state["volumes"].as_array().into_iter().flatten();
+            assert_eq!(volumes.filter(|volume| volume["group_id"] == copy.as_str()).count(), 2);
+        });
+    }
+}
+
+#[test]
+fn a_report_about_a_member_of_a_group_snapshot_may_stop_anywhere() {
+    let mut scene = group_scene("told", true);
+    let pending = json!({ "completion": "create", "schedule": "told", "due": time(2), "gives_up": time(3600) });
+    scene["group_snapshots"][0]["status"] = json!("creating");
+    scene["group_snapshots"][0]["pending"] = pending.clone();
+    let members = scene["snapshots"].as_array_mut().expect("snapshots");
+    let member = members.iter_mut().find(|row| row["id"] == MEMBERS[0]).expect("a member");
+    member["status"] = json!("creating");
+    member["pending"] = pending;
+    let operation = Operation {
+        schedule: "told",
+        creates: false,
+        run: |service| {
+            let path = format!("/v3/a1/snapshots/{}/action", MEMBERS[0]);
+            outcome(&service.call("POST", &path, &json!({ "os-update_snapshot_status": { "status": "error" } })))
+        },
+        // Once it has failed, a second report is refused, as in Cinder.
+        repeated: &[202, 400],
+        acknowledged: |service| {
+            assert_eq!(row(service, "group_snapshots", GROUP_SNAPSHOT)["status"], "error");
+        },
+    };
+    stop_everywhere_in(&operation, &scene, "1000");
+}
+
+#[test]
+fn a_reset_of_a_group_and_of_a_group_snapshot_may_stop_anywhere() {
+    let of_group: fn(&ComponentService) -> Outcome = |service| {
+        outcome(&ask(
+            service,
+            "POST",
+            &format!("groups/{GROUP}/action"),
+            &json!({ "reset_status": { "status": "error" } }),
+        ))
+    };
+    stop_with_groups(false, of_group, &[202], |service| assert_eq!(row(service, "groups", GROUP)["status"], "error"));
+}
+
+#[test]
+fn every_change_of_a_group_type_may_stop_anywhere() {
+    type Case = (fn(&ComponentService) -> Outcome, &'static [Outcome], fn(&ComponentService));
+    let cases: [Case; 3] = [
+        (
+            |service| outcome(&ask(service, "POST", "group_types", &json!({ "group_type": { "name": "new" } }))),
+            &[202, 409],
+            |service| assert_eq!(service.state()["group_types"][0]["name"], "new"),
+        ),
+        (
+            |service| {
+                outcome(&ask(service, "PUT", &format!("group_types/{GROUP_TYPE}/group_specs/k"), &json!({ "k": "w" })))
+            },
+            &[200],
+            |service| assert_eq!(row(service, "group_types", GROUP_TYPE)["group_specs"], json!({ "k": "w" })),
+        ),
+        (
+            |service| outcome(&ask(service, "DELETE", &format!("group_types/{GROUP_TYPE}"), &Value::Null)),
+            &[202, 404],
+            |service| assert!(row(service, "group_types", GROUP_TYPE).is_null()),
+        ),
+    ];
+    for (run, repeated, acknowledged) in cases {
+        let mut scene = scene("clock");
+        scene["group_types"] = json!([{ "id": GROUP_TYPE }]);
+        let operation = Operation { schedule: "clock", creates: false, run, repeated, acknowledged };
+        stop_everywhere_in(&operation, &scene, "1000");
+    }
 }

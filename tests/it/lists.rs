@@ -47,7 +47,6 @@ fn lists_of_resources_that_are_not_here_are_empty_for_those_who_may_list_them() 
         ("volume-transfers", "transfers", 0, "reader", "volume:get_all_transfers"),
         ("volume-transfers/detail", "transfers", 0, "reader", "volume:get_all_transfers"),
         ("qos-specs", "qos_specs", 0, "admin", "volume_extension:qos_specs_manage:get_all"),
-        ("group_types", "group_types", 11, "", ""),
         ("groups", "groups", 13, "reader", "group:get_all"),
         ("groups/detail", "groups", 13, "reader", "group:get_all"),
         ("group_snapshots", "group_snapshots", 14, "reader", "group:get_all_group_snapshots"),
@@ -127,8 +126,6 @@ fn what_is_not_here_is_not_found_or_not_offered() {
         ("DELETE", "os-volume-transfer/{}", "", not_found("Transfer")),
         ("POST", "volume-transfers/{}/accept", "member", not_found("Transfer")),
         ("GET", "groups/{}", "", not_found("Group")),
-        ("POST", "groups/{}/action", "member", not_found("Group")),
-        ("PUT", "groups/{}", "member", not_found("Group")),
         ("DELETE", "group_snapshots/{}", "member", not_found("GroupSnapshot")),
         ("GET", "cgsnapshots/{}", "", not_found("GroupSnapshot")),
         ("GET", "group_types/{}", "", not_found("Group type")),
@@ -152,10 +149,6 @@ fn what_is_not_here_is_not_found_or_not_offered() {
     let refused = [
         ("POST", "volume-transfers", "member,reader", "volume:create_transfer"),
         ("POST", "qos-specs", "admin", "volume_extension:qos_specs_manage:create"),
-        ("POST", "groups", "member,reader", "group:create"),
-        ("POST", "groups/action", "member,reader", "group:create"),
-        ("POST", "group_snapshots", "member,reader", "group:create_group_snapshot"),
-        ("POST", "group_types", "admin", "group:group_types:create"),
         ("POST", "consistencygroups", "member,reader", "group:create"),
         ("PUT", "clusters/enable", "admin", "clusters:update"),
         ("POST", "workers/cleanup", "admin", "workers:cleanup"),
@@ -333,17 +326,14 @@ fn rows_of_resources_that_are_not_here_are_named_and_left_out_of_the_state() {
         json(&answer)
     };
     let all = json!({
-        "volumes": [{}], "group_types": [{}], "groups": [{}], "group_snapshots": [{}], "transfers": [{}],
+        "volumes": [{}], "transfers": [{}],
         "qos_specs": [{}], "quota_classes": { "gold": { "volumes": 9 } }, "default_types": { "a1": "type1" },
     });
-    let ignored =
-        json!(
-            ["group_types", "groups", "group_snapshots", "transfers", "qos_specs", "quota_classes", "default_types",]
-        );
+    let ignored = json!(["transfers", "qos_specs", "quota_classes", "default_types"]);
     assert_eq!(put(all)["ignored"], ignored);
-    let none = json!({ "volumes": [{}], "groups": [], "qos_specs": [], "default_types": {} });
+    let none = json!({ "volumes": [{}], "transfers": [], "qos_specs": [], "default_types": {} });
     assert_eq!(put(none).get("ignored"), None);
-    assert!(service.state().get("groups").is_none());
+    assert!(service.state().get("transfers").is_none());
 }
 
 #[test]

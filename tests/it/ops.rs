@@ -27,11 +27,12 @@ fn time(seconds: u64) -> String {
 
 /// Returns a state in which no field has its default, and work is under way.
 fn rich_state() -> Value {
+    let groups = rich_groups();
     json!({
         "volumes": [
             { "id": id('a', 1), "name": null, "description": "Überblick 漢字 \u{1f600}", "metadata": { "k": "v" },
               "size": 3, "status": "in-use", "host": "h@b#p", "cluster_name": "c@b", "availability_zone": "zone",
-              "attach_status": "attached", "migration_status": "migrating", "volume_type": null, "group_id": "g1",
+              "attach_status": "attached", "migration_status": "migrating", "volume_type": null, "group_id": id('f', 1),
               "bootable": true, "multiattach": true, "project_id": "b2", "user_id": null,
               "snapshot_id": id('b', 2), "created_at": "2026-01-01T00:00:00.000001",
               "updated_at": "2026-01-02T00:00:00", "consumes_quota": false },
@@ -110,7 +111,37 @@ fn rich_state() -> Value {
         ],
         "config": { "no_snapshot_gb_quota": true, "osapi_max_limit": 7 },
         "resource_filters": { "snapshot": ["name", "status"], "volume": [] },
-        "group_snapshot": { "id": id('c', 1), "group_id": "g1", "status": "available" },
+        "groups": groups["groups"],
+        "group_snapshots": groups["group_snapshots"],
+        "group_types": groups["group_types"],
+    })
+}
+
+/// Returns the groups of the rich state, and what belongs to them.
+fn rich_groups() -> Value {
+    json!({
+        "groups": [
+            { "id": id('f', 1), "name": null, "description": "d", "status": "updating", "group_type_id": id('8', 2),
+              "volume_types": ["fast"], "host": null, "next_host": "h@b#p", "availability_zone": null,
+              "group_snapshot_id": id('c', 9), "source_group_id": id('f', 9), "replication_status": "disabled",
+              "project_id": "b2", "user_id": null, "created_at": "2026-01-01T00:00:00.000001",
+              "updated_at": "2026-01-02T00:00:00", "added_volumes": [id('a', 2)], "removed_volumes": [id('a', 1)],
+              "pending": { "completion": "move", "schedule": "told", "begun": time(2), "due": time(5), "gives_up": time(9) } },
+            { "id": id('f', 2), "project_id": "a1", "status": "creating" },
+        ],
+        "group_snapshots": [
+            { "id": id('c', 1), "group_id": id('f', 1), "group_type_id": id('8', 2), "name": "", "description": null,
+              "status": "error_deleting", "project_id": "b2", "user_id": null, "created_at": "2026-01-01T00:00:00.000001",
+              "updated_at": "2026-01-02T00:00:00" },
+            { "id": id('c', 2), "project_id": "a1", "status": "updating" },
+        ],
+        "group_types": [
+            { "id": id('8', 2), "name": "consistent", "description": "d", "is_public": false,
+              "group_specs": { "k": "v", "none": null }, "access": ["b2"],
+              "created_at": "2026-01-03T00:00:00.000000", "updated_at": "2026-01-04T00:00:00.000000" },
+            { "id": id('8', 1), "name": "default_cgsnapshot_type", "description": null, "is_public": true, "group_specs": {},
+              "access": [], "created_at": "2026-01-02T00:00:00.000000", "updated_at": null },
+        ],
     })
 }
 
@@ -164,7 +195,7 @@ fn what_get_gave_can_be_put_back_and_then_get_gives_the_same() {
 
     // Every field of the document exists and has its value.
     let wanted = rich_state();
-    for kind in ["volumes", "snapshots", "attachments", "messages", "backups"] {
+    for kind in ["volumes", "snapshots", "attachments", "messages", "backups", "groups", "group_snapshots"] {
         for row in wanted[kind].as_array().expect("rows").iter().filter(|row| row["deleted"] != true) {
             let own = state[kind].as_array().expect("rows").iter().find(|own| own["id"] == row["id"]);
             let own = own.unwrap_or_else(|| panic!("{row} is missing"));
@@ -181,7 +212,7 @@ fn what_get_gave_can_be_put_back_and_then_get_gives_the_same() {
         }
     }
     for field in
-        ["volume_types", "quotas", "project_quotas", "quota_usage", "config", "resource_filters", "group_snapshot"]
+        ["volume_types", "group_types", "quotas", "project_quotas", "quota_usage", "config", "resource_filters"]
     {
         assert_eq!(state[field], wanted[field], "{field}");
     }
@@ -225,6 +256,10 @@ fn a_document_that_cannot_be_used_is_refused_whole_with_the_reason() {
         (json!({ "config": { "colour": 1 } }).to_string(), "colour"),
         (json!({ "services": [{ "colour": 1 }] }).to_string(), "colour"),
         (json!({ "group_snapshot": { "id": id('c', 1), "colour": 1 } }).to_string(), "colour"),
+        (json!({ "groups": [{ "colour": 1 }] }).to_string(), "colour"),
+        (json!({ "groups": [{}, {}] }).to_string(), "two groups have the id"),
+        (json!({ "group_snapshots": [{}, {}] }).to_string(), "two group snapshots have the id"),
+        (json!({ "group_types": [{}, {}] }).to_string(), "two group types have the id"),
         (json!({ "quota_usage": { "a1": { "snapshots": { "in_use": 1, "colour": 1 } } } }).to_string(), "colour"),
         (json!({ "snapshots": [{ "pending": { "colour": 1 } }] }).to_string(), "colour"),
         (json!({ "volumes": twice }).to_string(), VOLUME),

@@ -22,14 +22,13 @@ use crate::domain::trees::map_of;
 use crate::domain::volume_type::DEFAULT_TYPE;
 use crate::domain::{
     AttachStatus, Attachment, AttachmentId, AttachmentPointer, AttachmentSlot, Backup, BackupId, BackupStatus,
-    Extension, GroupSnapshotId, Message, MessageId, Metadata, ProjectId, Provisioning, Snapshot, SnapshotId,
+    Extension, Group, GroupId, GroupSnapshot, GroupSnapshotId, GroupSnapshotStatus, GroupStatus, GroupType,
+    GroupTypeId, GroupTypes, Message, MessageId, Metadata, ProjectId, Provisioning, Snapshot, SnapshotId,
     SnapshotStatus, Timestamp, UserId, Volume, VolumeId, VolumeStatus, VolumeType, VolumeTypes,
 };
 use crate::json::ObjectOnly;
 use crate::service::StoreError;
-use crate::service::ops::{
-    BackendService, Deployment, GroupSnapshot, ProjectSettings, State, StateReader, StateSettings, Unreadable,
-};
+use crate::service::ops::{BackendService, Deployment, ProjectSettings, State, StateReader, StateSettings, Unreadable};
 
 /// The whole state. The last three fields are not in the vectors; with them, a document that was read can be written back.
 #[derive(Debug, Default, Deserialize)]
@@ -40,11 +39,15 @@ pub struct StateDocument {
     attachments: Vec<ObjectOnly<AttachmentDocument>>,
     messages: Vec<ObjectOnly<MessageDocument>>,
     backups: Vec<ObjectOnly<BackupDocument>>,
+    groups: Vec<ObjectOnly<GroupDocument>>,
+    group_snapshots: Vec<ObjectOnly<GroupSnapshotDocument>>,
+    group_types: Vec<ObjectOnly<GroupType>>,
     /// The types. `__DEFAULT__` is added unless it is here, and so is every type that another field names.
     volume_types: Vec<ObjectOnly<VolumeType>>,
     quotas: Amounts,
     services: Vec<ObjectOnly<ServiceDocument>>,
     resource_filters: Option<BTreeMap<String, Vec<String>>>,
+    /// One more group snapshot, as some vectors have it.
     group_snapshot: Option<ObjectOnly<GroupSnapshotDocument>>,
     config: ObjectOnly<Config>,
     /// The counters of the default project, as vectors set them. They are written back as `quota_usage`.
@@ -54,9 +57,6 @@ pub struct StateDocument {
     /// The limits of projects that have their own.
     project_quotas: Map<String, Value>,
     // The rows of resources that this service has none of. They are named in the answer, but not kept.
-    group_types: Value,
-    groups: Value,
-    group_snapshots: Value,
     transfers: Value,
     qos_specs: Value,
     quota_classes: Value,
@@ -131,20 +131,6 @@ impl From<BackendService> for ServiceDocument {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GroupSnapshotDocument {
-    id: GroupSnapshotId,
-    #[serde(default)]
-    group_id: Option<String>,
-    #[serde(default = "available")]
-    status: String,
-}
-
-fn available() -> String {
-    "available".to_owned()
-}
-
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PendingDocument {
@@ -188,7 +174,7 @@ struct VolumeDocument {
     volume_type: Option<String>,
     snapshot_id: Option<SnapshotId>,
     source_volid: Option<VolumeId>,
-    group_id: Option<String>,
+    group_id: Option<GroupId>,
     bootable: bool,
     multiattach: bool,
     #[serde(skip_serializing_if = "Metadata::is_empty")]
@@ -332,6 +318,57 @@ enum OutcomeDocument {
     },
 }
 
+/// A group. Its members are the volumes that name it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct GroupDocument {
+    id: GroupId,
+    name: Option<String>,
+    description: Option<String>,
+    status: GroupStatus,
+    group_type_id: GroupTypeId,
+    volume_types: Vec<String>,
+    host: Option<String>,
+    /// The host that it gets when its creation ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_host: Option<String>,
+    availability_zone: Option<String>,
+    group_snapshot_id: Option<GroupSnapshotId>,
+    source_group_id: Option<GroupId>,
+    replication_status: Option<String>,
+    project_id: ProjectId,
+    user_id: Option<UserId>,
+    created_at: Timestamp,
+    updated_at: Option<Timestamp>,
+    /// The volumes that the update under way moves into the group, and out of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    added_volumes: Vec<VolumeId>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    removed_volumes: Vec<VolumeId>,
+    /// The work under way, as for volumes.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pending: Option<Option<ObjectOnly<PendingDocument>>>,
+}
+
+/// A group snapshot. Its members are the snapshots that name it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct GroupSnapshotDocument {
+    id: GroupSnapshotId,
+    group_id: GroupId,
+    group_type_id: GroupTypeId,
+    name: Option<String>,
+    description: Option<String>,
+    status: GroupSnapshotStatus,
+    project_id: ProjectId,
+    user_id: Option<UserId>,
+    created_at: Timestamp,
+    updated_at: Option<Timestamp>,
+    /// The work under way, as for volumes.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pending: Option<Option<ObjectOnly<PendingDocument>>>,
+}
+
 /// Distinguishes null from a missing field.
 fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
@@ -366,7 +403,10 @@ struct SlotDocument {
 
 /// The ids and times of `setup_defaults` in the vectors.
 mod defaults {
-    use super::{AttachmentId, BackupId, MessageId, ProjectId, SnapshotId, Timestamp, UserId, Uuid, VolumeId};
+    use super::{
+        AttachmentId, BackupId, GroupId, GroupSnapshotId, MessageId, ProjectId, SnapshotId, Timestamp, UserId, Uuid,
+        VolumeId,
+    };
 
     pub const VOLUME: VolumeId = VolumeId::new(Uuid::from_u128(0xaaaa_aaaa_0000_4000_8000_0000_0000_0001));
     pub const SNAPSHOT: SnapshotId = SnapshotId::new(Uuid::from_u128(0xbbbb_bbbb_0000_4000_8000_0000_0000_0001));
@@ -374,6 +414,9 @@ mod defaults {
     pub const INSTANCE: &str = "11110000-0000-4000-8000-000000000001";
     pub const BACKUP: BackupId = BackupId::new(Uuid::from_u128(0xbac0_0000_0000_4000_8000_0000_0000_0001));
     pub const MESSAGE: MessageId = MessageId::new(Uuid::from_u128(0x3e55_0000_0000_4000_8000_0000_0000_0001));
+    pub const GROUP: GroupId = GroupId::new(Uuid::from_u128(0xdddd_dddd_0000_4000_8000_0000_0000_0001));
+    pub const GROUP_SNAPSHOT: GroupSnapshotId =
+        GroupSnapshotId::new(Uuid::from_u128(0xcccc_cccc_0000_4000_8000_0000_0000_0001));
     /// 2036-01-01
     pub const EXPIRES_AT: Timestamp = Timestamp::from_seconds(2_082_758_400);
     pub const CREATED_AT: Timestamp = Timestamp::from_seconds(1_767_225_600);
@@ -702,6 +745,142 @@ impl Default for MessageDocument {
     }
 }
 
+impl Default for GroupDocument {
+    fn default() -> Self {
+        Self {
+            id: defaults::GROUP,
+            name: Some("group".to_owned()),
+            description: Some("desc".to_owned()),
+            status: GroupStatus::Available,
+            group_type_id: GroupType::default().id,
+            volume_types: vec![DEFAULT_TYPE.to_owned()],
+            host: Some("host1@lvm#pool".to_owned()),
+            next_host: None,
+            availability_zone: Some("nova".to_owned()),
+            group_snapshot_id: None,
+            source_group_id: None,
+            replication_status: None,
+            project_id: defaults::project(),
+            user_id: Some(defaults::user()),
+            created_at: defaults::CREATED_AT,
+            updated_at: None,
+            added_volumes: Vec::new(),
+            removed_volumes: Vec::new(),
+            pending: None,
+        }
+    }
+}
+
+impl GroupDocument {
+    fn of(group: Group, types: &VolumeTypes) -> Self {
+        Self {
+            id: group.id,
+            name: group.name,
+            description: group.description,
+            status: group.status,
+            group_type_id: group.group_type_id,
+            volume_types: group.volume_types.iter().map(|id| types.name_or_id(*id)).collect(),
+            host: group.host,
+            next_host: group.next_host,
+            availability_zone: group.availability_zone,
+            group_snapshot_id: group.group_snapshot_id,
+            source_group_id: group.source_group_id,
+            replication_status: group.replication_status,
+            project_id: group.project_id,
+            user_id: group.user_id,
+            created_at: group.created_at,
+            updated_at: group.updated_at,
+            added_volumes: group.added,
+            removed_volumes: group.removed,
+            pending: Some(group.pending.map(|pending| ObjectOnly(pending.into()))),
+        }
+    }
+
+    fn into_group(self, types: &mut VolumeTypes, delays: &Delays, now: Timestamp) -> Group {
+        let pending = work(self.pending, self.status.completion(), delays, now);
+        Group {
+            id: self.id,
+            project_id: self.project_id,
+            user_id: self.user_id,
+            name: self.name,
+            description: self.description,
+            status: self.status,
+            group_type_id: self.group_type_id,
+            volume_types: self.volume_types.iter().map(|name| types.id_of(name)).collect(),
+            host: self.host,
+            next_host: self.next_host,
+            availability_zone: self.availability_zone,
+            group_snapshot_id: self.group_snapshot_id,
+            source_group_id: self.source_group_id,
+            replication_status: self.replication_status,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            pending,
+            volumes: Vec::new(),
+            added: self.added_volumes,
+            removed: self.removed_volumes,
+            copies: Vec::new(),
+        }
+    }
+}
+
+impl Default for GroupSnapshotDocument {
+    fn default() -> Self {
+        Self {
+            id: defaults::GROUP_SNAPSHOT,
+            group_id: defaults::GROUP,
+            group_type_id: GroupType::default().id,
+            name: Some("gsnap".to_owned()),
+            description: Some("desc".to_owned()),
+            status: GroupSnapshotStatus::Available,
+            project_id: defaults::project(),
+            user_id: Some(defaults::user()),
+            created_at: defaults::CREATED_AT,
+            updated_at: None,
+            pending: None,
+        }
+    }
+}
+
+impl From<GroupSnapshot> for GroupSnapshotDocument {
+    fn from(own: GroupSnapshot) -> Self {
+        Self {
+            id: own.id,
+            group_id: own.group_id,
+            group_type_id: own.group_type_id,
+            name: own.name,
+            description: own.description,
+            status: own.status,
+            project_id: own.project_id,
+            user_id: own.user_id,
+            created_at: own.created_at,
+            updated_at: own.updated_at,
+            pending: Some(own.pending.map(|pending| ObjectOnly(pending.into()))),
+        }
+    }
+}
+
+impl GroupSnapshotDocument {
+    fn into_group_snapshot(self, delays: &Delays, now: Timestamp) -> GroupSnapshot {
+        let pending = work(self.pending, self.status.completion(), delays, now);
+        GroupSnapshot {
+            id: self.id,
+            project_id: self.project_id,
+            user_id: self.user_id,
+            group_id: self.group_id,
+            group_type_id: self.group_type_id,
+            name: self.name,
+            description: self.description,
+            status: self.status,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            pending,
+            members: Vec::new(),
+            copies: Vec::new(),
+        }
+    }
+}
+
 impl From<MessageDocument> for Message {
     fn from(message: MessageDocument) -> Self {
         Self {
@@ -872,9 +1051,39 @@ fn refuse_repeated(kind: &str, mut ids: Vec<Uuid>) -> Result<(), Fault> {
 
 /// Refuses two messages, volumes, or snapshots with the same id.
 fn refuse_repeated_rows(State { rows, .. }: &State) -> Result<(), Fault> {
+    refuse_repeated("group", rows.groups.iter().map(|group| group.id.as_uuid()).collect())?;
+    refuse_repeated("group snapshot", rows.group_snapshots.iter().map(|own| own.id.as_uuid()).collect())?;
     refuse_repeated("message", rows.messages.iter().map(|message| message.id.as_uuid()).collect())?;
     refuse_repeated("volume", rows.volumes.iter().map(|volume| volume.id.as_uuid()).collect())?;
     refuse_repeated("snapshot", rows.snapshots.iter().map(|snapshot| snapshot.id.as_uuid()).collect())
+}
+
+impl SnapshotDocument {
+    fn into_snapshot(self, types: &mut VolumeTypes, delays: &Delays, now: Timestamp) -> Snapshot {
+        let pending = work(self.pending, self.status.completion(), delays, now);
+        Snapshot {
+            id: self.id,
+            project_id: self.project_id,
+            user_id: self.user_id,
+            volume_id: self.volume_id,
+            volume_type_id: self.volume_type.map(|name| types.id_of(&name)),
+            name: self.name,
+            description: self.description,
+            metadata: self.metadata,
+            size: self.size,
+            status: self.status,
+            progress: self.progress,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            group_snapshot_id: self.group_snapshot_id,
+            consumes_quota: self.consumes_quota,
+            pending,
+            history: {
+                let past = self.history.into_iter();
+                past.map(|(at, status, cause)| Transition { at, status, cause }).collect()
+            },
+        }
+    }
 }
 
 /// Returns the types of a document, and the one that every deployment begins with.
@@ -892,6 +1101,26 @@ fn types_of(documents: Vec<ObjectOnly<VolumeType>>) -> Result<VolumeTypes, Fault
     let seed = VolumeType::seed();
     if types.named(&seed.name).is_none() && types.get(seed.id).is_none() {
         types.add(seed);
+    }
+    Ok(types)
+}
+
+/// Returns the group types of a document, and the one that every deployment begins with.
+fn group_types_of(documents: Vec<ObjectOnly<GroupType>>) -> Result<GroupTypes, Fault> {
+    let mut types = GroupTypes { types: Vec::new(), reserved: None };
+    let seed = GroupType::seed();
+    let own = documents.into_iter().map(|ObjectOnly(own)| own);
+    let mut own: Vec<GroupType> = own.collect();
+    if !own.iter().any(|own| own.id == seed.id || own.name == seed.name) {
+        own.push(seed);
+    }
+    for own in own {
+        if types.named(&own.name).is_some() || types.get(own.id).is_some() {
+            let (id, name) = (own.id, &own.name);
+            let message = format!("The document cannot be used: two group types have the id {id} or the name '{name}'");
+            return Err(Fault::bad_request(message));
+        }
+        types.add(own);
     }
     Ok(types)
 }
@@ -917,9 +1146,6 @@ impl StateDocument {
     #[must_use]
     pub fn ignored(&self) -> Vec<&'static str> {
         let fields = [
-            ("group_types", &self.group_types),
-            ("groups", &self.groups),
-            ("group_snapshots", &self.group_snapshots),
             ("transfers", &self.transfers),
             ("qos_specs", &self.qos_specs),
             ("quota_classes", &self.quota_classes),
@@ -988,33 +1214,18 @@ impl StateDocument {
                 restored_from: volume.restored_from,
             });
         }
-        for ObjectOnly(snapshot) in self.snapshots.into_iter().filter(|ObjectOnly(snapshot)| !snapshot.deleted) {
-            let pending = work(snapshot.pending, snapshot.status.completion(), delays, now);
-            state.rows.snapshots.push(Snapshot {
-                id: snapshot.id,
-                project_id: snapshot.project_id,
-                user_id: snapshot.user_id,
-                volume_id: snapshot.volume_id,
-                volume_type_id: snapshot.volume_type.map(|name| types.id_of(&name)),
-                name: snapshot.name,
-                description: snapshot.description,
-                metadata: snapshot.metadata,
-                size: snapshot.size,
-                status: snapshot.status,
-                progress: snapshot.progress,
-                created_at: snapshot.created_at,
-                updated_at: snapshot.updated_at,
-                group_snapshot_id: snapshot.group_snapshot_id,
-                consumes_quota: snapshot.consumes_quota,
-                pending,
-                history: {
-                    let past = snapshot.history.into_iter();
-                    past.map(|(at, status, cause)| Transition { at, status, cause }).collect()
-                },
-            });
-        }
+        let snapshots = self.snapshots.into_iter().map(|ObjectOnly(snapshot)| snapshot);
+        let snapshots = snapshots.filter(|snapshot| !snapshot.deleted);
+        state.rows.snapshots = snapshots.map(|snapshot| snapshot.into_snapshot(&mut types, delays, now)).collect();
         attach(self.attachments, &mut state.rows.volumes)?;
         state.rows.messages = self.messages.into_iter().map(|ObjectOnly(message)| message.into()).collect();
+        for ObjectOnly(group) in self.groups {
+            state.rows.groups.push(group.into_group(&mut types, delays, now));
+        }
+        for ObjectOnly(own) in self.group_snapshots.into_iter().chain(self.group_snapshot) {
+            state.rows.group_snapshots.push(own.into_group_snapshot(delays, now));
+        }
+        state.group_types = group_types_of(self.group_types)?;
         state.rows.backups = backups_of(self.backups, delays, now)?;
         refuse_repeated_rows(&state)?;
         for (project, quotas) in &self.project_quotas {
@@ -1034,7 +1245,6 @@ impl StateDocument {
             quotas: of_types(&mut types, self.quotas),
             services: self.services.into_iter().map(|ObjectOnly(service)| service.into()).collect(),
             resource_filters: self.resource_filters,
-            group_snapshot: self.group_snapshot.map(|ObjectOnly(group)| group.into()),
             no_snapshot_gb_quota: self.config.0.no_snapshot_gb_quota,
             osapi_max_limit: self.config.0.osapi_max_limit,
         };
@@ -1057,12 +1267,6 @@ impl From<ServiceDocument> for BackendService {
             absent,
         } = document;
         Self { host, binary, disabled, disabled_reason, frozen, availability_zone, up, updated_at, absent }
-    }
-}
-
-impl From<GroupSnapshotDocument> for GroupSnapshot {
-    fn from(document: GroupSnapshotDocument) -> Self {
-        Self { id: document.id, group_id: document.group_id, status: document.status }
     }
 }
 
@@ -1113,15 +1317,19 @@ pub fn state_document(mut reader: StateReader<'_>) -> Result<AnswerBody, StoreEr
         backups.write(&BackupDocument::of(backup, own));
     })?;
     backups.close();
+    let mut groups = RowsWriter::open(document.field("groups"), &mut pieces);
+    reader.each(|group: Group| groups.write(&GroupDocument::of(group, &types)))?;
+    groups.close();
+    let mut group_snapshots = RowsWriter::open(document.field("group_snapshots"), &mut pieces);
+    reader.each(|own: GroupSnapshot| group_snapshots.write(&GroupSnapshotDocument::from(own)))?;
+    group_snapshots.close();
+    document.value("group_types", &reader.group_types.types);
     let StateSettings { deployment, projects, unreadable } = reader.settings()?;
     document.value("volume_types", &types.types);
     document.value("quotas", &limits_by_name(&deployment.quotas, &types));
     document.value("services", &deployment.services.into_iter().map(ServiceDocument::from).collect::<Vec<_>>());
     if let Some(filters) = deployment.resource_filters {
         document.value("resource_filters", &filters);
-    }
-    if let Some(GroupSnapshot { id, group_id, status }) = deployment.group_snapshot {
-        document.value("group_snapshot", &GroupSnapshotDocument { id, group_id, status });
     }
     let Deployment { no_snapshot_gb_quota, osapi_max_limit, .. } = deployment;
     document.value("config", &Config { no_snapshot_gb_quota, osapi_max_limit });

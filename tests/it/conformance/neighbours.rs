@@ -53,7 +53,7 @@ fn keep_document(report: &Report) {
     let mut document = format!(
         "# Conformance of the resources around snapshots\n\nWritten by `tests/it/conformance` from a replay of \
          `tests/it/conformance/neighbour-vectors.json` against the component; do not edit.\n\n**{} of {}** recorded \
-         answers of Cinder are answered alike. Groups and group snapshots are not built, and \
+         answers of Cinder are answered alike. \
          [cinder-differences.md](cinder-differences.md) lists what is left out on purpose. \
          `tests/it/conformance/neighbours-open.txt` names the vectors that differ.\n\n| Area | Alike | Recorded |\n\
          | --- | ---: | ---: |\n",
