@@ -65,13 +65,14 @@ impl Service<'_> {
             return Err(Error::NoService(format!("Service {service} could not be found.")));
         };
         let record = read()?;
-        let (exists, is_awaited) = self.store.has_backup(record.id, &project_id)?;
-        if exists {
-            return Err(invalid_backup("Backup already exists in database."));
-        }
-        if is_awaited {
+        let is_awaited = || -> Result<bool, Error> {
+            let (exists, is_awaited) = self.store.has_backup(record.id, &project_id)?;
+            if exists { Err(invalid_backup("Backup already exists in database.")) } else { Ok(is_awaited) }
+        };
+        let is_busy = || Error::from(StoreError::Contended(record.id.to_string()));
+        if is_awaited()? {
             // The scheduled step is about to finish the removal of a backup with this id.
-            return Err(StoreError::Contended(record.id.to_string()).into());
+            return Err(is_busy());
         }
         self.refuse_circle(&record)?;
         let outcome = match record.content {
@@ -89,7 +90,7 @@ impl Service<'_> {
         let pending = Pending { request_id: None, ..self.begin(completion)? };
         let backup = Backup {
             id: record.id,
-            project_id,
+            project_id: project_id.clone(),
             user_id: self.caller.user_id.clone(),
             volume_id: IMPORT_VOLUME,
             snapshot_id: None,
@@ -116,6 +117,10 @@ impl Service<'_> {
             dependents: Vec::new(),
             counts_as_dependent: false,
         };
+        // Another request may import the same record.
+        if !self.store.claim_import(record.id, self.now)? || is_awaited()? {
+            return Err(is_busy());
+        }
         let is_named = self.name_imported(&backup)?;
         let amounts = quota::amounts_of(Counted::Backups, record.size, None, true);
         let created = self.store.create(&backup, &amounts, false, None, |record| {
@@ -133,7 +138,7 @@ impl Service<'_> {
     /// for the others once its own row is written, so of two that cross, one sees the other.
     fn join_chain(&self, backup: &Backup, is_named: bool) -> Result<(), Error> {
         if self.store.has_ancestor(backup.parent_id, backup.id)? {
-            self.undo_backup(backup)?;
+            self.remove_backup(backup)?;
             return Err(circle(backup.id));
         }
         if !is_named {

@@ -5,7 +5,7 @@
 //! (`docs/adr/0025-backups.md`).
 
 use crate::domain::backup::{Backup, BackupId, BackupStatus, Dependent, Outcome, Placement};
-use crate::domain::lifecycle::{Completion, Pending, Schedule};
+use crate::domain::lifecycle::{Completion, Occasion, Pending, Schedule};
 use crate::domain::quota::{self, Amounts, Counted};
 use crate::domain::snapshot::Cause;
 use crate::domain::{Metadata, ProjectId, Snapshot, SnapshotStatus, Timestamp, Volume, VolumeStatus};
@@ -172,11 +172,10 @@ impl Service<'_> {
         }
         created?;
         // The source may have changed since we looked, and then there is nothing to back up.
-        if let Err(refusal) = self.begin_backup_of(&volume, snapshot.as_ref(), pending, new.force) {
-            self.undo_backup(&backup)?;
-            return Err(refusal);
+        match self.begin_backup_of(&volume, snapshot.as_ref(), pending, new.force) {
+            Err(refusal) if self.undo_backup(&backup)? => Err(refusal),
+            _ => Ok(backup),
         }
-        Ok(backup)
     }
 
     /// Moves the source of a backup to the status in which it is read, for as long as the work on the backup.
@@ -210,8 +209,30 @@ impl Service<'_> {
         })
     }
 
-    /// Removes a backup that was just created.
-    pub(super) fn undo_backup(&self, backup: &Backup) -> Result<(), Error> {
+    /// Removes a backup that was just created, and returns whether it could. If the request was so slow that the backup has
+    /// been made in the meantime, others may have seen it, and continued it, so it stays.
+    fn undo_backup(&self, backup: &Backup) -> Result<bool, Error> {
+        self.store.schedule(&[AgendaItem::now(backup, self.now)])?;
+        let ended = self.begin(Completion::Remove)?.ended(self.now);
+        let is_undone = self.store.update(backup.id, |row: Option<Backup>| {
+            let now = (self.clock)().max(self.now);
+            let Some(mut row) = row else { return Ok::<_, Error>(Change::Leave(true)) };
+            let is_new =
+                row.pending == backup.pending && row.clone().effective(now, Occasion::Reading).as_ref() == Some(&row);
+            if !is_new || !row.dependents.is_empty() {
+                return Ok(Change::Leave(false));
+            }
+            row.enter(BackupStatus::Deleting, Some(ended), self.now);
+            Ok(Change::Write(row, true))
+        })?;
+        if is_undone {
+            self.remove_backup(backup)?;
+        }
+        Ok(is_undone)
+    }
+
+    /// Removes a backup at once.
+    pub(super) fn remove_backup(&self, backup: &Backup) -> Result<(), Error> {
         let item = AgendaItem::now(backup, self.now);
         self.store.schedule(std::slice::from_ref(&item))?;
         self.store.remove(&backup.project_id, &[item], true)?;

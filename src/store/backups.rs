@@ -8,7 +8,7 @@ use crate::domain::backup::{Backup, BackupId, BackupRecord, Dependent, Outcome, 
 use crate::domain::lifecycle::Occasion;
 use crate::domain::message::Event;
 use crate::domain::quota::Counted;
-use crate::domain::trees::{map_of, set_of};
+use crate::domain::trees::map_of;
 use crate::domain::{Pending, ProjectId, Timestamp, UserId, VolumeId, metadata};
 
 use super::Store;
@@ -297,25 +297,6 @@ impl Store<'_> {
         Ok((backup, deployment.unwrap_or_default()))
     }
 
-    /// Returns the rows of backups that others name, of each that there is for readers. A row that cannot be read is an error,
-    /// since it may be there.
-    fn named_backups(&self, ids: &[Uuid], now: Timestamp) -> Result<Vec<Backup>, StoreError> {
-        let mut named = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(LARGE_ROWS_AT_ONCE) {
-            for (id, row) in ids.iter().zip(self.rows::<Backup>(ids)?) {
-                match row {
-                    StoredRow::Readable(row) => named.extend(row.effective(now, Occasion::Reading)),
-                    StoredRow::Gone => {}
-                    StoredRow::Unreadable => {
-                        let reason = "a backup depends on it".to_owned();
-                        return Err(StoreError::Corrupt { key: keys::row(Kind::Backup, *id), reason });
-                    }
-                }
-            }
-        }
-        Ok(named)
-    }
-
     /// Returns the ids of those backups on which others depend that were made.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn with_dependents<'b>(
@@ -344,16 +325,25 @@ impl Store<'_> {
     }
 
     /// Returns those names of a backup behind which there is no backup: their requests stopped, or they were deleted. A
-    /// request that may be running is about to create its backup.
+    /// request that may be running is about to create its backup. A row that cannot be read is an error, since it may be there.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn wasted_names(&self, backup: &Backup, now: Timestamp) -> Result<Vec<Dependent>, StoreError> {
-        if backup.dependents.is_empty() {
-            return Ok(Vec::new());
+        let mut wasted = Vec::new();
+        for dependents in backup.dependents.chunks(LARGE_ROWS_AT_ONCE) {
+            let ids: Vec<Uuid> = dependents.iter().map(|own| own.id.as_uuid()).collect();
+            for (dependent, row) in dependents.iter().zip(self.rows::<Backup>(&ids)?) {
+                let is_wasted = match row {
+                    StoredRow::Readable(row) => row.effective(now, Occasion::Reading).is_none(),
+                    StoredRow::Gone => !may_be_running(dependent.named_at, now),
+                    StoredRow::Unreadable => {
+                        let key = keys::row(Kind::Backup, dependent.id.as_uuid());
+                        return Err(StoreError::Corrupt { key, reason: "another backup names it".to_owned() });
+                    }
+                };
+                wasted.extend(is_wasted.then_some(*dependent));
+            }
         }
-        let ids: Vec<Uuid> = backup.dependents.iter().map(|own| own.id.as_uuid()).collect();
-        let present = set_of(self.named_backups(&ids, now)?.iter().map(|row| row.id));
-        let is_wasted = |own: &&Dependent| !present.contains(&own.id) && !may_be_running(own.named_at, now);
-        Ok(backup.dependents.iter().filter(is_wasted).copied().collect())
+        Ok(wasted)
     }
 
     /// Takes names of backups that are gone out of their parent, which was changed at that time.
@@ -405,6 +395,15 @@ impl Store<'_> {
             parent = self.row::<Backup>(own)?.and_then(|row| row.parent_id);
         }
         Ok(false)
+    }
+
+    /// Makes this request the only one that imports a backup. Returns false if another one may be running.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
+    pub fn claim_import(&self, id: BackupId, now: Timestamp) -> Result<bool, StoreError> {
+        self.change_deployment(|deployment| {
+            deployment.imports.retain(|_, claimed| may_be_running(*claimed, now));
+            deployment.imports.insert(id, now).is_none()
+        })
     }
 
     /// Returns whether there is a backup, whether it can be read or not, and whether the scheduled step still has to do with

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use crate::domain::Timestamp;
-use crate::domain::backup::Placement;
+use crate::domain::backup::{BackupId, Placement};
 use crate::domain::quota::{Amounts, DefaultLimits, UNLIMITED};
 
 /// A service of the deployment, such as a backend. The fields that came later have defaults.
@@ -94,6 +94,10 @@ pub struct Deployment {
     /// The largest page of results, if an operator has set it.
     #[serde(default)]
     pub osapi_max_limit: Option<u32>,
+    /// The backups whose records are being imported, each with the time of the request. A record brings its own id, so only a
+    /// value that all projects share can tell that two imports bring the same.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub imports: BTreeMap<BackupId, Timestamp>,
 }
 
 impl Deployment {

@@ -4,7 +4,7 @@
 //!
 //! A create that was not acknowledged may take quota, and count, until a tick has dropped it.
 
-mod backups;
+pub(crate) mod backups;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -6,6 +6,7 @@
 mod support;
 
 mod attachments;
+mod backups;
 mod bad_input;
 mod bodies;
 mod cinder_rules;

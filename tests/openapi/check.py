@@ -40,8 +40,6 @@ EMPTY = (
     "cgsnapshots default-types"
 ).split()
 NEVER_REACHED = {f"GET /v3/{project}{name}/{{row_id}}" for name in EMPTY for project in ("", "{project_id}/")} | {
-    "GET /v3/backups/{backup_id}",
-    "GET /v3/{project_id}/backups/{backup_id}",
     "DELETE /_ops/rows/{row_key}",
 }
 

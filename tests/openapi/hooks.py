@@ -5,11 +5,13 @@ stay as generated. The state is seeded again every few requests, because request
 """
 
 import atexit
+import base64
 import collections
 import json
 import os
 import random
 import urllib.request
+from uuid import UUID
 
 import schemathesis
 
@@ -38,6 +40,8 @@ VOLUMES = [uuid("a", number + 1) for number in range(len(VOLUME_STATUSES))]
 SNAPSHOTS = [uuid("b", number + 1) for number in range(len(SNAPSHOT_STATUSES))]
 MESSAGES = [uuid("3", number + 1) for number in range(4)]
 ATTACHMENTS = [f"a77ac4ed-0000-4000-8000-{number + 1:012}" for number in range(3)]
+# An incremental backup that nothing keeps from being deleted, its parent, and one of another project.
+BACKUPS = [f"bac00000-0000-4000-8000-{number:012}" for number in (2, 1, 3)]
 KEYS = ["keep", "a b", "owner"]
 TYPES = [uuid("e", 1), uuid("e", 2), uuid("e", 3)]
 
@@ -79,7 +83,12 @@ def seeds():
         for id, volume, status in zip(ATTACHMENTS, (3, 0, 4), ("attached", "error_attaching", "attached"))
     ]
     messages = [{"id": id, "created_at": f"2026-01-01T00:{number:02}:00"} for number, id in enumerate(MESSAGES)]
-    roomy = {"snapshots": 1000, "volumes": 1000, "gigabytes": -1}
+    backups = [
+        {"id": BACKUPS[0], "volume_id": VOLUMES[1], "parent_id": BACKUPS[1], "created_at": "2026-01-02T00:00:00"},
+        {"id": BACKUPS[1], "volume_id": VOLUMES[1]},
+        {"id": BACKUPS[2], "project_id": OTHER_PROJECT},
+    ]
+    roomy = {"backups": 1000, "backup_gigabytes": -1, "snapshots": 1000, "volumes": 1000, "gigabytes": -1}
     specs = {"multiattach": "<is> True", "owner": "lvm"}
     encryption = {"provider": "luks", "cipher": "aes", "key_size": 256, "control_location": "front-end"}
     types = [
@@ -92,6 +101,7 @@ def seeds():
         "snapshots": snapshots,
         "attachments": attachments,
         "messages": messages,
+        "backups": backups,
         "volume_types": types,
         "quotas": roomy,
         "services": [{"host": "host1@lvm"}],
@@ -132,6 +142,7 @@ def with_known_ids(value):
             "volume_uuid": VOLUMES,
             "attachment_id": ATTACHMENTS,
             "snapshot_id": SNAPSHOTS,
+            "backup_id": [None, *BACKUPS],
             "volume_type": [None, "gold-1", TYPES[0], "__DEFAULT__"],
         }
         is_object = {name for name, inner in value.items() if isinstance(inner, dict)}
@@ -169,6 +180,7 @@ def before_call(context, case, kwargs):
         "snapshot_id": SNAPSHOTS,
         "volume_id": VOLUMES,
         "message_id": MESSAGES,
+        "backup_id": BACKUPS,
         "attachment_id": ATTACHMENTS,
         "quota_project_id": [PROJECT, PROJECT, OTHER_PROJECT],
         "alias": ["os-snapshot-actions", "backups"],
@@ -184,6 +196,10 @@ def before_call(context, case, kwargs):
     for name in case.path_parameters or {}:
         if name in known:
             case.path_parameters[name] = mostly(known_id(known[name]), case.path_parameters[name])
+    if case.path.endswith("/import_record") and isinstance(case.body, dict) and chance.random() < 0.3:
+        record = json.dumps({"id": str(UUID(int=chance.getrandbits(128))), "size": 1}).encode()
+        url = base64.b64encode(record).decode()
+        case.body = {"backup-record": {"backup_service": "oracle_backup.OracleBackup", "backup_url": url}}
     if isinstance(case.body, dict):
         case.body = with_known_ids(case.body)
         if "spec_key" in (case.path_parameters or {}) and len(case.body) == 1:
@@ -194,7 +210,7 @@ def before_call(context, case, kwargs):
             if isinstance(key, str) and key and "/" not in key:
                 case.path_parameters["key"] = mostly(key, case.path_parameters["key"])
     query = case.query if isinstance(case.query, dict) else {}
-    markers = ATTACHMENTS if "/attachments" in case.path else SNAPSHOTS
+    markers = ATTACHMENTS if "/attachments" in case.path else BACKUPS if "/backups" in case.path else SNAPSHOTS
     for name, values in {"marker": markers, "volume_id": VOLUMES, "host": [HOST, "host1@lvm"]}.items():
         if name in query:
             query[name] = mostly(known_id(values), query[name])

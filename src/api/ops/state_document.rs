@@ -1247,6 +1247,7 @@ impl StateDocument {
             resource_filters: self.resource_filters,
             no_snapshot_gb_quota: self.config.0.no_snapshot_gb_quota,
             osapi_max_limit: self.config.0.osapi_max_limit,
+            imports: BTreeMap::new(),
         };
         state.volume_types = types;
         Ok(state)
