@@ -291,6 +291,10 @@ def messages(shell):
     volume = shell.properties("create", "1").get("id", "")
     shell.becomes("show", volume, "error")
     shell.call("service-enable", service["Host"], "cinder-volume")
+    # The next tick writes the message.
+    end = time.monotonic() + PATIENCE
+    while not shell.rows("message-list") and time.monotonic() < end:
+        time.sleep(0.2)
     rows = shell.rows("message-list", wanted={"Resource Type": "VOLUME", "Resource UUID": volume})
     message = rows[0]["ID"] if rows else str(uuid.uuid4())
     shell.properties("message-show", message, resource_uuid=volume)
