@@ -36,10 +36,11 @@ CHECKS = [
 ]
 # Operations that never succeed: there are no rows of these resources, and the seeded state has no row that cannot be read.
 EMPTY = (
-    "os-volume-transfer volume-transfers qos-specs group_types groups group_snapshots clusters consistencygroups "
-    "cgsnapshots default-types"
+    "os-volume-transfer volume-transfers qos-specs clusters consistencygroups cgsnapshots default-types"
 ).split()
 NEVER_REACHED = {f"GET /v3/{project}{name}/{{row_id}}" for name in EMPTY for project in ("", "{project_id}/")} | {
+    "GET /v3/group_types/default",
+    "GET /v3/{project_id}/group_types/default",
     "DELETE /_ops/rows/{row_key}",
 }
 

@@ -43,6 +43,9 @@ ATTACHMENTS = [f"a77ac4ed-0000-4000-8000-{number + 1:012}" for number in range(3
 # An incremental backup that nothing keeps from being deleted, its parent, and one of another project.
 BACKUPS = [f"bac00000-0000-4000-8000-{number:012}" for number in (2, 1, 3)]
 KEYS = ["keep", "a b", "owner"]
+GROUP_TYPES = [uuid("8", 2), uuid("8", 3)]
+GROUPS = [uuid("d", number + 1) for number in range(4)]
+GROUP_SNAPSHOTS = [uuid("c", number + 1) for number in range(3)]
 TYPES = [uuid("e", 1), uuid("e", 2), uuid("e", 3)]
 
 chance = random.Random(int(os.environ["OPENAPI_SEED"]))
@@ -90,6 +93,23 @@ def seeds():
     ]
     roomy = {"backups": 1000, "backup_gigabytes": -1, "snapshots": 1000, "volumes": 1000, "gigabytes": -1}
     specs = {"multiattach": "<is> True", "owner": "lvm"}
+    # The first group has no volumes, and the third one has a group snapshot.
+    group_types = [{"id": id, "name": f"group-type-{number}", "group_specs": specs} for number, id in enumerate(GROUP_TYPES)]
+    groups = [
+        {"id": id, "status": status, "group_type_id": GROUP_TYPES[0], "volume_types": ["__DEFAULT__"], "host": HOST}
+        for id, status in zip(GROUPS, ("available", "available", "available", "error"))
+    ]
+    members = [(GROUPS[1], uuid("a", 11)), (GROUPS[2], uuid("a", 12))]
+    volumes += [{"id": id, "group_id": group, "host": HOST} for group, id in members]
+    volumes += [{"id": uuid("a", 13), "host": HOST}]
+    group_snapshots = [
+        {"id": id, "group_id": GROUPS[2], "group_type_id": GROUP_TYPES[0], "status": status}
+        for id, status in zip(GROUP_SNAPSHOTS, ("available", "error", "available"))
+    ]
+    snapshots += [
+        {"id": uuid("b", 31 + number), "volume_id": uuid("a", 12), "group_snapshot_id": id}
+        for number, id in enumerate(GROUP_SNAPSHOTS)
+    ]
     encryption = {"provider": "luks", "cipher": "aes", "key_size": 256, "control_location": "front-end"}
     types = [
         {"id": TYPES[0], "name": "gold-1", "extra_specs": specs, "encryption": encryption},
@@ -103,6 +123,9 @@ def seeds():
         "messages": messages,
         "backups": backups,
         "volume_types": types,
+        "group_types": group_types,
+        "groups": groups,
+        "group_snapshots": group_snapshots,
         "quotas": roomy,
         "services": [{"host": "host1@lvm"}],
     }
@@ -143,6 +166,13 @@ def with_known_ids(value):
             "attachment_id": ATTACHMENTS,
             "snapshot_id": SNAPSHOTS,
             "backup_id": [None, *BACKUPS],
+            "group_type": GROUP_TYPES[:1],
+            "group_id": [GROUPS[1], None] if "size" in value else GROUPS[1:2],
+            "source_group_id": GROUPS[1:2],
+            "group_snapshot_id": GROUP_SNAPSHOTS[:1],
+            "volume_types": [["__DEFAULT__"], [TYPES[0]]],
+            "add_volumes": [None, uuid("a", 13)],
+            "remove_volumes": [None, None, uuid("a", 11)],
             "volume_type": [None, "gold-1", TYPES[0], "__DEFAULT__"],
         }
         is_object = {name for name, inner in value.items() if isinstance(inner, dict)}
@@ -186,10 +216,16 @@ def before_call(context, case, kwargs):
         "alias": ["os-snapshot-actions", "backups"],
         "key": KEYS,
         "type_id": TYPES,
+        "group_type_id": GROUP_TYPES,
+        "group_id": GROUPS,
+        "group_snapshot_id": GROUP_SNAPSHOTS,
         "spec_key": ["multiattach", "owner"],
     }
     if "/types/" in case.path and case.path.endswith("/action"):
         known["type_id"] = [TYPES[1]]
+    if case.method.upper() == "DELETE" and case.path.endswith("/group_types/{group_type_id}"):
+        # The only one that no group has.
+        known["group_type_id"] = [GROUP_TYPES[1]]
     if case.method.upper() == "DELETE" and case.path.endswith("/volumes/{volume_id}"):
         # The only volume that nothing keeps from being deleted.
         known["volume_id"] = [VOLUMES[0]]
