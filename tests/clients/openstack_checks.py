@@ -542,4 +542,67 @@ def backups(section, app, caller):
     section.equal("after which both can be deleted", caller.shown("volume", "backup", "list"), [])
 
 
-SCENARIOS = [life, changes, finding, adoption, volumes, volume_changes, backups]
+def groups(section, app, caller):
+    version = {"OS_VOLUME_API_VERSION": "3.71"}
+
+    def shown(*arguments):
+        return caller.shown("volume", *arguments, **version)
+
+    def done(*arguments):
+        command = caller.openstack("volume", *arguments, **version)
+        return command.code, command.errors
+
+    made = shown("group", "type", "create", "--description", "d", "gold")
+    section.equal("group type create", pick(made, "Name", "Description"), {"Name": "gold", "Description": "d"})
+    section.equal(
+        "group type list", column(shown("group", "type", "list"), "Name"), ["gold", "default_cgsnapshot_type"]
+    )
+    create = ["group", "create", "--volume-group-type", "gold", "--volume-type", "__DEFAULT__"]
+    group = shown(*create, "--description", "d", "--name", "g")
+    section.equal("group create", pick(group, "Name", "Status"), {"Name": "g", "Status": "creating"})
+    status = eventually(lambda: shown("group", "show", "g")["Status"], "available")
+    section.equal("the group becomes available", status, "available")
+    members = [new_volume(caller, name) for name in ("one", "two")]
+    section.equal("group add volume", done("group", "add", "volume", "g", "one", "two"), (0, ""))
+    status = eventually(lambda: shown("group", "show", "g")["Status"], "available")
+    section.equal("the group is available again", status, "available")
+    groups_of = [caller.shown("volume", "show", name, **version)["group_id"] for name in ("one", "two")]
+    section.equal("both volumes name it", groups_of, [group["ID"]] * 2)
+    section.matches(
+        "a member cannot be deleted alone",
+        caller.openstack("volume", "delete", "one").errors,
+        ".*Invalid volume: Volume status must be .*belong to a group.*",
+    )
+
+    taken = shown("group", "snapshot", "create", "--name", "gs", "g")
+    section.equal("group snapshot create", pick(taken, "Name", "Group"), {"Name": "gs", "Group": group["ID"]})
+    status = eventually(lambda: shown("group", "snapshot", "show", "gs")["Status"], "available")
+    section.equal("the group snapshot becomes available", status, "available")
+    section.equal("group snapshot list", column(shown("group", "snapshot", "list"), "Name"), ["gs"])
+    snapshots = caller.shown("volume", "snapshot", "list", "--long")
+    section.equal("it has a snapshot of each volume", sorted(column(snapshots, "Volume")), sorted(members))
+    section.equal("they are available with it", column(snapshots, "Status"), ["available"] * 2)
+    section.matches(
+        "a snapshot of a group cannot be deleted alone",
+        caller.openstack("volume", "snapshot", "delete", snapshots[0]["ID"]).errors,
+        ".*Invalid snapshot: .*group.*",
+    )
+
+    # openstackclient also sends a source group that is null, which Cinder refuses too.
+    copied = caller.cinder("group-create-from-src", "--group-snapshot", taken["ID"], "--name", "copy")
+    section.equal("cinder group-create-from-src", (copied.code, copied.errors), (0, ""))
+    status = eventually(lambda: shown("group", "show", "copy")["Status"], "available")
+    section.equal("the copy becomes available", status, "available")
+    section.equal("and names the group snapshot", shown("group", "show", "copy")["Group Snapshot ID"], taken["ID"])
+    section.equal("it has as many volumes", len(caller.shown("volume", "list")), 4)
+    section.equal("group snapshot delete", done("group", "snapshot", "delete", "gs"), (0, ""))
+    eventually(lambda: shown("group", "snapshot", "list"), [])
+    section.equal("takes its snapshots with it", caller.shown("volume", "snapshot", "list"), [])
+    section.equal("group delete --force", done("group", "delete", "--force", "g"), (0, ""))
+    section.equal("and of the copy", done("group", "delete", "--force", "copy"), (0, ""))
+    left = eventually(lambda: (shown("group", "list"), caller.shown("volume", "list")), ([], []))
+    section.equal("takes the volumes with it", left, ([], []))
+    section.equal("group type delete", done("group", "type", "delete", "gold"), (0, ""))
+
+
+SCENARIOS = [life, changes, finding, adoption, volumes, volume_changes, backups, groups]
