@@ -5,6 +5,7 @@ use crate::domain::backup::{Backup, BackupId, BackupRecord, BackupStatus, DRIVER
 use crate::domain::lifecycle::{Completion, Pending};
 use crate::domain::quota::{self, Counted};
 use crate::domain::{Metadata, ProjectId};
+use crate::store::deployment::Deployment;
 use crate::store::{Change, StoreError};
 
 use super::backups::{backup_service_for, invalid_backup};
@@ -65,15 +66,7 @@ impl Service<'_> {
             return Err(Error::NoService(format!("Service {service} could not be found.")));
         };
         let record = read()?;
-        let is_awaited = || -> Result<bool, Error> {
-            let (exists, is_awaited) = self.store.has_backup(record.id, &project_id)?;
-            if exists { Err(invalid_backup("Backup already exists in database.")) } else { Ok(is_awaited) }
-        };
-        let is_busy = || Error::from(StoreError::Contended(record.id.to_string()));
-        if is_awaited()? {
-            // The scheduled step is about to finish the removal of a backup with this id.
-            return Err(is_busy());
-        }
+        refuse_existing(record.id, self.store.await_removal(record.id, &project_id, self.now)?)?;
         self.refuse_circle(&record)?;
         let outcome = match record.content {
             _ if !DRIVER.starts_with(service) => Outcome::NotImported(format!(
@@ -90,7 +83,7 @@ impl Service<'_> {
         let pending = Pending { request_id: None, ..self.begin(completion)? };
         let backup = Backup {
             id: record.id,
-            project_id: project_id.clone(),
+            project_id,
             user_id: self.caller.user_id.clone(),
             volume_id: IMPORT_VOLUME,
             snapshot_id: None,
@@ -118,20 +111,27 @@ impl Service<'_> {
             counts_as_dependent: false,
         };
         // Another request may import the same record.
-        if !self.store.claim_import(record.id, self.now)? || is_awaited()? {
-            return Err(is_busy());
+        if !self.store.claim_import(record.id, self.now)? {
+            return Err(StoreError::Contended(record.id.to_string()).into());
         }
-        let is_named = self.name_imported(&backup)?;
-        let amounts = quota::amounts_of(Counted::Backups, record.size, None, true);
-        let created = self.store.create(&backup, &amounts, false, None, |record| {
-            self.admit(record, Counted::Backups, &amounts, &deployment)
-        });
+        let imported = self.create_imported(&backup, record.size, &deployment);
+        self.store.release_import(record.id)?;
+        imported.map(|()| backup)
+    }
+
+    /// Creates an imported backup, which no other request imports meanwhile.
+    fn create_imported(&self, backup: &Backup, size: u32, deployment: &Deployment) -> Result<(), Error> {
+        refuse_existing(backup.id, self.store.has_backup(backup.id, &backup.project_id, self.now)?)?;
+        let is_named = self.name_imported(backup)?;
+        let amounts = quota::amounts_of(Counted::Backups, size, None, true);
+        let created = self
+            .store
+            .create(backup, &amounts, false, None, |record| self.admit(record, Counted::Backups, &amounts, deployment));
         if created.is_err() && is_named {
-            self.forget_dependent(&backup)?;
+            self.forget_dependent(backup)?;
         }
         self.open_counters(created, &backup.project_id, &amounts)?;
-        self.join_chain(&backup, is_named)?;
-        Ok(backup)
+        self.join_chain(backup, is_named)
     }
 
     /// Joins an imported backup with its parent and its children, whichever of them were imported meanwhile. Each import looks
@@ -178,6 +178,15 @@ impl Service<'_> {
     /// Refuses a record that would be its own ancestor.
     fn refuse_circle(&self, record: &RecordToImport) -> Result<(), Error> {
         if self.store.has_ancestor(record.parent_id, record.id)? { Err(circle(record.id)) } else { Ok(()) }
+    }
+}
+
+/// Refuses a record of a backup that there is, or that is being removed.
+fn refuse_existing(id: BackupId, exists: Option<bool>) -> Result<(), Error> {
+    match exists {
+        Some(false) => Ok(()),
+        Some(true) => Err(invalid_backup("Backup already exists in database.")),
+        None => Err(StoreError::Contended(id.to_string()).into()),
     }
 }
 

@@ -27,6 +27,9 @@ use super::rows::{LARGE_ROWS_AT_ONCE, decode_row};
 use super::slots::slot_of;
 use super::unreadable::StoredRow;
 
+/// The number of looks at a backup that is being removed. The pauses between them take some three seconds.
+const REMOVAL_LOOKS: u32 = 20;
+
 impl Row for Backup {
     type Id = BackupId;
     const KIND: Kind = Kind::Backup;
@@ -406,15 +409,40 @@ impl Store<'_> {
         })
     }
 
-    /// Returns whether there is a backup, whether it can be read or not, and whether the scheduled step still has to do with
-    /// one of that id in a project.
+    /// Allows other requests to import a backup again.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
-    pub fn has_backup(&self, id: BackupId, project: &ProjectId) -> Result<(bool, bool), StoreError> {
+    pub fn release_import(&self, id: BackupId) -> Result<(), StoreError> {
+        self.change_deployment(|deployment| deployment.imports.remove(&id).is_some()).map(drop)
+    }
+
+    /// Returns whether there is a backup, whether it can be read or not, or `None` while the scheduled step still has to remove
+    /// one of that id from a project.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
+    pub fn has_backup(&self, id: BackupId, project: &ProjectId, now: Timestamp) -> Result<Option<bool>, StoreError> {
         let keys = [keys::row(Kind::Backup, id.as_uuid()), keys::agenda(slot_of(project))];
         let mut values = self.key_value.get_many(&keys)?.into_iter();
-        let exists = values.next().flatten().is_some();
+        let row = self.without_unreadable(decode_row::<Backup>(&keys[0], id.as_uuid(), values.next().flatten()))?;
+        match row {
+            Some(None) => {}
+            Some(Some(row)) if row.clone().effective(now, Occasion::Reading).is_none() => return Ok(None),
+            Some(Some(_)) | None => return Ok(Some(true)),
+        }
         let agenda = decode_optional::<Agenda>(&keys[1], values.next().flatten())?.unwrap_or_default();
-        Ok((exists, agenda.rows().contains(&(Kind::Backup, id.as_uuid()))))
+        Ok(if agenda.rows().contains(&(Kind::Backup, id.as_uuid())) { None } else { Some(false) })
+    }
+
+    /// Waits until the scheduled step has removed a backup that was just deleted, and returns whether there is one then. After some
+    /// three seconds, gives up and returns `None`.
+    #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
+    pub fn await_removal(&self, id: BackupId, project: &ProjectId, now: Timestamp) -> Result<Option<bool>, StoreError> {
+        for attempt in 0..REMOVAL_LOOKS {
+            let exists = self.has_backup(id, project, now)?;
+            if exists.is_some() {
+                return Ok(exists);
+            }
+            self.key_value.pause(attempt);
+        }
+        Ok(None)
     }
 }
 
