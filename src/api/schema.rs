@@ -327,6 +327,10 @@ fn check_value(check: &'static Check, value: &Value, name: &str) -> Result<(), F
         (Check::Reference, _) => Err(wrong_type(field, value, "'object', 'null', 'string'")),
         (Check::Progress, _) => progress(Some(value)).map(drop),
         (Check::Size, _) => check_size(value, name, "'integer', 'string'"),
+        // Of a new volume. The schema would accept it, but a real Cinder answered 400.
+        (Check::SizeOrNull, Value::String(string)) if size(value).is_some() && string.starts_with('0') => {
+            Err(failure(field, value, &format!("{} begins with a zero", repr(value))))
+        }
         (Check::SizeOrNull, _) => check_size(value, name, "'integer', 'string', 'null'"),
     }
 }
