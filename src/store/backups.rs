@@ -12,7 +12,7 @@ use crate::domain::trees::map_of;
 use crate::domain::{Pending, ProjectId, Timestamp, UserId, VolumeId, metadata};
 
 use super::Store;
-use super::agenda::{Agenda, AgendaItem};
+use super::agenda::{Agenda, AgendaItem, Purpose};
 use super::codec::envelope::{Stored, decode_optional};
 use super::codec::metadata::{metadata, owned, pairs, parse};
 use super::codec::pending::StoredPending;
@@ -27,8 +27,8 @@ use super::rows::{LARGE_ROWS_AT_ONCE, decode_row};
 use super::slots::slot_of;
 use super::unreadable::StoredRow;
 
-/// The number of looks at a backup that is being removed. The pauses between them take some three seconds.
-const REMOVAL_LOOKS: u32 = 20;
+/// The number of times that a request looks whether something has ended. The pauses in between take some three seconds.
+const LOOKS: u32 = 20;
 
 impl Row for Backup {
     type Id = BackupId;
@@ -400,13 +400,25 @@ impl Store<'_> {
         Ok(false)
     }
 
-    /// Makes this request the only one that imports a backup. Returns false if another one may be running.
+    /// Makes this request the only one that imports a backup, and waits for another one that may be running. After some
+    /// three seconds, gives up and returns false.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn claim_import(&self, id: BackupId, now: Timestamp) -> Result<bool, StoreError> {
-        self.change_deployment(|deployment| {
-            deployment.imports.retain(|_, claimed| may_be_running(*claimed, now));
-            deployment.imports.insert(id, now).is_none()
-        })
+        for attempt in 0..LOOKS {
+            let is_claimed = self.change_deployment(|deployment| {
+                deployment.imports.retain(|_, claimed| may_be_running(*claimed, now));
+                let is_free = !deployment.imports.contains_key(&id);
+                if is_free {
+                    deployment.imports.insert(id, now);
+                }
+                is_free
+            })?;
+            if is_claimed {
+                return Ok(true);
+            }
+            self.key_value.pause(attempt);
+        }
+        Ok(false)
     }
 
     /// Allows other requests to import a backup again.
@@ -428,14 +440,22 @@ impl Store<'_> {
             Some(Some(_)) | None => return Ok(Some(true)),
         }
         let agenda = decode_optional::<Agenda>(&keys[1], values.next().flatten())?.unwrap_or_default();
-        Ok(if agenda.rows().contains(&(Kind::Backup, id.as_uuid())) { None } else { Some(false) })
+        let Some(item) = agenda.items.into_iter().find(|item| item.row() == (Kind::Backup, id.as_uuid())) else {
+            return Ok(Some(false));
+        };
+        if item.purpose != Purpose::New {
+            return Ok(None);
+        }
+        // A create that stopped has left an entry for the step to drop. After a replacement of the state there is none.
+        let Some(record) = self.project(project)? else { return Ok(Some(false)) };
+        Ok(if self.listed(&record, &[item])?.is_empty() { Some(false) } else { None })
     }
 
     /// Waits until the scheduled step has removed a backup that was just deleted, and returns whether there is one then. After some
     /// three seconds, gives up and returns `None`.
     #[expect(clippy::missing_errors_doc, reason = "documented on `Store`")]
     pub fn await_removal(&self, id: BackupId, project: &ProjectId, now: Timestamp) -> Result<Option<bool>, StoreError> {
-        for attempt in 0..REMOVAL_LOOKS {
+        for attempt in 0..LOOKS {
             let exists = self.has_backup(id, project, now)?;
             if exists.is_some() {
                 return Ok(exists);

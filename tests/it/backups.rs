@@ -296,6 +296,20 @@ fn record(id: usize, parent: usize) -> Value {
     json!({ "backup-record": { "backup_service": "", "backup_url": url } })
 }
 
+/// No import waits for an earlier one of the same record that has ended, whatever has become of its backup.
+#[test]
+fn a_record_can_be_imported_again_as_soon_as_its_backup_is_gone() {
+    let service = service("immediate");
+    let import = || service.call("POST", &format!("{BACKUPS}/import_record"), &record(5, 6));
+    let state = service.state();
+    assert_eq!(import().status, 201);
+    service.put_state(&state);
+    assert_eq!(import().status, 201, "after a replacement of the state");
+    tick(&service);
+    remove(&service, &[backup_id(5)]);
+    assert_eq!(import().status, 201, "after its removal");
+}
+
 #[test]
 fn a_record_that_would_close_a_circle_is_refused() {
     let service = service("time");
