@@ -94,7 +94,7 @@ pub enum Check {
     ImageMetadata,
     /// An object, a string, or null.
     Reference,
-    /// A size in GiB: an integer or a string of digits, from 1 to [`LARGEST_SIZE`].
+    /// A size in GiB: an integer or a string of digits, from 1 to 2147483647.
     Size,
     /// A [`Check::Size`], or null.
     SizeOrNull,
