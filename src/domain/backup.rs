@@ -258,8 +258,8 @@ impl Backup {
         self.updated_at = Some(now);
     }
 
-    /// Returns the backup with the status that an administrator has set, even if no service has applied it yet. What is asked
-    /// of a backup afterwards depends on that status.
+    /// Returns the backup with the status that an administrator has set, even if no service has applied it yet. Later requests
+    /// depend on that status.
     #[must_use]
     pub fn with_reset_applied(mut self) -> Self {
         if let (Some(Outcome::Reset(_)), Some(pending)) = (&self.outcome, self.pending) {

@@ -818,7 +818,7 @@ fn refuse_too_many(volumes: &[VolumeId]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns a volume type by its id or its name, whoever may use it.
+/// Returns a volume type by its id or its name, even if the caller may not use it.
 fn any_volume_type<'t>(types: &'t VolumeTypes, name: &str) -> Result<&'t VolumeType, Error> {
     let by_id = name.parse::<VolumeTypeId>().ok().and_then(|id| types.get(id));
     by_id.or_else(|| types.named(name)).ok_or_else(|| {
